@@ -1,0 +1,24 @@
+"""modelserve turns an installed Python package into a model service.
+
+Importing it loads nothing heavy: what needs a server is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelserve.server import serve as serve
+
+__all__ = ["__version__", "serve"]
+
+__version__ = _version("modelserve")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "serve":
+        from modelserve.server import serve
+
+        return serve
+    raise AttributeError(f"module 'modelserve' has no attribute {name!r}")
