@@ -1,0 +1,211 @@
+"""The one tree of errors that modelserve raises on purpose.
+
+Every class carries the HTTP ``status`` and a stable short ``code`` that clients may switch on; doors turn them
+into bodies of their own. Nothing here knows a web library. A model may raise any of them to answer its client.
+
+    ModelserveError 500
+    ├── BadRequest 400            ├── NotImplementedByModel 501
+    ├── NotFound 404              ├── ModelError 500
+    ├── NotAcceptable 406         │   ├── BadAnswer 500
+    ├── TooLarge 413              │   └── WorkerDied 500
+    ├── UnsupportedMedia 415      ├── Unavailable 503
+    ├── InvalidArguments 422      │   ├── QueueFull 503
+    ├── Reported (any)            │   ├── NotReady 503
+    └── StartError (exit code)    │   └── Stopping 503
+        ├── SettingsError 2       └── (none below)
+        ├── DiscoveryError 3
+        ├── NoModel 3
+        └── PortInUse 4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+__all__ = [
+    "BadAnswer",
+    "BadRequest",
+    "DiscoveryError",
+    "InvalidArguments",
+    "ModelError",
+    "ModelserveError",
+    "NoModel",
+    "NotAcceptable",
+    "NotFound",
+    "NotImplementedByModel",
+    "NotReady",
+    "PortInUse",
+    "QueueFull",
+    "Reported",
+    "SettingsError",
+    "StartError",
+    "Stopping",
+    "TooLarge",
+    "Unavailable",
+    "UnsupportedMedia",
+    "WorkerDied",
+]
+
+
+class ModelserveError(Exception):
+    """Any error that modelserve raises on purpose.
+
+    Args:
+        message: One sentence a client may read. It names what was wrong and what would be right.
+        log: What only the operator may read (a traceback, a path, a field's value); never sent to a client.
+    """
+
+    status: int = 500
+    code: str = "error"
+
+    def __init__(self, message: str, *, log: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.log = log
+
+
+class BadRequest(ModelserveError):
+    """The request is malformed: broken JSON, a duplicate key, a body that is no form."""
+
+    status = 400
+    code = "bad_request"
+
+
+class NotFound(ModelserveError):
+    """There is nothing under that name."""
+
+    status = 404
+    code = "not_found"
+
+
+class NotAcceptable(ModelserveError):
+    """No media type that the client accepts is one the model can answer with."""
+
+    status = 406
+    code = "not_acceptable"
+
+
+class TooLarge(ModelserveError):
+    """The body, a file or the number of parts is over its limit."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMedia(ModelserveError):
+    """The body's content type, charset or encoding is none that the route reads."""
+
+    status = 415
+    code = "unsupported_media"
+
+
+class InvalidArguments(ModelserveError):
+    """The arguments do not fit the model's declaration.
+
+    Args:
+        fields: Argument name to its messages, or to a nested mapping of the same form, as marshmallow words them.
+    """
+
+    status = 422
+    code = "invalid"
+
+    def __init__(self, fields: Mapping[str, Any], *, log: str = "") -> None:
+        super().__init__("The arguments are not valid.", log=log)
+        self.fields = dict(fields)
+
+
+class Reported(ModelserveError):
+    """An error a model reported with a status and text of its own, such as an ``aiohttp.web`` exception."""
+
+    def __init__(self, message: str, *, status: int, code: str = "model_error", log: str = "") -> None:
+        super().__init__(message, log=log)
+        self.status = status
+        self.code = code
+
+
+class NotImplementedByModel(ModelserveError):
+    """The model does not provide what the route needs."""
+
+    status = 501
+    code = "not_implemented"
+
+
+class ModelError(ModelserveError):
+    """The model raised an exception; its text is in the log only."""
+
+    code = "model_error"
+
+
+class BadAnswer(ModelError):
+    """The model's answer breaks its own schema or cannot be written in the chosen media type."""
+
+    code = "bad_answer"
+
+
+class WorkerDied(ModelError):
+    """The worker process ended while it ran this call, which may have been the cause.
+
+    A 500 without Retry-After on purpose: a retry would carry a deadly call to every worker in turn.
+    """
+
+    code = "worker_died"
+
+
+class Unavailable(ModelserveError):
+    """The service cannot take this call now; the same call may succeed later."""
+
+    status = 503
+    code = "unavailable"
+    retry_after_s: ClassVar[int] = 1
+
+
+class QueueFull(Unavailable):
+    """As many calls wait for this deployment as its ``max_queue`` allows."""
+
+    code = "queue_full"
+
+
+class NotReady(Unavailable):
+    """The deployment has no worker that is loaded and warm."""
+
+    code = "not_ready"
+    retry_after_s = 2
+
+
+class Stopping(Unavailable):
+    """The server is shutting down."""
+
+    code = "stopping"
+    retry_after_s = 5
+
+
+class StartError(ModelserveError):
+    """The program cannot start; the message says what to do and ``exit_code`` is the process's status."""
+
+    exit_code: ClassVar[int] = 1
+    code = "start"
+
+
+class SettingsError(StartError):
+    """A setting has an unknown name, a wrong type or a value out of range."""
+
+    exit_code = 2
+
+
+class DiscoveryError(StartError):
+    """Installed models are ambiguous or wrongly named."""
+
+    exit_code = 3
+
+
+class NoModel(StartError):
+    """No model is installed, the asked one is unknown, or none could start."""
+
+    exit_code = 3
+
+
+class PortInUse(StartError):
+    """The address to listen on is taken."""
+
+    exit_code = 4

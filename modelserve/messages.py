@@ -1,0 +1,259 @@
+"""What crosses the border between the server and a worker, and how it is framed.
+
+    server --[Calls]--> worker        server <--[Ready | Failed | Answers]-- worker
+
+A frame is a 4-byte big-endian length and one message in msgpack. Request and answer bodies travel inside as raw
+bytes; nothing that arrives is ever unpickled. One frame carries many calls or answers, so that their system calls are
+shared under load.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+__all__ = [
+    "Answer",
+    "Answers",
+    "Argument",
+    "Call",
+    "Calls",
+    "Description",
+    "Failed",
+    "Failure",
+    "FileAnswer",
+    "FilePart",
+    "FileRule",
+    "FrameReader",
+    "Metadata",
+    "Ready",
+    "decode_server_bound",
+    "decode_worker_bound",
+    "encode",
+    "sendable",
+]
+
+
+class FilePart(msgspec.Struct, array_like=True, frozen=True):
+    """One uploaded file, already on disk.
+
+    ``path`` lies in the request's private folder, which the server deletes once the answer is sent. ``filename`` is
+    the base name of what the client said, with control characters removed, or "" where it said none.
+    """
+
+    name: str
+    path: str
+    content_type: str
+    filename: str
+    size: int
+
+
+class Call(msgspec.Struct, array_like=True):
+    """One request for one answer, as the client sent it: nothing is parsed yet but a multipart body.
+
+    ``id`` is given by the deployment and unique within the server; ``request_id`` is the client's or made, and only
+    for people. ``query`` is the raw query string, ``content_type`` and ``accept`` are raw header values ("" when
+    absent). ``headers`` holds only what the model's Description asked for, by lower-case name. ``form`` and ``files``
+    are the parts of a multipart body, in order; any other body is in ``body``.
+    """
+
+    id: int = 0
+    request_id: str = ""
+    query: str = ""
+    content_type: str = ""
+    accept: str = ""
+    body: bytes = b""
+    headers: dict[str, str] = {}
+    form: list[tuple[str, str]] = []
+    files: list[FilePart] = []
+
+
+class Calls(msgspec.Struct, array_like=True, tag="calls"):
+    """Calls for a worker to run, together where the model can."""
+
+    calls: list[Call]
+
+
+class FileAnswer(msgspec.Struct, array_like=True, frozen=True):
+    """An answer's body that is a file on disk; the server sends it and, where ``delete``, removes it afterwards."""
+
+    path: str
+    size: int
+    delete: bool = False
+
+
+class Failure(msgspec.Struct, array_like=True, frozen=True):
+    """Why a call has no answer. ``fields`` is set for invalid arguments only; ``log`` is for the operator alone."""
+
+    status: int
+    code: str
+    message: str
+    fields: dict[str, Any] | None = None
+    log: str = ""
+
+
+class Answer(msgspec.Struct, array_like=True):
+    """The answer to the call of the same ``id``: ``body`` or ``file`` with its ``content_type``, or a ``failure``.
+
+    ``filename`` is what a client may save it under, "" where the model said none.
+    """
+
+    id: int
+    content_type: str = ""
+    body: bytes = b""
+    file: FileAnswer | None = None
+    filename: str = ""
+    failure: Failure | None = None
+
+
+class Answers(msgspec.Struct, array_like=True, tag="answers"):
+    """Answers in any order, and for how many nanoseconds the worker was busy with them."""
+
+    answers: list[Answer]
+    busy_ns: int = 0
+
+
+class FileRule(msgspec.Struct, frozen=True):
+    """What a file argument accepts: one or ``many``, media types (empty: any; ``image/*`` allowed), bytes (0: any)."""
+
+    many: bool = False
+    media_types: list[str] = []
+    max_bytes: int = 0
+
+
+class Argument(msgspec.Struct, frozen=True):
+    """One declared argument.
+
+    ``name`` is the name on the wire (marshmallow's ``data_key`` where set). ``location`` is "" where the argument may
+    come from query, form or JSON, else the only one of "query", "form", "json", "headers" that is read. ``schema`` is
+    its OpenAPI 3.1 schema, ``parameter`` its whole Swagger 2.0 parameter object.
+    """
+
+    name: str
+    location: str
+    required: bool
+    schema: dict[str, Any]
+    parameter: dict[str, Any]
+    file: FileRule | None = None
+
+
+class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model says about itself; ``links`` are ``{"rel", "href"}`` objects."""
+
+    id: str
+    name: str
+    description: str
+    license: str = ""
+    author: str = ""
+    version: str = ""
+    url: str = ""
+    links: list[dict[str, str]] = []
+
+
+class Description(msgspec.Struct, frozen=True):
+    """All that the server knows of a model.
+
+    ``implements`` names the contract's methods that the model provides. ``media_types`` are what predict can answer
+    with, the default first. ``response`` is the OpenAPI 3.1 schema of a JSON answer, None for the default envelope.
+    ``components`` are the schemas that other schemas refer to as ``#/components/schemas/NAME`` (OpenAPI 3.1), and
+    ``definitions`` the same as ``#/definitions/NAME`` (Swagger 2.0), ``response_definition`` the answer's there.
+    ``headers`` names, in lower case, the request headers that arguments are read from.
+    """
+
+    metadata: Metadata
+    implements: list[str] = []
+    predict: list[Argument] = []
+    train: list[Argument] = []
+    media_types: list[str] = msgspec.field(default_factory=lambda: ["application/json"])
+    response: dict[str, Any] | None = None
+    response_definition: dict[str, Any] | None = None
+    components: dict[str, Any] = {}
+    definitions: dict[str, Any] = {}
+    max_batch_size: int = 1
+    headers: list[str] = []
+
+
+class Ready(msgspec.Struct, array_like=True, tag="ready"):
+    """The worker has loaded and warmed its model and takes calls."""
+
+    description: Description
+
+
+class Failed(msgspec.Struct, array_like=True, tag="failed"):
+    """The worker could not start its model. ``stage`` is "load", "describe" or "warm"; it exits after this."""
+
+    stage: str
+    message: str
+    traceback: str
+
+
+# What of a text from a model is kept for the log: the beginning and the end of a long traceback say the most.
+TEXT_LIMIT = 16_384
+
+_LENGTH = struct.Struct("!I")
+_encoder = msgspec.msgpack.Encoder()
+_worker_bound = msgspec.msgpack.Decoder(Calls)
+_server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers)
+
+decode_worker_bound = _worker_bound.decode
+decode_server_bound = _server_bound.decode
+
+
+def encode(message: Calls | Ready | Failed | Answers) -> bytes:
+    """Return the frame of one message.
+
+    Raises:
+        OverflowError: The message is 4 GiB or more.
+    """
+    payload = _encoder.encode(message)
+    if len(payload) > 0xFFFF_FFFF:
+        raise OverflowError("a message of 4 GiB or more cannot be framed")
+    return _LENGTH.pack(len(payload)) + payload
+
+
+def sendable(text: str) -> str:
+    """Return a text as a message can hold it: valid Unicode, and cut in its middle where it is over ``TEXT_LIMIT``."""
+    if len(text) > TEXT_LIMIT:
+        half = TEXT_LIMIT // 2
+        text = f"{text[:half]}\n[{len(text) - TEXT_LIMIT} characters left out]\n{text[-half:]}"
+    return text.encode(errors="backslashreplace").decode()
+
+
+class FrameReader:
+    """Cuts a stream of bytes into the payloads of its frames; does no I/O.
+
+    Most reads hold whole frames and are cut without being gathered first.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._have = 0
+        self._need = _LENGTH.size
+
+    def feed(self, data: bytes) -> Iterator[memoryview]:
+        """Yield the payload of every frame that ``data`` completes, in order."""
+        self._have += len(data)
+        if self._have < self._need:
+            self._parts.append(data)
+            return
+        if self._parts:
+            self._parts.append(data)
+            data = b"".join(self._parts)
+            self._parts = []
+        view = memoryview(data)
+        start, end = 0, len(data)
+        while True:
+            self._need = _LENGTH.size
+            if end - start < self._need:
+                break
+            self._need += _LENGTH.unpack_from(data, start)[0]
+            if end - start < self._need:
+                break
+            yield view[start + _LENGTH.size : start + self._need]
+            start += self._need
+        self._have = end - start
+        if self._have:
+            self._parts = [data[start:]]
