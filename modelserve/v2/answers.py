@@ -1,0 +1,219 @@
+"""What a model returned, as an answer ready to be sent.
+
+    value --> Renderer.render(call id, value, chosen media type) --> Answer, or BadAnswer
+
+The text of JSON is made first and validated after, so that what the schema saw is what the client reads. A BadAnswer
+tells the client one fixed sentence; types, paths and field names are for the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+from copy import copy
+from typing import Any
+
+import marshmallow
+import orjson
+
+from modelserve.errors import BadAnswer
+from modelserve.messages import Answer
+from modelserve.v2.model import ContractError
+from modelserve.v2.plain import JsonTypeError, NanRule, NotJsonError, dump
+from modelserve.v2.raw import Raw, as_raw, is_media_type
+
+__all__ = ["Renderer", "answer_schema"]
+
+_JSON = "application/json"
+_NPY = "application/x-npy"
+_LOG_ERRORS = 20
+# None of these is a file or bytes: they skip the question.
+_PLAIN_TYPES = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
+
+
+class Renderer:
+    """Turns what one model returns into answers; never waits, never raises anything but BadAnswer.
+
+    JSON is ``application/json`` with the schema, or, without one, in the envelope ``{"status", "predictions"}``. Of a
+    media type that ends in ``+json`` it is what the model returned, neither validated nor wrapped.
+
+    An answer {"y": 2} to the schema {"y": Int} takes about 7 us, of which marshmallow 4 takes 5; without a schema 1 us
+    (timeit, CPython 3.11).
+
+    Args:
+        schema: The model's ``schema``: None, a dict of fields, a marshmallow Schema class or an instance.
+        media_types: What the model can answer with, the default first.
+        nan: Whether NaN and infinity are errors or null.
+        scratch: The worker's own temporary folder; files from there are deleted once they are sent.
+
+    Raises:
+        ContractError: The schema or a media type is none; the message says what would be right.
+    """
+
+    def __init__(
+        self, schema: Any, *, media_types: tuple[str, ...] = (_JSON,), nan: NanRule = "error", scratch: str = ""
+    ) -> None:
+        self.schema = answer_schema(schema)
+        self._nan = nan
+        self._scratch = scratch
+        self._json_only = self.schema is not None or len(media_types) > 1
+        for media_type in media_types:
+            if not isinstance(media_type, str) or not is_media_type(media_type):
+                raise ContractError(f"accept offers {media_type!r}, which is no media type such as 'image/png'.")
+
+    def render(self, call_id: int, value: Any, media_type: str) -> Answer:
+        """Return the answer to a call.
+
+        Args:
+            call_id: The call's id.
+            value: What the model returned.
+            media_type: What was chosen for this call, one of the media types.
+
+        Raises:
+            BadAnswer: The value does not fit the schema, or cannot be written in this media type.
+        """
+        try:
+            if media_type == _JSON and type(value) in _PLAIN_TYPES:
+                return Answer(call_id, _JSON, self._json(value))
+            if (raw := as_raw(value, self._scratch)) is not None:
+                return self._raw(call_id, raw, media_type)
+            content_type, body = self._written(value, media_type)
+            return Answer(call_id, content_type, body)
+        except BadAnswer:
+            raise
+        except NotJsonError as error:
+            raise BadAnswer("The model's answer cannot be written as JSON.", log=str(error)) from error
+        except Exception as error:  # the value is the model's: its methods may raise anything
+            raise BadAnswer("The model's answer cannot be written.", log=traceback.format_exc()) from error
+
+    def _json(self, value: Any) -> bytes:
+        if self.schema is None:
+            return self._envelope(value)
+        body = dump(value, self._nan)
+        if self.schema.validate(value):
+            # What is no JSON value yet, such as a datetime, may look wrong where its text is right.
+            self._check(json.loads(body))
+        return body
+
+    def _check(self, document: Any) -> None:
+        assert self.schema is not None
+        found = self.schema.validate(document)
+        if found:
+            raise BadAnswer("The model's answer does not fit its schema.", log=_field_paths(found))
+
+    def _envelope(self, value: Any) -> bytes:
+        try:
+            return dump({"status": "OK", "predictions": value}, self._nan)
+        except JsonTypeError as error:
+            text: Any = type(value).__str__
+            # object's own text would tell a client the object's address in memory
+            if error.path != ".predictions" or text is object.__str__:
+                raise
+            return dump({"status": "OK", "predictions": str(value)})
+
+    def _raw(self, call_id: int, raw: Raw, media_type: str) -> Answer:
+        content_type = media_type
+        if media_type == _JSON and self._json_only:
+            self._check_json_text(raw)
+        elif media_type == _JSON:  # the model declares nothing: whatever it answers is right
+            content_type = raw.guessed_type()
+        return Answer(call_id, content_type, raw.body, raw.file)
+
+    def _check_json_text(self, raw: Raw) -> None:
+        try:
+            document = orjson.loads(raw.content())
+            if self.schema is not None:
+                self._check(document)
+        except ValueError as error:
+            _discard(raw)
+            raise BadAnswer("The model's answer is not JSON, which was chosen.", log=f"not JSON: {error}") from error
+        except BadAnswer:
+            _discard(raw)
+            raise
+
+    def _written(self, value: Any, media_type: str) -> tuple[str, bytes]:
+        essence = media_type.partition(";")[0].strip().lower()
+        if essence == _JSON:
+            return _JSON, self._json(value)
+        if isinstance(value, str):
+            return _with_charset(media_type, essence), str.encode(value)
+        if essence.endswith("+json"):
+            return media_type, dump(value, self._nan)
+        if essence == _NPY and (body := _npy(value)):
+            return media_type, body
+        raise BadAnswer(
+            f"The model's answer cannot be written as {media_type}.",
+            log=f"it is a {type(value).__module__}.{type(value).__qualname__}; {media_type} was chosen",
+        )
+
+
+def answer_schema(declared: Any) -> marshmallow.Schema | None:
+    """Return a model's ``schema`` as an instance of the renderer's own, None for none.
+
+    Fields marked ``dump_only`` are part of an answer, so here they are read like any other.
+
+    Raises:
+        ContractError: It is none of the forms that a schema may have.
+    """
+    if declared is None:
+        return None
+    if isinstance(declared, Mapping):
+        declared = _from_fields(declared)
+    declared = declared() if isinstance(declared, type) and issubclass(declared, marshmallow.Schema) else declared
+    if not isinstance(declared, marshmallow.Schema):
+        raise ContractError(
+            f"schema is of type {type(declared).__name__}; it must be a dict of fields, a marshmallow Schema class "
+            "or an instance of one, or None."
+        )
+    schema = copy(declared)
+    schema.load_fields = {**declared.load_fields, **declared.fields}
+    return schema
+
+
+def _from_fields(declared: Mapping[Any, Any]) -> type[marshmallow.Schema]:
+    if not declared:
+        raise ContractError("schema is an empty dict; declare the fields of the answer, or None for no schema.")
+    fields: dict[str, marshmallow.fields.Field] = {}  # type: ignore[type-arg, unused-ignore]  # generic in 4 only
+    for name, field in declared.items():
+        if not isinstance(name, str) or not isinstance(field, marshmallow.fields.Field):
+            raise ContractError(f"schema[{name!r}] is {field!r}; it must be a field, such as fields.Int().")
+        fields[name] = copy(field)
+        fields[name].parent = fields[name].name = None  # it may come from another schema, to which it is bound
+    return marshmallow.Schema.from_dict(fields, name="ModelPredictionResponse")
+
+
+def _with_charset(media_type: str, essence: str) -> str:
+    if essence.startswith("text/") and "charset=" not in media_type.lower():
+        return f"{media_type}; charset=utf-8"
+    return media_type
+
+
+def _npy(value: Any) -> bytes:
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.ndarray | numpy.generic):
+        return b""
+    file = io.BytesIO()
+    numpy.save(file, value, allow_pickle=False)
+    return file.getvalue()
+
+
+def _discard(raw: Raw) -> None:
+    with contextlib.suppress(OSError):
+        raw.discard()
+
+
+def _field_paths(found: Any, path: str = "") -> str:
+    """Return marshmallow's nested messages as lines of ``path: message``, not more than a log line bears."""
+    lines: list[str] = []
+    pending = [(path, found)]
+    while pending and len(lines) < _LOG_ERRORS:
+        path, messages = pending.pop(0)
+        if isinstance(messages, Mapping):
+            pending += [(f"{path}.{key}" if path else str(key), inner) for key, inner in messages.items()]
+        else:
+            lines.append(f"{path}: {' '.join(map(str, messages)) if isinstance(messages, list) else messages}")
+    return "; ".join(lines)

@@ -1,0 +1,265 @@
+"""Arguments of a model: a call in, validated keyword arguments and the media type of the answer out.
+
+    Call --[Merger]--> raw values --[webargs, the model's marshmallow schema]--> Arguments, or InvalidArguments
+
+All that depends on the declaration alone is done once, when the parser is built.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, NoReturn
+
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
+from marshmallow import validate as validators
+from webargs.core import Parser
+
+from modelserve.errors import InvalidArguments, ModelError
+from modelserve.messages import Call
+from modelserve.v2.fields import Field
+from modelserve.v2.merging import Merger
+from modelserve.v2.negotiation import choose
+from modelserve.v2.reading import wire_name
+
+__all__ = ["ArgumentParser", "Arguments", "Declared"]
+
+Declared = Mapping[str, Field] | Schema | type[Schema]  # type: ignore[type-arg]
+
+# A body of 100,000 wrong items would otherwise be answered with as many sentences (marshmallow CVE-2025-68480).
+MAX_MESSAGES = 20
+# An unknown argument's name is the client's; a message repeats this much of it.
+MAX_NAME = 100
+
+_JSON = "application/json"
+_UNKNOWN = "Unknown field."  # marshmallow's own text; a schema that says otherwise keeps its words
+
+
+class Arguments(NamedTuple):
+    """Keyword arguments for the model, by the names it declared, and the media type its answer is to have."""
+
+    values: dict[str, Any]
+    media_type: str
+
+
+class ArgumentParser:
+    """Reads and validates the arguments of calls for one model.
+
+    Args:
+        declared: What ``get_predict_args`` returned: fields by name, or a marshmallow schema, class or instance. Fields
+            that belong to another schema are copied; names need not be identifiers.
+        unknown: What an argument that is not declared does: "error" is a 422 that names it, "ignore" drops it. A schema
+            that says so itself (``Meta.unknown``, or an instance's ``unknown``) wins.
+
+    Attributes:
+        schema: The one marshmallow schema, built here.
+        headers: Lower-case names of the request headers that arguments are read from; ``Accept`` is never one.
+        media_types: What the model can answer with, the default first: the choices of a declared ``accept`` argument,
+            else JSON alone.
+
+    Raises:
+        TypeError: ``declared`` is none of these, a schema of many, or a mapping to something that is no field.
+        ValueError: A field names an unknown location, or two fields one name.
+    """
+
+    def __init__(self, declared: Declared, *, unknown: Literal["error", "ignore"] = "error") -> None:
+        self.schema, self._renamed = _build(declared)
+        self._accept = _find_accept(self.schema)
+        self.media_types = self._accept.media_types if self._accept else (_JSON,)
+        merger = Merger(self.schema)
+        self.headers = merger.headers
+        self._parser = _CallParser(self._load(merger), unknown=_unknown_option(self.schema, unknown))
+
+    def parse(self, call: Call) -> Arguments:
+        """Return the arguments of a call; those absent and without ``load_default`` are not in it.
+
+        ``{"x": 1}`` for one Int takes about 8 us (``python -m timeit``, Python 3.11, marshmallow 4.4).
+
+        Raises:
+            BadRequest: The query string, form or JSON body is malformed.
+            UnsupportedMedia: The body is neither JSON nor a form.
+            InvalidArguments: By wire name, what is wrong with each argument; at most ``MAX_MESSAGES`` sentences.
+            NotAcceptable: The Accept header names nothing that the model can answer with.
+        """
+        media_type = "" if self._accept else choose(call.accept, self.media_types)
+        values = self._parser.parse(self.schema, call)
+        if not isinstance(values, Mapping):
+            raise ModelError("The model's argument schema does not give a mapping.", log=f"it gave {type(values)}")
+        named = {self._renamed.get(name, name): value for name, value in values.items()} if self._renamed else values
+        return Arguments(named, media_type or self._media_type(call, values))  # type: ignore[arg-type]
+
+    def _media_type(self, call: Call, values: Mapping[str, Any]) -> str:
+        given = values.get(self._accept.key) if self._accept else None
+        return given if given in self.media_types else choose(call.accept, self.media_types)
+
+    def _load(self, merger: Merger) -> Callable[[Call], dict[str, Any]]:
+        accept = self._accept
+        if accept is None or not accept.negotiated:
+            return merger.merge
+
+        def merge_and_negotiate(call: Call) -> dict[str, Any]:
+            values = merger.merge(call)
+            if accept.name not in values:
+                values[accept.name] = choose(call.accept, accept.media_types)
+            return values
+
+        return merge_and_negotiate
+
+
+class _CallParser(Parser[Call]):
+    """A webargs parser whose one location is all of a call, merged."""
+
+    DEFAULT_LOCATION = "arguments"
+    __location_map__ = {"arguments": "load_arguments"}
+
+    def __init__(self, load: Callable[[Call], dict[str, Any]], *, unknown: str | None) -> None:
+        super().__init__(unknown=unknown)
+        self._load = load
+
+    def load_arguments(self, req: Call, schema: Schema) -> dict[str, Any]:
+        return self._load(req)
+
+    def handle_error(self, error: ValidationError, req: Call, schema: Schema, **kwargs: Any) -> NoReturn:
+        # webargs puts the location around the messages; clients expect the names at top level
+        raise InvalidArguments(_reported(error.messages[self.location], schema)) from error  # type: ignore[call-overload]
+
+
+def _build(declared: Declared) -> tuple[Schema, dict[str, str]]:
+    """Return the schema, and the names that stand in it for those that marshmallow has another use for."""
+    renamed: dict[str, str] = {}
+    if isinstance(declared, type) and issubclass(declared, Schema):
+        schema = declared()
+    elif isinstance(declared, Schema):
+        schema = declared
+    elif isinstance(declared, Mapping):
+        own, renamed = _own_fields(declared)
+        schema = Schema.from_dict(own, name="Arguments")()
+    else:
+        raise TypeError(f"arguments are declared by a dict of fields or a marshmallow Schema, not {declared!r}")
+    if schema.many:
+        raise TypeError("arguments are one object, so their schema cannot have many=True")
+    return schema, renamed
+
+
+def _own_fields(declared: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    fields: dict[str, Any] = {}
+    renamed: dict[str, str] = {}
+    for name, declared_field in declared.items():
+        if not isinstance(name, str) or not isinstance(declared_field, Field):
+            raise TypeError(f"argument {name!r} must be a field, such as fields.Int(), not {declared_field!r}")
+        field = _unbound(declared_field)
+        # marshmallow makes nested dicts of dotted names, and a class attribute of Meta
+        if "." in name or name == "Meta":
+            field.data_key = wire_name(name, field)
+            stand_in = f"argument {len(renamed)}"
+            renamed[stand_in] = name
+            fields[stand_in] = field
+        else:
+            fields[name] = field
+    return fields, renamed
+
+
+def _unbound(field: Any) -> Any:
+    """Copy a field as if it had never belonged to a schema; the fields inside it too."""
+    new = copy.copy(field)
+    new.parent = new.name = new.root = None
+    for inner in ("inner", "key_field", "value_field"):
+        if isinstance(getattr(new, inner, None), Field):
+            setattr(new, inner, _unbound(getattr(new, inner)))
+    if hasattr(new, "tuple_fields"):
+        new.tuple_fields = [_unbound(each) for each in new.tuple_fields]
+    return new
+
+
+def _unknown_option(schema: Schema, option: Literal["error", "ignore"]) -> str | None:
+    """Return marshmallow's word for the option, None where the schema itself says what to do."""
+    if option not in ("error", "ignore"):
+        raise ValueError(f'unknown must be "error" or "ignore", not {option!r}')
+    if getattr(schema.Meta, "unknown", None) is not None or schema.unknown != schema.opts.unknown:
+        return None
+    return RAISE if option == "error" else EXCLUDE
+
+
+class _Accept(NamedTuple):
+    """A declared ``accept``: its name on the wire, its key among the values, and whether the header chooses it."""
+
+    name: str
+    key: str
+    media_types: tuple[str, ...]
+    negotiated: bool
+
+
+def _find_accept(schema: Schema) -> _Accept | None:
+    for name, field in schema.load_fields.items():
+        if name == "accept" or wire_name(name, field).lower() == "accept":
+            choices = [each for each in _choices(field.validators) if isinstance(each, str) and "/" in each]
+            default = field.load_default
+            # without choices the client's word is a value like any other, and never a content type
+            fixed = default if isinstance(default, str) and "/" in default else _JSON
+            offered = tuple(sorted(choices, key=lambda choice: choice != default)) or (fixed,)
+            return _Accept(wire_name(name, field), field.attribute or name, offered, bool(choices))
+    return None
+
+
+def _choices(found: Any) -> Iterator[Any]:
+    for each in found:
+        if isinstance(each, validators.OneOf):
+            yield from each.choices
+        elif isinstance(each, validators.And):
+            yield from _choices(each.validators)
+
+
+def _reported(messages: Any, schema: Schema) -> dict[str, Any]:
+    """Return marshmallow's messages as JSON can hold them, limited in number, unknown arguments in our words."""
+    known = [wire_name(name, field) for name, field in schema.load_fields.items()]
+    words = f"Unknown argument. Known are: {', '.join(known)}." if known else "Unknown argument. There are none."
+    by_name = messages if isinstance(messages, Mapping) else {"_schema": messages}
+    limit = _Limit(MAX_MESSAGES - 1)
+    fields: dict[str, Any] = limit.copy_mapping(
+        {name: [words] if found == [_UNKNOWN] and name not in known else found for name, found in by_name.items()}
+    )
+    if limit.over:
+        more = f"There are more problems; the first {MAX_MESSAGES - 1} are listed."
+        fields["_schema"] = [*fields.get("_schema", ()), more]
+    return fields
+
+
+class _Limit:
+    """Copies marshmallow's nested messages until there are enough of them; ``over`` once some were left out."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+        self.over = False
+
+    def copy_mapping(self, found: Mapping[Any, Any]) -> dict[str, Any]:
+        copies: dict[str, Any] = {}
+        for name, inner in found.items():
+            copied = self._copy(inner)
+            if self.over and not copied:
+                break
+            copies[_short(str(name))] = copied
+        return copies
+
+    def _copy(self, found: Any) -> Any:
+        if isinstance(found, Mapping):
+            return self.copy_mapping(found)
+        if isinstance(found, list | tuple):
+            return self._copy_list(found)
+        if self._left == 0:
+            self.over = True
+            return None
+        self._left -= 1
+        return str(found)
+
+    def _copy_list(self, found: Sequence[Any]) -> list[Any]:
+        copies: list[Any] = []
+        for inner in found:
+            copied = self._copy(inner)
+            if self.over and not copied:
+                break
+            copies.append(copied)
+        return copies
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME else name[:MAX_NAME] + "..."

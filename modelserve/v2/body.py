@@ -1,0 +1,157 @@
+"""Request bodies: bytes in, plain Python values out, or one of our errors. Does no I/O.
+
+JSON is read strictly: what two readers could understand differently (duplicate keys, NaN, a broken encoding) is refused
+rather than guessed, so that a proxy that inspects a body and the model that gets it see the same values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from modelserve.errors import BadRequest, InvalidArguments, UnsupportedMedia
+
+__all__ = ["MAX_DEPTH", "MAX_FIELDS", "Kind", "kind", "parse_form", "parse_json", "parse_value"]
+
+Kind = Literal["json", "form", "multipart", "none"]
+
+# Levels of nesting. Real arguments have under ten; marshmallow and models recurse into them.
+MAX_DEPTH = 64
+# Fields of a form or a query string; urllib and browsers know no limit, aiohttp allows 1,000 multipart fields.
+MAX_FIELDS = 1000
+
+_MAX_SHOWN = 100
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_JSON_NAMES = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+
+
+@lru_cache(maxsize=128)
+def kind(content_type: str) -> Kind:
+    """Return how a body of this ``Content-Type`` is read; "none" where the header is absent, then no body may be.
+
+    ``text/plain`` is refused even when it holds JSON: a browser sends it across origins without asking first.
+
+    Raises:
+        UnsupportedMedia: Another media type, or a charset other than UTF-8.
+    """
+    if not content_type.strip():
+        return "none"
+    media_type = content_type.partition(";")[0].strip().lower()
+    found = _kind_of(media_type)
+    charset = _CHARSET.search(content_type)
+    if found != "multipart" and charset and charset[1].lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMedia(f"The charset {_shown(charset[1])} is not read here; send UTF-8.")
+    return found
+
+
+def _kind_of(media_type: str) -> Kind:
+    if media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json")):
+        return "json"
+    if media_type == "application/x-www-form-urlencoded":
+        return "form"
+    if media_type == "multipart/form-data":
+        return "multipart"
+    raise UnsupportedMedia(
+        f"A body of type {_shown(media_type)} is not read here; send application/json, multipart/form-data or "
+        "application/x-www-form-urlencoded."
+    )
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Return the object that a JSON body holds.
+
+    Raises:
+        BadRequest: As :func:`parse_value`.
+        InvalidArguments: The JSON is sound but no object.
+    """
+    value = parse_value(body)
+    if not isinstance(value, dict):
+        given = _JSON_NAMES.get(type(value), "null")
+        raise InvalidArguments({"_schema": [f"The body must be a JSON object of arguments, not {given}."]})
+    return value
+
+
+def parse_value(body: bytes) -> Any:
+    """Return any JSON value, read strictly; whole numbers are exact at any size.
+
+    Raises:
+        BadRequest: Malformed or truncated JSON, anything after it, NaN or a number beyond float64, an encoding other
+            than UTF-8, a key given twice in one object, or more than ``MAX_DEPTH`` levels.
+    """
+    value = _decode(body)
+    # The limit needs the decoder's word that the JSON is sound: only then do strings end where the expression says.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _too_deep(body):
+        raise BadRequest(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
+    _refuse_duplicate_keys(body, value)
+    return value
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except UnicodeDecodeError as error:
+        raise BadRequest("The JSON is not valid UTF-8.") from error
+    except RecursionError as error:
+        raise BadRequest(f"The JSON is nested more than {MAX_DEPTH} levels deep.") from error
+    except msgspec.DecodeError as error:
+        reason = str(error).removeprefix("JSON is malformed: ").partition(" - at ")[0]
+        raise BadRequest(f"The JSON cannot be read: {reason[:1].lower()}{reason[1:]}.") from error
+
+
+def _too_deep(body: bytes) -> bool:
+    """Peel the innermost pair of brackets from everywhere at once; as many times as there are levels."""
+    brackets = _STRING.sub(b"", body).translate(None, _ALL_BUT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return False
+        brackets = _peel(brackets)
+    return bool(brackets)
+
+
+def _peel(brackets: bytes) -> bytes:
+    """Remove the pairs that hold nothing; a byte marks where one was, so that one pass takes one level."""
+    marked = brackets.replace(b"[]", b".").replace(b"{}", b".")
+    return marked.translate(None, b".")
+
+
+def _refuse_duplicate_keys(body: bytes, value: Any) -> None:
+    # Outside of strings every key has one colon. One object with as many keys as the body has colons lost none.
+    if isinstance(value, dict) and body.count(b"{") == 1 and body.count(b":") == len(value):
+        return
+    if b"{" in body:
+        json.loads(body, object_pairs_hook=_object_of_unique_keys)
+
+
+def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BadRequest(f"The JSON gives the key {_shown(twice)} twice in one object.")
+    return found
+
+
+def parse_form(body: bytes) -> list[tuple[str, str]]:
+    """Return names and values of a query string or of an ``application/x-www-form-urlencoded`` body, in order.
+
+    Raises:
+        BadRequest: Bytes that are not UTF-8, before or after percent-decoding, or over ``MAX_FIELDS`` fields.
+    """
+    if body.count(b"&") >= MAX_FIELDS:
+        raise BadRequest(f"The form or query string has more than {MAX_FIELDS} fields.")
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as error:
+        raise BadRequest("The form or query string is not valid UTF-8.") from error
+
+
+def _shown(text: str) -> str:
+    """Return text of a client as a message may hold it: quoted, escaped and cut."""
+    return json.dumps(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "...", ensure_ascii=False)

@@ -1,0 +1,176 @@
+"""The contract between a model and modelserve, as an abstract class whose docstrings are the reference.
+
+A model is a module, a class or any object: it provides a method by having it. :class:`BaseModel` is there to inherit
+from for those who like their editor to know the names; what is not overridden counts as not provided.
+"""
+
+from __future__ import annotations
+
+import abc
+import inspect
+from typing import Any
+
+from modelserve import errors
+
+__all__ = ["METHODS", "BaseModel", "ContractError", "batch_size", "provides"]
+
+METHODS = ("get_metadata", "warm", "get_predict_args", "predict", "predict_batch", "get_train_args", "train")
+"""Every method of the contract, in the order they are first called."""
+
+DEFAULT_BATCH_SIZE = 32
+"""Calls that go to ``predict_batch`` together where the model does not say."""
+
+
+class ContractError(errors.ModelserveError, ValueError):
+    """What a model declares breaks the contract; the message names the key and says what would be right."""
+
+    code = "contract"
+
+
+class BaseModel(abc.ABC):
+    """A model, as modelserve sees it.
+
+    Only ``get_metadata`` must be there. A class is instantiated without arguments, once in each worker process, and
+    every method below runs there, on the main thread, one at a time. Nothing of a model runs in the server process.
+
+    An exception out of any of these methods costs what it was raised for, no more: one call for ``predict``, the start
+    of this one model for the others. The client reads a fixed sentence; the traceback goes to the log.
+
+    Attributes:
+        schema: What ``predict`` answers in JSON: a dict of marshmallow fields by name, a ``Schema`` class, or an
+            instance (``many=True`` for a list). Every JSON answer is validated against it, and it is published.
+            None for no promise: answers come in the envelope ``{"status": "OK", "predictions": ...}``.
+        max_batch_size: Most calls that ``predict_batch`` is given at once, 1 or more. 0 leaves the choice to
+            modelserve: 32 where there is a ``predict_batch``. Without one it means nothing: calls go one by one.
+    """
+
+    schema: Any = None
+    max_batch_size: int = 0
+
+    @abc.abstractmethod
+    def get_metadata(self) -> dict[str, Any]:
+        """Return what the model says about itself; called once, when the worker starts.
+
+        Returns:
+            ``name`` and ``description``, both required texts, and where wanted ``id``, ``license``, ``author``,
+            ``version``, ``url`` (texts; what is missing comes from the installed distribution) and ``links``, a list
+            of ``{"rel": ..., "href": ...}``. Other keys are ignored with a warning in the log. The texts are shown as
+            they are: neither HTML nor a template.
+
+        Raises:
+            Exception: The model is listed as failed; other models are served.
+        """
+
+    def warm(self) -> None:
+        """Load weights and run what is slow the first time; called once, before the worker takes any call.
+
+        Raises:
+            Exception: The model is listed as failed; other models are served.
+        """
+        raise _missing("warm")
+
+    def get_predict_args(self) -> Any:
+        """Return the arguments of ``predict``; called once, when the worker starts.
+
+        Returns:
+            A dict of ``modelserve.v2.fields`` by argument name, or a marshmallow ``Schema`` class or instance. A field
+            ``accept`` validated by ``OneOf([media types])`` declares what the model can answer with besides JSON;
+            the type that was negotiated is then given to ``predict``.
+
+        Raises:
+            Exception: The model is listed as failed; an AttributeError too, it never means "no arguments".
+        """
+        raise _missing("get_predict_args")
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the answer to one call.
+
+        Args:
+            *args: Never used; it lets a subclass declare the arguments it has.
+            **kwargs: The declared arguments by their names in Python, validated. One that the client left out and that
+                has no ``load_default`` is absent. A ``File`` is an ``UploadedFile``, deleted after the answer.
+
+        Returns:
+            For JSON: dict, list, tuple, str, numbers, bool, None, numpy arrays and scalars (or anything with
+            ``tolist()``), datetimes, UUIDs, enums and dataclasses, nested as one likes. Without ``schema`` any other
+            object is sent as its ``str()``, if its class defines one. NaN and infinity are errors, unless the
+            deployment says null.
+
+            For the media type of ``accept``: str (sent as UTF-8), bytes, ``BytesIO``, an open binary file, a path, an
+            ``OutputFile``, or a numpy array for ``application/x-npy``. A file is sent from its first byte whatever its
+            position, and stays where it is, unless it lies in the worker's temporary folder or its ``OutputFile``
+            says ``delete``. A model that declares no ``accept`` and no ``schema`` may answer so too.
+
+        Raises:
+            modelserve.errors.ModelserveError: Its status, code and message reach the client.
+            Exception: 500 ``model_error`` for the client.
+        """
+        raise _missing("predict")
+
+    def predict_batch(self, calls: list[dict[str, Any]]) -> list[Any]:
+        """Return the answers to several calls at once; where it is provided, ``predict`` is not called.
+
+        Args:
+            calls: The keyword arguments of one to ``max_batch_size`` calls, each validated alone.
+
+        Returns:
+            As many answers as calls, in their order, each of a form that ``predict`` may return.
+
+        Raises:
+            Exception: Each call of the batch is run once more, alone, so that only the one at fault fails.
+        """
+        raise _missing("predict_batch")
+
+    def get_train_args(self) -> Any:
+        """Return the arguments of ``train``, in the forms of ``get_predict_args``."""
+        raise _missing("get_train_args")
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, and return what is to be kept as the job's output, a JSON value.
+
+        It runs in a process of its own, so that predictions go on meanwhile.
+
+        Args:
+            *args: Never used; it lets a subclass declare the arguments it has.
+            **kwargs: The declared arguments by their names in Python, validated.
+
+        Raises:
+            Exception: The job ends in the state error, with this text in its log.
+        """
+        raise _missing("train")
+
+
+def provides(model: Any, name: str) -> bool:
+    """Return whether the model has a method of its own of that name; never calls it.
+
+    Raises:
+        AttributeError: The attribute is there, but a property behind it raised this: a failure, not "missing".
+    """
+    try:
+        method = getattr(model, name)
+    except AttributeError:
+        if _is_declared(model, name):
+            raise
+        return False
+    return callable(method) and getattr(method, "__func__", method) is not vars(BaseModel).get(name)
+
+
+def batch_size(model: Any) -> int:
+    """Return how many calls the model is given at once: 1 without ``predict_batch``.
+
+    Raises:
+        ContractError: ``max_batch_size`` is no whole number of 0 or more.
+    """
+    size = getattr(model, "max_batch_size", 0)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ContractError(f"max_batch_size is {size!r}; it must be a whole number, 1 or more (0 for the default).")
+    return (size or DEFAULT_BATCH_SIZE) if provides(model, "predict_batch") else 1
+
+
+def _is_declared(model: Any, name: str) -> bool:
+    nothing = object()
+    return inspect.getattr_static(model, name, nothing) is not nothing
+
+
+def _missing(name: str) -> errors.NotImplementedByModel:
+    return errors.NotImplementedByModel(f"This model does not provide {name}.")

@@ -1,0 +1,187 @@
+"""Answers that are bytes or files, made ready to be sent.
+
+    bytes, BytesIO, open file, path, OutputFile --> as_raw(value, scratch) --> Raw, or None for any other value
+
+A file is only looked at: it is opened, never read, unless it has no path that the server could open. Pipes, sockets and
+devices are refused before they are opened, so a path never makes it wait.
+"""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import os
+import re
+import stat
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+from modelserve import errors
+from modelserve.messages import FileAnswer
+from modelserve.v2.files import OutputFile, UploadedFile
+
+__all__ = ["Raw", "as_raw", "is_media_type"]
+
+IN_MEMORY_LIMIT_BYTES = 1 << 30
+"""Most that is read of a file without a path; a frame ends at 4 GiB, and holds other answers too."""
+
+_NAME_CHARS = 200
+_NOT_SENT = "The model answered with a file that cannot be sent."
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# RFC 9110, 8.3.1: tokens, and parameters of printable ASCII; 255 is what aiohttp and browsers take without a doubt.
+_MEDIA_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+(?:[ \t]*;[ -~]*)?", re.ASCII)
+_MEDIA_TYPE_CHARS = 255
+_ENCODINGS = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An answer's bytes or its file, its media type where the model gave one, and the name it would be saved under."""
+
+    body: bytes = b""
+    file: FileAnswer | None = None
+    content_type: str = ""
+    name: str = ""
+
+    def guessed_type(self) -> str:
+        """Return the media type that the model gave, else the one that the name stands for."""
+        if self.content_type:
+            return self.content_type
+        guess, encoding = mimetypes.guess_type(self.name)
+        return (_ENCODINGS.get(encoding, "") if encoding else guess) or "application/octet-stream"
+
+    def content(self) -> bytes:
+        """Return all bytes, read from the file where there is one."""
+        if self.file is None:
+            return self.body
+        with open(os.open(self.file.path, _OPEN), "rb") as file:
+            return _read(file, self.file.path)
+
+    def discard(self) -> None:
+        """Remove the file, if it was to be removed once sent."""
+        if self.file is not None and self.file.delete:
+            os.unlink(self.file.path)
+
+
+def is_media_type(text: str) -> bool:
+    """Return whether the text may stand in a Content-Type header."""
+    return len(text) <= _MEDIA_TYPE_CHARS and _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def as_raw(value: Any, scratch: str) -> Raw | None:
+    """Return bytes and files ready to be sent, None for a value that is neither.
+
+    Args:
+        value: Bytes, ``BytesIO``, an open binary file, a path, an ``OutputFile``, or an ``UploadedFile`` given back.
+        scratch: Folder whose files are removed once they are sent, "" for none.
+
+    Raises:
+        BadAnswer: The file is missing, closed, open for text, or no regular file; or its media type is malformed.
+    """
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Raw(bytes(value))
+    if isinstance(value, OutputFile):
+        return _from_path(value, value.original_filename, scratch, delete=value.delete)
+    if isinstance(value, UploadedFile):
+        return _from_path(value, value.original_filename, scratch)
+    if isinstance(value, os.PathLike):
+        return _from_path(OutputFile(value), _base_name(value), scratch)
+    if isinstance(value, io.IOBase) or (callable(getattr(value, "read", None)) and hasattr(value, "seek")):
+        return _from_open(value, scratch)
+    return None
+
+
+def _from_path(source: OutputFile | UploadedFile, filename: str, scratch: str, *, delete: bool = False) -> Raw:
+    try:
+        path = os.path.abspath(os.fsdecode(source.filename))
+        path.encode()  # a name that is no UTF-8 cannot cross to the server
+        size = _size(path)
+    except (OSError, ValueError) as error:
+        raise errors.BadAnswer(_NOT_SENT, log=f"{source.filename!r}: {error}") from error
+    if source.content_type and not is_media_type(source.content_type):
+        raise errors.BadAnswer("The model's media type is malformed.", log=repr(source.content_type))
+    file = FileAnswer(path, size, _clean(filename), delete or _is_inside(path, scratch))
+    return Raw(file=file, content_type=source.content_type, name=filename or path)
+
+
+def _size(path: str) -> int:
+    """Return the size of a regular file that can be read. It is looked at before it is opened, and again after."""
+    _check_regular(os.lstat(path))
+    descriptor = os.open(path, _OPEN)
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    _check_regular(status)
+    return status.st_size
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"not a regular file, its mode is {stat.filemode(status.st_mode)}")
+
+
+def _is_inside(path: str, scratch: str) -> bool:
+    return bool(scratch) and os.path.realpath(path).startswith(os.path.join(os.path.realpath(scratch), ""))
+
+
+def _from_open(file: Any, scratch: str) -> Raw:
+    if isinstance(file, io.TextIOBase):
+        raise errors.BadAnswer(_NOT_SENT, log="a file open for text; open it in binary mode, or answer with a str")
+    if getattr(file, "closed", False):
+        raise errors.BadAnswer(_NOT_SENT, log="the file is closed; answer with its path, or leave it open")
+    name = _base_name(getattr(file, "name", ""))
+    if path := _path_of(file):
+        return _from_path(OutputFile(path), name, scratch)
+    if isinstance(file, io.BytesIO):
+        return Raw(file.getvalue(), name=name)
+    if file.seekable():
+        file.seek(0)
+    return Raw(_read(file, name), name=name)
+
+
+def _path_of(file: Any) -> str:
+    """Return a path under which the server finds what the open file holds, "" where there is none.
+
+    Only plain files: a GzipFile has its archive's name and descriptor, and a NamedTemporaryFile, no subclass of any of
+    these, is gone before the server would open it.
+    """
+    if not isinstance(getattr(file, "raw", file), io.FileIO) or isinstance(file, tempfile._TemporaryFileWrapper):
+        return ""
+    status = os.fstat(file.fileno())
+    _refuse_endless(status)
+    if not isinstance(file.name, str | bytes | os.PathLike):
+        return ""
+    file.flush()
+    path = os.path.realpath(os.fsdecode(file.name))
+    try:
+        return path if os.path.samestat(status, os.lstat(path)) else ""
+    except OSError:  # removed, and still readable through the open file
+        return ""
+
+
+def _refuse_endless(status: os.stat_result) -> None:
+    try:
+        _check_regular(status)
+    except ValueError as error:  # a pipe would be waited for
+        raise errors.BadAnswer(_NOT_SENT, log=f"an open file: {error}") from error
+
+
+def _read(file: Any, name: str) -> bytes:
+    content = file.read(IN_MEMORY_LIMIT_BYTES + 1)
+    if not isinstance(content, bytes):
+        raise errors.BadAnswer(_NOT_SENT, log=f"{name!r}: reading gave {type(content).__name__}, not bytes")
+    if len(content) > IN_MEMORY_LIMIT_BYTES:
+        raise errors.BadAnswer(_NOT_SENT, log=f"{name!r} is too large for memory; answer with its path")
+    return content
+
+
+def _base_name(name: Any) -> str:
+    return os.path.basename(os.fsdecode(name)) if isinstance(name, str | bytes | os.PathLike) else ""
+
+
+def _clean(filename: str) -> str:
+    """Return the last part of a name, without what is no letter, sign or blank."""
+    base = re.split(r"[/\\]", filename)[-1]
+    return "".join(character for character in base if character.isprintable()).strip(" .")[:_NAME_CHARS]

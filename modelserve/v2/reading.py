@@ -1,0 +1,126 @@
+"""How each declared argument is read from a call: from which place, as file or text, one or many, as JSON or not.
+
+    field of the schema --> Reading
+
+A reading depends on the declaration alone, so there is one per argument, made when the model is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from marshmallow import fields as ma_fields
+
+from modelserve.v2.fields import Field, NDArray, file_rule
+
+__all__ = ["Reading", "header_names", "location_of", "reading_of", "wire_name"]
+
+# What authors write, as webargs and DEEPaaS name the places, and the place that is meant; "" is anywhere but headers.
+_LOCATIONS = {
+    "": "",
+    "query": "query",
+    "querystring": "query",
+    "form": "form",
+    "files": "form",
+    "json": "json",
+    "headers": "headers",
+}
+
+
+def wire_name(name: str, field: Field) -> str:  # type: ignore[type-arg]
+    """Return the name by which clients give a field: its ``data_key`` where it has one."""
+    return name if field.data_key is None else field.data_key
+
+
+def location_of(field: Field) -> str:  # type: ignore[type-arg]
+    """Return the only place a field is read from: "query", "form", "json", "headers", or "" for all but headers.
+
+    Raises:
+        ValueError: ``metadata["location"]`` names no such place.
+    """
+    said = field.metadata.get("location") or ""
+    if said not in _LOCATIONS:
+        known = ", ".join(name for name in _LOCATIONS if name)
+        raise ValueError(f"a field's location is {said!r}; it must be one of {known}")
+    return _LOCATIONS[said]
+
+
+def header_names(name: str) -> tuple[str, ...]:
+    """Return the lower-case headers that an argument is read from, the first that is there wins.
+
+    Proxies drop headers with an underscore, so ``x_token`` is read from ``X-Token`` as well.
+    """
+    lower = name.lower()
+    dashed = lower.replace("_", "-")
+    return (dashed,) if dashed == lower else (dashed, lower)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one argument is read.
+
+    ``name`` is on the wire and ``location`` as :func:`location_of`. ``file`` and ``text`` say what may be given;
+    ``shape`` whether that is one value, a list of them or an array; ``json`` whether each text holds JSON, ``whole``
+    whether one text may hold the JSON of the whole list; ``nested`` whether its items are lists themselves.
+    """
+
+    name: str
+    location: str
+    file: bool = False
+    text: bool = True
+    shape: Literal["one", "list", "array", "vector"] = "one"
+    json: bool = False
+    whole: bool = False
+    nested: bool = False
+
+
+def reading_of(name: str, field: Field) -> Reading:  # type: ignore[type-arg]
+    """Return how a field is read under its wire name.
+
+    Raises:
+        ValueError: ``metadata["location"]`` names no place.
+    """
+    location = location_of(field)
+    rule = file_rule(field)
+    if rule is not None:
+        return Reading(name, location, file=True, text=False, shape="list" if rule.many else "one")
+    if isinstance(field, NDArray):
+        return Reading(name, location, file=True, shape="vector" if len(field.wanted.shape or ()) == 1 else "array")
+    if not _is_many(field):
+        return Reading(name, location, json=_is_json(field))
+    items = _items(field)
+    return Reading(
+        name,
+        location,
+        shape="list",
+        json=any(_is_json(item) or _is_many(item) for item in items),
+        whole=any(not isinstance(item, ma_fields.String) for item in items),
+        nested=any(_is_many(item) for item in items),
+    )
+
+
+def _is_many(field: Field) -> bool:  # type: ignore[type-arg]
+    said = getattr(field, "is_multiple", None)
+    if said is not None:
+        return bool(said)
+    if isinstance(field, ma_fields.Nested):
+        return bool(field.many or field.schema.many)
+    return isinstance(field, ma_fields.List | ma_fields.Tuple)
+
+
+def _is_json(field: Field) -> bool:  # type: ignore[type-arg]
+    if isinstance(field, ma_fields.Pluck):
+        return False
+    return isinstance(field, ma_fields.Nested | ma_fields.Mapping | NDArray)
+
+
+def _items(field: Field) -> list[Field]:  # type: ignore[type-arg]
+    """Return the fields of a list's items; those of ``Nested(many=True)`` are objects, as a Dict's are."""
+    if isinstance(field, ma_fields.List):
+        return [field.inner]
+    if isinstance(field, ma_fields.Tuple):
+        return list(field.tuple_fields)
+    if isinstance(field, ma_fields.Pluck):
+        return [ma_fields.Raw()]
+    return [ma_fields.Dict()] if isinstance(field, ma_fields.Nested) else []

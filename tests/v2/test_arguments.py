@@ -1,0 +1,351 @@
+"""Validation of a call's arguments by what the model declares, and the choice of the answer's media type."""
+
+from __future__ import annotations
+
+import enum
+import json
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from marshmallow import (
+    EXCLUDE,
+    INCLUDE,
+    RAISE,
+    Schema,
+    ValidationError,
+    post_load,
+    pre_load,
+    validate,
+    validates_schema,
+)
+
+from modelserve.errors import InvalidArguments, ModelError, NotAcceptable
+from modelserve.messages import Call, FilePart
+from modelserve.v2 import fields
+from modelserve.v2.arguments import MAX_MESSAGES, ArgumentParser
+
+
+def json_call(value: Any, **kwargs: Any) -> Call:
+    return Call(content_type="application/json", body=json.dumps(value).encode(), **kwargs)
+
+
+def parsed(declared: Any, call: Call, **kwargs: Any) -> dict[str, Any]:
+    return ArgumentParser(declared, **kwargs).parse(call).values
+
+
+def refused(declared: Any, call: Call, **kwargs: Any) -> dict[str, Any]:
+    with pytest.raises(InvalidArguments) as caught:
+        ArgumentParser(declared, **kwargs).parse(call)
+    return caught.value.fields
+
+
+def count(messages: Any) -> int:
+    if isinstance(messages, dict):
+        return sum(map(count, messages.values()))
+    return sum(map(count, messages)) if isinstance(messages, list) else 1
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Pair(Schema):
+    low = fields.Int(required=True)
+    high = fields.Int(required=True)
+
+    @pre_load
+    def split(self, data: Any, **kwargs: Any) -> Any:
+        if "both" not in data:
+            return data
+        low, high = data["both"].split("-")
+        return {"low": low, "high": high}
+
+    @validates_schema
+    def check(self, data: Any, **kwargs: Any) -> None:
+        if data["low"] > data["high"]:
+            raise ValidationError("low is above high")
+
+
+def test_values_are_by_declared_name_and_absent_ones_are_absent() -> None:
+    declared: dict[str, Any] = {"x": fields.Int(required=True), "y": fields.Float(), "z": fields.Str(load_default="z")}
+    assert ArgumentParser(declared).parse(json_call({"x": 1})) == ({"x": 1, "z": "z"}, "application/json")
+
+
+def test_errors_are_by_name_at_top_level_in_marshmallows_words() -> None:
+    declared: dict[str, Any] = {
+        "x": fields.Int(required=True),
+        "n": fields.Nested({"a": fields.List(fields.Int())}),
+        "o": fields.Str(validate=validate.OneOf(["a", "b"])),
+    }
+    assert refused(declared, json_call({"n": {"a": [1, "b"]}, "o": "c"})) == {
+        "x": ["Missing data for required field."],
+        "n": {"a": {"1": ["Not a valid integer."]}},
+        "o": ["Must be one of: a, b."],
+    }
+
+
+def test_names_need_not_be_identifiers() -> None:
+    declared = {
+        "top-k": fields.Int(),
+        "a.b": fields.Int(),
+        "a": fields.Int(),
+        "Meta": fields.Int(),
+        "class": fields.Int(),
+        "load": fields.Int(),
+        "": fields.Int(),
+        "é ü": fields.Int(),
+    }
+    values = dict(zip(declared, range(len(declared)), strict=True))
+    assert parsed(declared, json_call(values)) == values
+    assert refused(declared, json_call({"a.b": "x"})) == {"a.b": ["Not a valid integer."]}
+
+
+def test_a_data_key_is_the_name_on_the_wire_and_never_in_the_values() -> None:
+    declared = {
+        "x": fields.Int(data_key="X-Value"),
+        "y": fields.Int(attribute="why"),
+        "a.b": fields.Int(data_key="ab"),
+    }
+    assert parsed(declared, Call(query="X-Value=1&y=2&ab=3")) == {"x": 1, "why": 2, "a.b": 3}
+    assert list(refused(declared, Call(query="x=1"))) == ["x"]
+    assert refused(declared, Call(query="X-Value=a")) == {"X-Value": ["Not a valid integer."]}
+
+
+def test_enums_dates_and_dicts_are_loaded() -> None:
+    declared = {"c": fields.Enum(Colour), "d": fields.Dict(keys=fields.Str(), values=fields.Date())}
+    values = parsed(declared, json_call({"c": "RED", "d": {"a": "2026-01-01"}}))
+    assert values["c"] is Colour.RED
+    assert values["d"]["a"].year == 2026
+
+
+def test_fields_of_another_schema_are_copied() -> None:
+    class Other(Schema):
+        when = fields.List(fields.DateTime())
+        where = fields.Tuple((fields.Str(), fields.Dict(keys=fields.Str(), values=fields.Int())))
+
+        class Meta:
+            datetimeformat = "%Y"
+
+    bound = dict(Other().fields)
+    parser = ArgumentParser(bound)
+    assert parser.schema.fields["when"] is not bound["when"]
+    assert all(field.root is parser.schema for field in parser.schema.fields.values())
+    assert parser.parse(json_call({"where": ["a", {"b": 1}]})).values == {"where": ("a", {"b": 1})}
+    assert bound["when"].root is not parser.schema
+
+
+@pytest.mark.parametrize("declared", [Pair, Pair()])
+def test_a_schema_with_hooks_works_as_class_and_instance(declared: Any) -> None:
+    parser = ArgumentParser(declared)
+    assert parser.parse(Call(query="low=1&high=2")).values == {"low": 1, "high": 2}
+    assert parser.parse(Call(query="both=1-2")).values == {"low": 1, "high": 2}
+    assert refused(declared, json_call({"low": 3, "high": 2})) == {"_schema": ["low is above high"]}
+
+
+def test_a_schema_is_built_once() -> None:
+    instance = Pair()
+    assert ArgumentParser(instance).schema is instance
+    built = []
+
+    class Counted(Schema):
+        def __init__(self, **kwargs: Any) -> None:
+            built.append(1)
+            super().__init__(**kwargs)
+
+    parser = ArgumentParser(Counted)
+    for _ in range(3):
+        parser.parse(Call())
+    assert built == [1]
+
+
+@pytest.mark.parametrize("declared", [None, 3, [fields.Int()], {"x": int}, {"x": fields.Int}, {3: fields.Int()}])
+def test_what_declares_no_arguments_is_an_error_of_the_model(declared: Any) -> None:
+    with pytest.raises(TypeError, match=r"fields\.Int\(\)|dict of fields"):
+        ArgumentParser(declared)
+
+
+def test_a_schema_of_many_and_an_unknown_option_are_errors() -> None:
+    with pytest.raises(TypeError, match="many=True"):
+        ArgumentParser(Pair(many=True))
+    with pytest.raises(ValueError, match='"error" or "ignore"'):
+        ArgumentParser({}, unknown="drop")  # type: ignore[arg-type]
+
+
+def test_a_schema_that_gives_no_mapping_is_an_error_of_the_model() -> None:
+    class Odd(Schema):
+        @post_load
+        def make(self, data: Any, **kwargs: Any) -> Any:
+            return [data]
+
+    with pytest.raises(ModelError):
+        ArgumentParser(Odd).parse(Call())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        json_call({"nosuch": 1}),
+        Call(query="nosuch=1"),
+        Call(content_type="application/x-www-form-urlencoded", body=b"nosuch=1&nosuch=2"),
+        Call(content_type="multipart/form-data; boundary=x", files=[FilePart("nosuch", "/tmp/x", "", "x", 1)]),
+    ],
+)
+def test_an_unknown_argument_is_a_422_that_names_it_or_is_ignored(call: Call) -> None:
+    """FAULTS D11."""
+    declared = {"x": fields.Int(), "y": fields.Int(data_key="why")}
+    assert refused(declared, call) == {"nosuch": ["Unknown argument. Known are: x, why."]}
+    assert refused({}, call) == {"nosuch": ["Unknown argument. There are none."]}
+    assert parsed(declared, call, unknown="ignore") == {}
+
+
+def test_an_unknown_key_inside_an_argument_keeps_marshmallows_words() -> None:
+    """FAULTS D11."""
+    assert refused({"n": fields.Nested({})}, json_call({"n": {"a": 1}})) == {"n": {"a": ["Unknown field."]}}
+
+
+def test_what_a_schema_says_of_unknown_arguments_wins() -> None:
+    """FAULTS D11."""
+
+    class Ignoring(Schema):
+        class Meta:
+            unknown = EXCLUDE
+
+    class Strict(Schema):
+        error_messages = {"unknown": "What is that?"}
+
+        class Meta:
+            unknown = RAISE
+
+    class Open(Schema):
+        pass
+
+    call = Call(query="nosuch=1")
+    assert parsed(Ignoring, call, unknown="error") == {}
+    assert refused(Strict, call, unknown="ignore") == {"nosuch": ["What is that?"]}
+    assert parsed(Open(unknown=INCLUDE), Call(query="a=1&b=2&b=3")) == {"a": "1", "b": ["2", "3"]}
+
+
+def test_a_field_that_is_only_written_is_unknown() -> None:
+    assert refused({"x": fields.Int(dump_only=True)}, Call(query="x=1")) == {"x": ["Unknown argument. There are none."]}
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        ({"x": fields.Nested({"a": fields.Int(required=True)}, many=True)}, {"x": [{}] * 10_000}),
+        ({"x": fields.List(fields.Int())}, {"x": ["a"] * 10_000}),
+        ({"x": fields.Int()}, {str(number): 1 for number in range(10_000)}),
+    ],
+)
+def test_at_most_20_messages_are_sent(declared: Any, value: Any) -> None:
+    """FAULTS D27."""
+    before = time.process_time()
+    found = refused(declared, json_call(value))
+    assert time.process_time() - before < 1
+    assert count(found) == MAX_MESSAGES
+    assert found["_schema"] == ["There are more problems; the first 19 are listed."]
+    assert all(count(messages) for messages in found.values())
+
+
+def test_up_to_19_messages_are_sent_whole() -> None:
+    """FAULTS D27."""
+    found = refused({"x": fields.List(fields.Int())}, json_call({"x": ["a"] * 19}))
+    assert count(found) == 19
+    assert "_schema" not in found
+
+
+def test_messages_are_small_and_cross_the_process_border() -> None:
+    """FAULTS D27."""
+    found = refused({"x": fields.List(fields.Int())}, json_call({"n" * 100_000: 1, "x": [1, "a"]}))
+    assert len(json.dumps(found)) < 400
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(found)) == found
+
+
+@pytest.mark.parametrize("value", [[1, 2], "x", None])
+def test_json_that_is_no_object_is_a_422(value: Any) -> None:
+    """FAULTS D07."""
+    assert list(refused({"x": fields.Int()}, json_call(value))) == ["_schema"]
+
+
+@pytest.mark.parametrize("query", ["x=nan", "x=Infinity", "x=-inf", "x=1e999"])
+def test_no_float_becomes_nan_or_infinity(query: str) -> None:
+    """FAULTS D06."""
+    assert list(refused({"x": fields.Float()}, Call(query=query))) == ["x"]
+
+
+def test_a_number_of_5000_digits_in_the_query_is_a_422() -> None:
+    """FAULTS D05."""
+    assert refused({"x": fields.Int()}, Call(query="x=" + "1" * 5000)) == {"x": ["Not a valid integer."]}
+
+
+def accept(default: Any = "image/png", **kwargs: Any) -> Any:
+    return fields.Str(load_default=default, validate=validate.OneOf(["application/json", "image/png"]), **kwargs)
+
+
+def test_without_a_declared_accept_the_answer_is_json() -> None:
+    """FAULTS C08."""
+    parser = ArgumentParser({})
+    assert parser.media_types == ("application/json",)
+    for header in ("", "*/*", "application/*", "application/json, text/plain;q=0.9"):
+        assert parser.parse(Call(accept=header)) == ({}, "application/json")
+    with pytest.raises(NotAcceptable):
+        parser.parse(Call(accept="image/png"))
+
+
+@pytest.mark.parametrize(
+    ("field", "media_types"),
+    [
+        (accept(), ("image/png", "application/json")),
+        (accept("application/json"), ("application/json", "image/png")),
+        (accept("text/plain"), ("application/json", "image/png")),
+        (fields.Str(validate=[validate.Length(min=1), validate.OneOf(("a/b", "c/d"))]), ("a/b", "c/d")),
+        (fields.Str(validate=validate.And(validate.OneOf(["a/b", 3, "x"]))), ("a/b",)),
+        (fields.Str(load_default="text/csv"), ("text/csv",)),
+        (fields.Str(), ("application/json",)),
+    ],
+)
+def test_media_types_are_the_choices_of_accept_the_default_first(field: Any, media_types: Any) -> None:
+    assert ArgumentParser({"accept": field}).media_types == media_types
+
+
+@pytest.mark.parametrize(
+    ("call", "chosen"),
+    [
+        (Call(), "image/png"),
+        (Call(accept="*/*"), "image/png"),
+        (Call(accept="application/json"), "application/json"),
+        (Call(accept="image/*;q=0.1, application/*"), "application/json"),
+        (Call(query="accept=application/json", accept="image/png"), "application/json"),
+        (Call(query="accept=application/json", accept="video/mp4"), "application/json"),
+        (json_call({"accept": "application/json"}), "application/json"),
+    ],
+)
+@pytest.mark.parametrize("name", ["accept", "content"])
+def test_a_declared_accept_is_what_the_client_says_else_negotiated(call: Call, chosen: str, name: str) -> None:
+    """FAULTS C08."""
+    parser = ArgumentParser({name: accept(data_key="accept")})
+    assert parser.parse(call) == ({name: chosen}, chosen)
+
+
+def test_an_accept_that_is_no_choice_is_a_422_and_a_header_that_fits_nothing_a_406() -> None:
+    """FAULTS C08."""
+    assert list(refused({"accept": accept()}, Call(query="accept=video/mp4"))) == ["accept"]
+    with pytest.raises(NotAcceptable, match="image/png, application/json"):
+        ArgumentParser({"accept": accept()}).parse(Call(accept="video/mp4"))
+
+
+def test_an_accept_read_from_headers_is_negotiated_too() -> None:
+    """FAULTS C08."""
+    parser = ArgumentParser({"accept": accept(data_key="Accept", metadata={"location": "headers"})})
+    assert parser.headers == ()
+    assert parser.parse(Call(accept="application/json;q=0.5, */*;q=0.1")).media_type == "application/json"
+    with pytest.raises(InvalidArguments):
+        parser.parse(Call(query="Accept=application/json"))
+
+
+def test_an_accept_without_choices_never_becomes_a_content_type() -> None:
+    parser = ArgumentParser({"accept": fields.Str()})
+    assert parser.parse(Call(query="accept=text/html")) == ({"accept": "text/html"}, "application/json")
+    assert parser.parse(Call()) == ({}, "application/json")
