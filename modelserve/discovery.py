@@ -1,0 +1,320 @@
+"""Finds models without importing them, and loads one inside a worker.
+
+    entry points | package.module[:attr] | file.py[:attr] | a Python object   ->   ModelRef   ->   load: the model
+
+Everything but ``load`` runs in the server's process and imports no model code: it reads the metadata of installed
+distributions, and looks whether files and top-level packages are there. ``load`` is for workers only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.util
+import inspect
+import logging
+import os
+import re
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from modelserve.errors import DiscoveryError, NoModel
+
+__all__ = ["GROUP", "ModelRef", "carry", "find", "installed", "load"]
+
+GROUP = "modelserve.v2.model"
+
+logger = logging.getLogger(__name__)
+
+# A deployment's name stands in URLs, file names, metrics and logs as it is.
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
+
+_CONTRACT = ("predict", "predict_batch", "train", "get_predict_args", "get_train_args", "get_metadata", "warm")
+
+# What of a distribution's texts is kept: a licence field may hold the whole licence.
+_TEXT_LIMIT = 300
+
+
+class ModelRef(msgspec.Struct, frozen=True):
+    """Where a model is, for a worker to load.
+
+    ``name`` is the deployment's name. ``target`` is ``package.module[:attr]`` or ``/absolute/file.py[:attr]``.
+    ``distribution`` has name, version, license, author, url and summary of the package that the model came with, and
+    is empty for others. ``payload`` is the model itself in dill's form where ``kind`` is "pickled".
+    """
+
+    name: str
+    kind: Literal["entry_point", "module", "file", "pickled"]
+    target: str
+    distribution: dict[str, str] = {}
+    payload: bytes = b""
+
+
+def installed(group: str = GROUP) -> list[ModelRef]:
+    """Return the models of all installed distributions, by name.
+
+    Raises:
+        DiscoveryError: Two models have one name, or one has a bad name or target; the message names distributions.
+    """
+    found: dict[str, tuple[ModelRef, str]] = {}
+    for distribution, point in _entry_points(group):
+        ref, owner = _ref(distribution, point), _owner(distribution)
+        if ref.name in found:
+            other = found[ref.name][1]
+            raise DiscoveryError(
+                f"Two models have the name {ref.name!r}, one from {other} and one from {owner}: uninstall one of them."
+            )
+        found[ref.name] = (ref, owner)
+    return [found[name][0] for name in sorted(found)]
+
+
+def find(wanted: Sequence[str], group: str = GROUP) -> list[ModelRef]:
+    """Return the models that were asked for, or all installed ones where none was.
+
+    Args:
+        wanted: Installed names, ``package.module[:attr]`` or ``file.py[:attr]``; asked for twice is found once.
+        group: The entry-point group.
+
+    Raises:
+        NoModel: One is not there, or none is installed.
+        DiscoveryError: Two have one name.
+    """
+    known = {ref.name: ref for ref in installed(group)}
+    if not wanted and not known:
+        raise NoModel(f"No model is installed: {_what_to_do(group)}.")
+    refs: dict[str, ModelRef] = {}
+    for text in wanted or known:
+        ref = known.get(text) or _named_by_place(text, known, group)
+        if refs.setdefault(ref.name, ref) != ref:
+            raise DiscoveryError(
+                f"Two models have the name {ref.name!r}, {refs[ref.name].target} and {ref.target}: "
+                "rename one, or name a class or object in it with :attr."
+            )
+    return list(refs.values())
+
+
+def carry(model: Any, group: str = GROUP) -> ModelRef:
+    """Return a reference to a model that a Python program has at hand.
+
+    A module is imported anew by the worker; a class or an object is carried by value, so it may be defined anywhere.
+
+    Args:
+        model: A module, a class, an object, or what ``find`` knows by name.
+        group: The entry-point group.
+
+    Raises:
+        NoModel: ``model`` is a name of which nothing is known.
+        DiscoveryError: The object cannot be carried to another process.
+    """
+    if isinstance(model, str):
+        return find([model], group)[0]
+    if isinstance(model, types.ModuleType):
+        if model.__name__ != "__main__":
+            return ModelRef(_fitting(model.__name__.rpartition(".")[2]), "module", model.__name__)
+        # No worker can import the running program, so the parts of the contract are carried one by one.
+        parts = {
+            name: getattr(model, name) for name in (*_CONTRACT, "schema", "max_batch_size") if hasattr(model, name)
+        }
+        return ModelRef("main", "pickled", "__main__", payload=_pickle(types.SimpleNamespace(**parts), "__main__"))
+    kind = model if inspect.isclass(model) else type(model)
+    return ModelRef(
+        _fitting(kind.__name__.lower()), "pickled", kind.__qualname__, payload=_pickle(model, kind.__name__)
+    )
+
+
+def load(ref: ModelRef) -> Any:
+    """Import a model and return it, in a worker only: a class is instantiated, a module or object is as it is.
+
+    Raises:
+        DiscoveryError: It has no attribute of the name asked for, or is a module without any part of the contract.
+        BaseException: Whatever the model's own code raises.
+    """
+    if ref.kind == "pickled":
+        import dill
+
+        found: Any = dill.loads(ref.payload)
+    else:
+        place, _, attribute = ref.target.partition(":")
+        module = _load_file(Path(place)) if ref.kind == "file" else _load_module(place, ref.kind)
+        found = _attribute(module, attribute, place) if attribute else _whole(module, place)
+    return found() if inspect.isclass(found) else found
+
+
+def _entry_points(group: str) -> Iterator[tuple[Distribution, EntryPoint]]:
+    """Yield the group's entry points; of a distribution that is found twice, only the first, which Python imports."""
+    seen: set[str] = set()
+    for distribution in distributions():
+        name = re.sub(r"[-_.]+", "-", _metadata(distribution, "Name")).lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            points = [point for point in distribution.entry_points if point.group == group]
+        except (TypeError, ValueError) as error:  # a line of it is none; the other packages must not suffer for it
+            logger.warning("the entry points of %s cannot be read: %s", name, error)
+            continue
+        yield from ((distribution, point) for point in points)
+
+
+def _metadata(distribution: Distribution, field: str) -> str:
+    # To ask for a field that is absent is deprecated, and the type has no get() before Python 3.12.
+    return distribution.metadata[field] if field in distribution.metadata else ""  # noqa: SIM401
+
+
+def _owner(distribution: Distribution) -> str:
+    return f"{_metadata(distribution, 'Name')} {_metadata(distribution, 'Version')}"
+
+
+def _ref(distribution: Distribution, point: EntryPoint) -> ModelRef:
+    if not _NAME.fullmatch(point.name):
+        raise DiscoveryError(
+            f"The model name {point.name[:120]!r} of {_owner(distribution)} is not valid: "
+            "it must be 1 to 100 letters, digits, '.', '_' or '-', and not begin with '.'."
+        )
+    match = re.fullmatch(r"([\w.]+)\s*(?::\s*([\w.]+)\s*)?(?:\[.*\])?\s*", point.value)
+    if match is None:
+        raise DiscoveryError(
+            f"The model {point.name!r} of {_owner(distribution)} has the target {point.value[:120]!r}, "
+            "which must be package.module or package.module:attribute."
+        )
+    target = match[1] + (f":{match[2]}" if match[2] else "")
+    return ModelRef(point.name, "entry_point", target, distribution=_texts(distribution))
+
+
+def _texts(distribution: Distribution) -> dict[str, str]:
+    """Return what a distribution says about itself, in the words of its metadata's core fields."""
+    urls = dict(text.split(",", 1) for text in distribution.metadata.get_all("Project-URL") or [] if "," in text)
+    pages = {label.strip().lower(): url for label, url in urls.items()}
+    field = functools.partial(_metadata, distribution)
+    texts = {
+        "name": field("Name"),
+        "version": field("Version"),
+        "license": field("License-Expression") or field("License"),
+        "author": field("Author") or re.sub(r"\s*<[^>]*>", "", field("Author-email")),
+        "url": field("Home-page") or pages.get("homepage") or pages.get("repository") or pages.get("source") or "",
+        "summary": field("Summary"),
+    }
+    return {key: _first_line(text) for key, text in texts.items()}
+
+
+def _first_line(text: str) -> str:
+    line = next(iter(text.strip().splitlines()), "")
+    line = "".join(character for character in line if character.isprintable()).strip()
+    return "" if line == "UNKNOWN" else line[:_TEXT_LIMIT]
+
+
+def _named_by_place(text: str, known: dict[str, ModelRef], group: str) -> ModelRef:
+    """Return the reference to a file or module, having looked that it is there."""
+    place, colon, attribute = text.partition(":")
+    if colon and not all(part.isidentifier() for part in attribute.split(".")):
+        raise NoModel(f"{text!r} names no model: what follows ':' must be the name of a class or object.")
+    suffix = f":{attribute}" if colon else ""
+    if place.endswith(".py") or "/" in place:
+        path = Path(os.path.abspath(place))
+        if path.suffix != ".py" or not path.is_file():
+            raise NoModel(f"{text!r} names no model: there is no Python file {path}.")
+        stem = path.parent.name if path.stem == "__init__" else path.stem
+        return ModelRef(_fitting(attribute.rpartition(".")[2].lower() or stem), "file", f"{path}{suffix}")
+    if not all(part.isidentifier() for part in place.split(".")) or not _is_importable(place.partition(".")[0]):
+        raise NoModel(_unknown(text, known, group))
+    return ModelRef(_fitting((attribute or place).rpartition(".")[2].lower()), "module", f"{place}{suffix}")
+
+
+def _is_importable(package: str) -> bool:
+    """Tell whether a top-level package is there; finding it runs none of its code."""
+    if package == "__main__":  # that is this program
+        return False
+    spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, [os.getcwd()])
+    return spec is not None
+
+
+def _unknown(text: str, known: dict[str, ModelRef], group: str) -> str:
+    if not known:
+        return f"There is no model {text!r}, and none is installed: {_what_to_do(group)}."
+    near = difflib.get_close_matches(text, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"There is no model {text!r}: {hint}Installed are {', '.join(known)}; or name a file, such as my_model.py."
+
+
+def _what_to_do(group: str) -> str:
+    return f"pip install a package with an entry point in the group {group}, or name a file, such as my_model.py"
+
+
+def _fitting(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip(".")[:100] or "model"
+
+
+def _pickle(model: Any, name: str) -> bytes:
+    import dill
+
+    try:
+        # recurse: with a function go only the globals that it uses, not the whole notebook.
+        payload: bytes = dill.dumps(model, recurse=True)
+    except Exception as error:
+        raise DiscoveryError(
+            f"{name} cannot be carried to a worker ({type(error).__name__}: {error}): "
+            "give its class, which each worker instantiates, and load what it needs in warm()."
+        ) from error
+    return payload
+
+
+def _load_module(name: str, kind: str) -> types.ModuleType:
+    # As with "python -m": a module named on the command line may lie in the working directory.
+    if kind == "module" and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return importlib.import_module(name)
+
+
+def _load_file(path: Path) -> types.ModuleType:
+    """Run a file as a module of its stem's name, with its folder first on the path, as Python does with a script."""
+    sys.path.insert(0, str(path.parent))
+    # A model file called json.py must not take the place of a module that others have imported already.
+    name = path.stem if path.stem not in sys.modules else f"modelserve_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None, "a .py file always has a spec"
+    assert spec.loader is not None, "and a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _attribute(module: types.ModuleType, path: str, place: str) -> Any:
+    found: Any = module
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            names = _own_names(found)
+            near = difflib.get_close_matches(part, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names[:20]) or 'no public names'}."
+            raise DiscoveryError(f"{place} has no attribute {path!r}; {hint}") from error
+    return found
+
+
+def _whole(module: types.ModuleType, place: str) -> types.ModuleType:
+    """Return the module; where it is no model but a class in it may be, say so."""
+    classes = [name for name in _own_names(module) if inspect.isclass(getattr(module, name))]
+    models = [name for name in classes if any(hasattr(getattr(module, name), part) for part in _CONTRACT)]
+    if models and not any(hasattr(module, part) for part in _CONTRACT):
+        raise DiscoveryError(f"{place} has no predict of its own; name a class in it, such as {place}:{models[0]}.")
+    return module
+
+
+def _own_names(owner: Any) -> list[str]:
+    """Return the public names that were defined there, in that order, and not imported from elsewhere."""
+    home = getattr(owner, "__name__", None)
+    values = {name: value for name, value in vars(owner).items() if not name.startswith("_")}
+    return [name for name, value in values.items() if getattr(value, "__module__", home) == home]
