@@ -1,0 +1,107 @@
+"""The bookkeeping of one replica: which calls are at it, and how many more it may be given.
+
+A worker holds the frame it runs and at most one more, so that it never waits for the socket, and a call is never far
+from being run. How much a frame may hold follows from measurement: a model that batches gets up to its
+``max_batch_size``; any other as many calls as it runs in about a millisecond, so that fast models share system calls
+and a slow model's calls wait in the deployment's queue, where any worker that becomes free can take them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import msgspec
+
+from modelserve.messages import Answer, Answers, Call
+from modelserve.runtime.interface import Replica
+
+__all__ = ["Lane", "Pending"]
+
+# What a frame of single calls should keep a worker busy for: 20 times the cost of passing one frame (about 50 us).
+FRAME_S = 0.001
+
+# No frame of single calls is larger: past it, the shared system calls are a few percent of the whole.
+MAX_FRAME_CALLS = 64
+
+# A second frame is sent ahead only while frames run shorter than this; then waiting behind one costs little.
+AHEAD_S = 0.005
+
+# The weight of the newest measurement in the moving average of a call's time.
+SMOOTHING = 0.2
+
+
+class Pending:
+    """A call and the future of its answer. ``alone`` marks one that shared a frame with a worker's death."""
+
+    __slots__ = ("alone", "call", "future")
+
+    def __init__(self, call: Call, future: asyncio.Future[Answer]) -> None:
+        self.call = call
+        self.future = future
+        self.alone = False
+
+
+class Frame(msgspec.Struct):
+    """Calls that were sent together, by id, and which are still unanswered."""
+
+    waiting: dict[int, Pending]
+
+
+class Lane:
+    """One replica that serves, with the frames that are at it.
+
+    Args:
+        replica: A started replica.
+        max_batch_size: How many calls the model predicts together, 1 where it does not batch.
+    """
+
+    def __init__(self, replica: Replica, max_batch_size: int) -> None:
+        self.replica = replica
+        self._max_batch_size = max_batch_size
+        self._frames: deque[Frame] = deque()
+        self._call_s = AHEAD_S  # until the first answers tell, taken for slow
+
+    def __len__(self) -> int:
+        """Return how many calls are at the replica."""
+        return sum(len(frame.waiting) for frame in self._frames)
+
+    def room(self) -> int:
+        """Return how many calls the next frame may hold now, 0 for none."""
+        size = self._max_batch_size
+        if size == 1:
+            size = max(1, min(MAX_FRAME_CALLS, int(FRAME_S / self._call_s)))
+        if not self._frames:
+            return size
+        is_quick = self._call_s * size < AHEAD_S
+        return size if is_quick and len(self._frames) == 1 else 0
+
+    def send(self, batch: list[Pending]) -> None:
+        """Send calls as one frame."""
+        self._frames.append(Frame({pending.call.id: pending for pending in batch}))
+        self.replica.send([pending.call for pending in batch])
+
+    def answered(self, answers: Answers) -> None:
+        """Resolve the calls that were answered and learn how long they took."""
+        for answer in answers.answers:
+            pending = self._take(answer.id)
+            if pending is not None and not pending.future.done():
+                pending.future.set_result(answer)
+        if answers.answers:
+            newest_s = answers.busy_ns / 1e9 / len(answers.answers)
+            self._call_s += SMOOTHING * (newest_s - self._call_s)
+
+    def clear(self) -> tuple[list[Pending], list[Pending]]:
+        """Return (calls of the frame that was running, calls sent ahead of it), unanswered, and forget them."""
+        frames = [list(frame.waiting.values()) for frame in self._frames]
+        self._frames.clear()
+        return (frames[0] if frames else []), [pending for frame in frames[1:] for pending in frame]
+
+    def _take(self, call_id: int) -> Pending | None:
+        for frame in self._frames:
+            pending = frame.waiting.pop(call_id, None)
+            if pending is not None:
+                if not frame.waiting:
+                    self._frames.remove(frame)
+                return pending
+        return None

@@ -1,0 +1,109 @@
+"""How many calls a replica is given, and what becomes of them when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from modelserve.messages import Answer, Answers, Call, Description
+from modelserve.runtime.interface import Listener
+from modelserve.runtime.lane import MAX_FRAME_CALLS, Lane, Pending
+
+
+class Recorder:
+    """A replica that keeps the frames it is sent."""
+
+    name = "recorder"
+    pid = 0
+
+    def __init__(self) -> None:
+        self.frames: list[list[int]] = []
+
+    async def start(self, listener: Listener) -> Description:
+        raise NotImplementedError
+
+    def send(self, calls: list[Call]) -> None:
+        self.frames.append([call.id for call in calls])
+
+    async def stop(self, wait_s: float) -> None:
+        raise NotImplementedError
+
+
+def pendings(*ids: int) -> list[Pending]:
+    loop = asyncio.get_running_loop()
+    return [Pending(Call(id=number), loop.create_future()) for number in ids]
+
+
+def answers(*ids: int, call_s: float) -> Answers:
+    return Answers([Answer(number) for number in ids], busy_ns=int(call_s * 1e9 * len(ids)))
+
+
+async def test_a_worker_nothing_is_known_of_gets_one_call_at_a_time() -> None:
+    lane = Lane(Recorder(), 1)
+    assert lane.room() == 1
+    lane.send(pendings(1))
+    assert lane.room() == 0
+
+
+@pytest.mark.parametrize(("call_s", "frame"), [(0.00001, MAX_FRAME_CALLS), (0.00015, 6), (0.01, 1)])
+async def test_a_frame_holds_about_a_millisecond_of_work(call_s: float, frame: int) -> None:
+    lane = Lane(Recorder(), 1)
+    for number in range(60):
+        lane.send(pendings(number))
+        lane.answered(answers(number, call_s=call_s))
+    assert lane.room() == frame
+
+
+async def test_a_fast_worker_is_sent_one_frame_ahead_and_no_more() -> None:
+    lane = Lane(Recorder(), 1)
+    for number in range(60):
+        lane.send(pendings(number))
+        lane.answered(answers(number, call_s=0.0001))
+    lane.send(pendings(101))
+    assert lane.room() > 0
+    lane.send(pendings(102))
+    assert lane.room() == 0
+
+
+async def test_a_slow_worker_has_nothing_sent_ahead() -> None:
+    lane = Lane(Recorder(), 1)
+    lane.send(pendings(1))
+    lane.answered(answers(1, call_s=0.5))
+    lane.send(pendings(2))
+    assert lane.room() == 0
+
+
+async def test_a_batching_model_gets_up_to_its_batch_size_at_once() -> None:
+    lane = Lane(Recorder(), 8)
+    assert lane.room() == 8
+
+
+async def test_answers_resolve_their_calls_and_strangers_are_ignored() -> None:
+    lane = Lane(Recorder(), 4)
+    first, second = pendings(1, 2)
+    lane.send([first, second])
+    lane.answered(answers(2, 99, call_s=0.001))
+    assert second.future.done()
+    assert not first.future.done()
+    assert len(lane) == 1
+
+
+async def test_an_answer_to_a_call_that_was_given_up_is_dropped() -> None:
+    lane = Lane(Recorder(), 1)
+    (pending,) = pendings(1)
+    lane.send([pending])
+    pending.future.cancel()
+    lane.answered(answers(1, call_s=0.001))
+    assert len(lane) == 0
+
+
+async def test_death_tells_the_running_frame_from_what_was_sent_ahead() -> None:
+    lane = Lane(Recorder(), 2)
+    lane.send(pendings(1, 2))
+    lane.send(pendings(3))
+    lane.answered(answers(1, call_s=0.001))
+    running, ahead = lane.clear()
+    assert [pending.call.id for pending in running] == [2]
+    assert [pending.call.id for pending in ahead] == [3]
+    assert len(lane) == 0
