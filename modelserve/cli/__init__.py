@@ -1,0 +1,82 @@
+"""The command line: run, models, check, predict.
+
+An error the user can mend is one sentence on standard error and the exit status of its class: 2 for a wrong flag or
+setting, 3 for a model that is missing or cannot start, 4 for an address in use; 1 for a call that failed. There is
+never a traceback for those.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from modelserve.cli.check import check
+from modelserve.cli.models import models
+from modelserve.cli.predict import predict
+from modelserve.cli.run import run
+from modelserve.errors import ModelserveError, StartError
+
+__all__ = ["main", "modelserve"]
+
+INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+    epilog="Example: modelserve run my_model.py --port 8080",
+)
+@click.version_option(package_name="modelserve", message="modelserve %(version)s")
+@click.pass_context
+def modelserve(context: click.Context) -> int:
+    """Serve an installed Python package, or a Python file, as a model service."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        return StartError.exit_code
+    return 0
+
+
+for command in (run, models, check, predict):
+    modelserve.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Args:
+        arguments: What follows the program's name; those of the process by default.
+    """
+    try:
+        status = modelserve.main(arguments, prog_name="modelserve", standalone_mode=False)
+    except click.UsageError as error:
+        return _say(_usage(error), error.exit_code)
+    except click.ClickException as error:
+        return _say(error.format_message(), error.exit_code)
+    except StartError as error:
+        return _say(error.message, error.exit_code)
+    except ModelserveError as error:
+        return _say(error.message, 1)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            raise
+        # Who read our output has gone (modelserve models | head): Python must not try to flush it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: click.UsageError) -> str:
+    """Return what is wrong, and which command's help says what is right, in one line."""
+    sentence = " ".join(error.format_message().split())
+    return f"{sentence} '{error.ctx.command_path} --help' says what there is." if error.ctx else sentence
+
+
+def _say(sentence: str, status: int) -> int:
+    click.echo(f"modelserve: {sentence}", err=True)
+    return status

@@ -1,0 +1,31 @@
+"""``modelserve models``: what is installed; imports no model."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from modelserve import discovery
+from modelserve.cli import screen
+
+__all__ = ["models"]
+
+
+@click.command(epilog="Example: modelserve models --json")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+def models(as_json: bool) -> int:
+    """List the installed models and the packages they come from."""
+    refs = discovery.installed()
+    if as_json:
+        rows = [{"name": ref.name, "target": ref.target, "distribution": ref.distribution} for ref in refs]
+        click.echo(json.dumps(rows, indent=2))
+    elif refs:
+        titles = ("model", "target", "package", "version", "summary")
+        rows_shown = [
+            (ref.name, ref.target, *map(ref.distribution.get, ("name", "version", "summary"))) for ref in refs
+        ]
+        screen.show_table(screen.console(), titles, [[cell or "" for cell in row] for row in rows_shown])
+    else:
+        click.echo(f"No model is installed. A package is one that has an entry point in the group {discovery.GROUP}.")
+    return 0

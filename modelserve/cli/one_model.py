@@ -1,0 +1,43 @@
+"""One model in one worker of its own, for the commands that need no server."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from modelserve import discovery, logs
+from modelserve.cli import screen
+from modelserve.cli.flags import settings_from
+from modelserve.runtime.fleet import Deployment, Fleet
+
+__all__ = ["QUIET", "started"]
+
+QUIET = {"log_level": "error"}
+
+
+@contextlib.asynccontextmanager
+async def started(model: str, flags: Mapping[str, Any]) -> AsyncIterator[Deployment]:
+    """Start one worker for a model, wait until it is warm or has failed, and end it on leaving.
+
+    Args:
+        model: What ``modelserve run`` takes as MODEL.
+        flags: The settings given as flags, by name.
+
+    Raises:
+        StartError: There is no such model, or a setting is wrong.
+    """
+    settings = dataclasses.replace(settings_from(flags, defaults=QUIET), workers=1)
+    refs = discovery.find([model])
+    logs.configure(settings.log_level, settings.log_format)
+    if flags.get("log_level") is None:  # the command itself says what goes wrong
+        logging.getLogger("modelserve.runtime").setLevel(logging.CRITICAL)
+    async with Fleet(refs, settings) as fleet:
+        target = screen.console(sys.stderr)
+        waiting = target.status(f"loading {refs[0].name} ...") if target.is_terminal else contextlib.nullcontext()
+        with waiting:
+            await fleet.started()
+        yield fleet.deployments[refs[0].name]

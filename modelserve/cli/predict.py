@@ -1,0 +1,160 @@
+"""``modelserve predict``: one prediction, from flags made of the model's own arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from modelserve.cli import screen
+from modelserve.cli.arguments import CallBuilder, WrongUse, options
+from modelserve.cli.flags import settings_options
+from modelserve.cli.one_model import started
+from modelserve.errors import NoModel
+from modelserve.messages import Answer, Argument, Description, Failure
+from modelserve.runtime.fleet import Deployment
+
+__all__ = ["predict"]
+
+EPILOG = """\b
+Examples:
+  modelserve predict digits --help                          the model's own flags
+  modelserve predict digits --image seven.png --top-k 3
+  modelserve predict digits --image seven.png --accept image/png --output chart.png
+"""
+
+
+class _Request(NamedTuple):
+    """What the model's command line asked for."""
+
+    values: list[tuple[Argument, list[str]]]
+    accept: str
+    output: str
+
+
+@click.command(
+    epilog=EPILOG,
+    # What follows MODEL is the model's: its flags are known only once it is loaded.
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
+    options_metavar="[OPTIONS]",
+)
+@settings_options("device", "temp_dir", "unknown_arguments", "nan_answers", "log_level", "log_format")
+@click.argument("model")
+@click.argument(
+    "arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--ARG VALUE]... [--accept TYPE] [--output FILE]"
+)
+@click.pass_context
+def predict(context: click.Context, /, model: str, arguments: Sequence[str], **flags: Any) -> int:
+    """Start one worker, run one prediction and print the answer.
+
+    MODEL is what "modelserve run" takes. What follows it are the model's own arguments: files are given by their path,
+    lists by repeating the flag, arrays and objects as JSON or @FILE. OPTIONS stand before MODEL.
+    """
+    return asyncio.run(_predict(context, model, arguments, flags))
+
+
+async def _predict(context: click.Context, model: str, arguments: Sequence[str], flags: dict[str, Any]) -> int:
+    async with started(model, flags) as deployment:
+        if deployment.description is None:
+            if deployment.failure is not None:
+                screen.show_failure(screen.console(sys.stderr), deployment.name, deployment.failure)
+            return NoModel.exit_code
+        command = _command(deployment.description)
+        asked = command.main(list(arguments), f"{context.command_path} {model}", standalone_mode=False)
+        if not isinstance(asked, _Request):  # --help was answered
+            return int(asked)
+        answer = await _call(deployment, asked)
+    return _write(answer, asked.output, deployment.description)
+
+
+async def _call(deployment: Deployment, asked: _Request) -> Answer:
+    with tempfile.TemporaryDirectory(prefix="modelserve-") as folder:
+        builder = CallBuilder(Path(folder))
+        for argument, values in asked.values:
+            builder.add(argument, values)
+        answer = await deployment.call(builder.build(asked.accept))
+        # A file lies in the worker's folder, which goes with the worker.
+        return _with_body(answer)
+
+
+def _command(description: Description) -> click.Command:
+    """Return the model's own command, whose result is what was asked for."""
+    known = options(description.predict)
+
+    def collect(accept: str | None, output: str | None, **given: Any) -> _Request:
+        values = [(known[name][0], _as_list(value)) for name, value in given.items() if value not in (None, ())]
+        return _Request(values, accept or "", output or "")
+
+    types = ", ".join(description.media_types)
+    return click.Command(
+        "predict",
+        callback=collect,
+        params=[
+            *(option for _, option in known.values()),
+            click.Option(["--accept"], metavar="TYPE", help=f"Media type of the answer: {types}."),
+            click.Option(["--output"], metavar="FILE", help="Write the answer to this file."),
+        ],
+        help=f"{description.metadata.name}: {description.metadata.description}",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+def _as_list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _with_body(answer: Answer) -> Answer:
+    """Return the answer with the file's bytes in its body, as the file will be gone."""
+    if answer.file is not None:
+        answer.body = Path(answer.file.path).read_bytes()
+        if answer.file.delete:
+            os.unlink(answer.file.path)
+    return answer
+
+
+def _write(answer: Answer, output: str, description: Description) -> int:
+    if answer.failure is not None:
+        for line in _failure_lines(answer.failure, description):
+            click.echo(screen.clean(line), err=True)
+        return 1
+    if output:
+        _save(answer.body, output)
+    elif not sys.stdout.isatty():
+        sys.stdout.buffer.write(answer.body)
+    elif answer.content_type.partition(";")[0] == "application/json":
+        click.echo(json.dumps(json.loads(answer.body), indent=2, ensure_ascii=False))
+    elif answer.content_type.startswith("text/"):
+        click.echo(answer.body.decode("utf-8", "replace"))
+    else:
+        raise WrongUse(f"The answer is {answer.content_type}, which no terminal shows: add --output FILE.")
+    return 0
+
+
+def _save(body: bytes, output: str) -> None:
+    try:
+        Path(output).write_bytes(body)
+    except OSError as error:
+        raise WrongUse(f"--output {output} cannot be written: {error.strerror}.") from error
+    click.echo(f"{len(body)} bytes written to {output}", err=True)
+
+
+def _failure_lines(failure: Failure, description: Description) -> Iterator[str]:
+    yield f"modelserve: {failure.message}"
+    flags = {argument.name: option.opts[0] for argument, option in options(description.predict).values()}
+    for name, messages in (failure.fields or {}).items():
+        yield f"  {flags.get(name, name)}: {_sentence(messages)}"
+    yield from failure.log.rstrip().splitlines()
+
+
+def _sentence(messages: Any) -> str:
+    """Return a field's messages in one line; nested ones name their place."""
+    if isinstance(messages, Mapping):
+        return " ".join(f"{name}: {_sentence(inner)}" for name, inner in messages.items())
+    return " ".join(map(_sentence, messages)) if isinstance(messages, list | tuple) else str(messages)

@@ -1,0 +1,145 @@
+"""What the commands draw: tables, the start banner, a model's Description, why a model failed.
+
+Results go to standard output; what accompanies them (spinner, banner, errors) goes to standard error.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from modelserve.messages import Argument, Description, Failed
+
+__all__ = ["PAGES", "banner", "clean", "console", "show_description", "show_failure", "show_statuses", "show_table"]
+
+PAGES = (("Swagger UI", "/api"), ("ReDoc", "/redoc"), ("OpenAPI", "/openapi.json"))
+
+# A file or a pipe has no width; this one holds our tables without cutting what a script may look for.
+PIPE_WIDTH = 200
+
+# How much of a traceback is shown: the model's own frames are the last ones.
+TRACEBACK_LINES = 12
+
+_COLOURS = {"ready": "green", "failed": "red", "starting": "yellow"}
+
+_ADVICE = {
+    "load": "Its code could not be imported or its class not be made: see that it imports in this environment.",
+    "describe": "get_metadata, get_predict_args or schema is at fault: each is called once, before warm.",
+    "warm": "warm() raised: what it loads (weights, data, a device) must be there before the model can serve.",
+}
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """Return a console on a stream, standard output by default, wide enough where it is no terminal."""
+    stream = stream or sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+
+
+def clean(text: str) -> str:
+    """Return a model's text on one line, without what could drive the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def show_table(target: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Draw a plain table; texts are shown as they are, without markup."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in titles:
+        table.add_column(Text(clean(title)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    target.print(table)
+
+
+def banner(target: Console, url: str, names: Sequence[str]) -> None:
+    """Say where the server listens, where its pages are and which models it starts."""
+    target.print(f"[bold]modelserve[/] listens on [bold]{escape(url)}[/]")
+    for title, path in PAGES:
+        target.print(f"  {title:<10}  {escape(url)}{path}")
+    target.print(f"  {'Models':<10}  {escape(', '.join(names))}  [yellow](starting)[/]")
+
+
+def show_statuses(target: Console, statuses: Mapping[str, str], places: Mapping[str, str]) -> None:
+    """Say of each model whether it is ready; ``places`` says by what ``modelserve check`` finds it."""
+    width = max(len(name) for name in statuses)
+    for name, status in statuses.items():
+        colour = _COLOURS.get(status, "default")
+        hint = f": modelserve check {escape(shlex.quote(places[name]))} says why" if status == "failed" else ""
+        target.print(f"  {escape(name):<{width}}  [{colour}]{status}[/]{hint}", soft_wrap=True)
+
+
+def show_description(target: Console, description: Description) -> None:
+    """Draw all that a model says of itself."""
+    metadata = description.metadata
+    facts = {
+        "name": metadata.name,
+        "description": metadata.description,
+        "version": metadata.version,
+        "author": metadata.author,
+        "license": metadata.license,
+        "url": metadata.url,
+        "provides": ", ".join(description.implements),
+        "answers": ", ".join(description.media_types),
+        "answer's schema": "its own" if description.response is not None else "none: any JSON value",
+        "batches": f"up to {description.max_batch_size} calls" if description.max_batch_size > 1 else "no",
+    }
+    show_table(target, [metadata.id, ""], [(name, fact) for name, fact in facts.items() if fact])
+    for title, arguments in (("predict", description.predict), ("train", description.train)):
+        if arguments:
+            target.print()
+            titles = (f"{title} argument", "type", "default", "required", "from", "meaning")
+            show_table(target, titles, [_argument_row(argument) for argument in arguments])
+
+
+def show_failure(target: Console, name: str, failed: Failed) -> None:
+    """Say in plain words why a model could not start, with the end of its traceback."""
+    target.print(f"[bold red]{escape(name)} could not be started[/]: it failed to {escape(failed.stage)}.")
+    origin, _, sentence = failed.message.partition(": ")
+    if origin.startswith("modelserve.errors."):  # a sentence of ours says what to do; our frames would add nothing
+        target.print(Text(f"  {clean(sentence)}"))
+        return
+    target.print(Text(f"  {clean(failed.message)}"))
+    lines = failed.traceback.rstrip().splitlines()
+    if len(lines) > TRACEBACK_LINES:
+        target.print(f"  (the last of {len(lines)} lines of the traceback)")
+    for line in lines[-TRACEBACK_LINES:]:
+        target.print(Text(f"  {clean(line)}", style="dim"))
+    target.print(_ADVICE.get(failed.stage, ""))
+
+
+def _argument_row(argument: Argument) -> tuple[str, ...]:
+    schema = argument.schema
+    default = "" if argument.required else _shown(schema.get("default"))
+    where = argument.location or ("form" if argument.file else "query, form, JSON")
+    required = "yes" if argument.required else "no"
+    return argument.name, type_of(argument), default, required, where, str(schema.get("description", ""))
+
+
+def type_of(argument: Argument) -> str:
+    """Return an argument's type in a word or two, such as ``integer`` or ``list of number``."""
+    if argument.file is not None:
+        kind = "files" if argument.file.many else "file"
+        return f"{kind} ({', '.join(argument.file.media_types)})" if argument.file.media_types else kind
+    return _type(argument.schema)
+
+
+def _type(schema: Mapping[str, object]) -> str:
+    if isinstance(schema.get("enum"), list):
+        return " | ".join(_shown(choice) for choice in schema["enum"])  # type: ignore[attr-defined]
+    for several in ("anyOf", "oneOf"):
+        if isinstance(schema.get(several), list):
+            return " or ".join(_type(choice) for choice in schema[several])  # type: ignore[attr-defined]
+    kind, items = schema.get("type", "any"), schema.get("items")
+    if kind == "array" and isinstance(items, dict):
+        return f"list of {_type(items)}"
+    return " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)

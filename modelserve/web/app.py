@@ -1,0 +1,66 @@
+"""Builds the HTTP application: what surrounds a request, and the whole route table on one screen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from modelserve.metrics import Metrics
+from modelserve.runtime.fleet import Fleet
+from modelserve.settings import Settings
+from modelserve.web.documents import Documents
+from modelserve.web.health import Health
+from modelserve.web.pages import Pages
+from modelserve.web.requests import make_surround
+from modelserve.web.v2.models import Models
+from modelserve.web.v2.predict import Predict
+from modelserve.web.v2.versions import Versions
+
+__all__ = ["Parts", "build_app"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the application is built around; all of it is owned, started and closed by the server."""
+
+    fleet: Fleet
+    settings: Settings
+    metrics: Metrics
+
+
+def build_app(parts: Parts) -> web.Application:
+    """Return the application. Every route answers with and without a trailing slash, without a redirect."""
+    base = parts.settings.base_path
+    versions = Versions(base)
+    models = Models(parts.fleet, base)
+    predict = Predict(parts.fleet, parts.settings, parts.metrics)
+    health = Health(parts.fleet, parts.metrics)
+    documents = Documents(parts.fleet, parts.settings)
+    pages = Pages(base_path=base, title=parts.settings.title)
+
+    app = web.Application(middlewares=[make_surround()], client_max_size=parts.settings.max_body_bytes)
+    app.add_routes(
+        [
+            # Matched in this order where paths share their beginning; the first is the one that must be fast.
+            *_both(web.post, f"{base}/v2/models/{{name}}/predict", predict.answer, expect_handler=predict.expect),
+            *_both(web.get, f"{base}/v2/models/{{name}}", models.get),
+            *_both(web.get, f"{base}/v2/models", models.list),
+            *_both(web.get, f"{base}/v2", versions.v2),
+            *_both(web.get, base, versions.root),
+            *_both(web.get, f"{base}/healthz", health.alive),
+            *_both(web.get, f"{base}/readyz", health.ready),
+            *_both(web.get, f"{base}/metrics", health.metrics),
+            *_both(web.get, f"{base}/openapi.json", documents.openapi),
+            *_both(web.get, f"{base}/swagger.json", documents.swagger),
+            *(route for page in pages.routes() for route in _both(web.get, base + page.path, page.handler)),
+        ]
+    )
+    return app
+
+
+def _both(method: Callable[..., web.RouteDef], path: str, handler: Any, **options: Any) -> list[web.RouteDef]:
+    """Return the routes of one path, with and without its trailing slash."""
+    return [method(form, handler, **options) for form in (f"{path}/", path) if form]

@@ -1,0 +1,78 @@
+"""Turns every error into the JSON body of the native door, in one place.
+
+    {"message": "...", "code": "...", "request_id": "..."}      and, for invalid arguments,      {"x": ["..."]}
+
+The text of an exception that we did not raise on purpose never reaches a client: it is logged here, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from modelserve.errors import InvalidArguments, ModelserveError, Unavailable
+from modelserve.messages import Failure
+
+__all__ = ["describe_error", "failure_response", "log_failure"]
+
+logger = logging.getLogger(__name__)
+
+UNEXPECTED = Failure(500, "error", "The server could not handle this request; its log says why.")
+
+# What aiohttp itself refuses, by status: a code and a sentence.
+REFUSALS = {
+    400: ("bad_request", "The request is malformed."),
+    404: ("not_found", "There is nothing under this path."),
+    405: ("method_not_allowed", "This path does not answer to this method; the Allow header says to which it does."),
+    413: ("too_large", "The request's body is too large."),
+}
+
+
+def describe_error(error: BaseException) -> Failure:
+    """Return what a client and the log may know of an error."""
+    if isinstance(error, InvalidArguments):
+        return Failure(error.status, error.code, error.message, error.fields, error.log)
+    if isinstance(error, ModelserveError):
+        return Failure(error.status, error.code, error.message, None, error.log)
+    if isinstance(error, web.HTTPException):  # aiohttp's own: no route, another method, a body over the limit
+        code, message = REFUSALS.get(error.status, ("error", "The request was refused."))
+        return Failure(error.status, code, message)
+    logger.exception("unexpected error while handling a request", exc_info=error)
+    return UNEXPECTED
+
+
+def failure_response(failure: Failure, request_id: str) -> web.Response:
+    """Return the response to a request that failed."""
+    body: dict[str, Any] | None = failure.fields
+    if body is None:
+        body = {"message": failure.message, "code": failure.code, "request_id": request_id}
+    response = web.Response(status=failure.status, body=_dumps(body), content_type="application/json")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if failure.status == 503:
+        response.headers["Retry-After"] = str(math.ceil(Unavailable.retry_after_s))
+    if failure.status == 413:
+        response.force_close()  # what is left of the body is not worth reading
+    return response
+
+
+def log_failure(failure: Failure, request_id: str, deployment: str = "") -> None:
+    """Log what only the operator may read of a failure. What the client alone caused leaves no trace here."""
+    if failure.log and failure.status >= 500:
+        lines = failure.log.strip().splitlines()
+        traceback = failure.log if len(lines) > 1 else ""
+        extra = {"deployment": deployment, "request_id": request_id, "traceback": traceback}
+        logger.error("%s: %s", failure.code, lines[-1], extra=extra)
+
+
+def _dumps(body: dict[str, Any]) -> bytes:
+    """Field names come from the client and may hold what is no UTF-8 text, such as a lone surrogate."""
+    try:
+        return orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        import json
+
+        return json.dumps(body, default=str).encode()

@@ -1,0 +1,149 @@
+"""Streams the files of a multipart body to disk and keeps its text parts.
+
+    multipart body -> [(name, text)], [FilePart]      files in a private folder that ``Uploads.remove`` deletes
+
+A file is written as it arrives and is never held in memory. It gets a random name: what the client calls it is only
+passed on as text, cleaned to a base name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import unicodedata
+from typing import BinaryIO
+
+from aiohttp import BodyPartReader, MultipartReader, web
+
+from modelserve.errors import BadRequest, TooLarge
+from modelserve.messages import FilePart
+
+__all__ = ["Uploads", "clean_filename"]
+
+# More parts than any form has; each costs memory or a file.
+MAX_PARTS = 1000
+
+# All text parts together; they are held in memory, as a JSON body is.
+CHUNK_BYTES = 256 * 1024
+
+# Longer names are cut; file systems end at 255 bytes.
+MAX_FILENAME = 200
+
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}$")
+_BROKEN = "The multipart body is malformed: it must have a boundary, end with it, and name each part."
+
+
+class Uploads:
+    """The parts of one multipart request.
+
+    Args:
+        folder: Where the request's private folder is made.
+        max_bytes: The limit of the whole body.
+        max_text_bytes: The limit of all text parts together.
+    """
+
+    def __init__(self, folder: str, *, max_bytes: int, max_text_bytes: int) -> None:
+        self.form: list[tuple[str, str]] = []
+        self.files: list[FilePart] = []
+        self._folder = folder
+        self._own_folder = ""
+        self._left = max_bytes
+        self._text_left = max_text_bytes
+
+    async def read(self, request: web.Request) -> None:
+        """Read the whole body.
+
+        Raises:
+            BadRequest: The body is no well-formed multipart/form-data.
+            TooLarge: It has too many parts, too much text, or is too large.
+        """
+        try:
+            reader = await request.multipart()
+            count = 0
+            while (part := await reader.next()) is not None:
+                count += 1
+                if count > MAX_PARTS:
+                    raise TooLarge(f"A form may have {MAX_PARTS} parts at most.")
+                await self._read_part(part)
+            if not count and not reader.at_eof():
+                raise BadRequest(_BROKEN)
+        except (ValueError, AssertionError, RuntimeError, LookupError, web.HTTPException) as error:
+            # aiohttp's parser raises these for bodies that are broken in one way or another
+            raise BadRequest(_BROKEN, log=repr(error)) from error
+
+    def remove(self) -> None:
+        """Delete the files; blocks for as long as the system takes to unlink them."""
+        if self._own_folder:
+            shutil.rmtree(self._own_folder, ignore_errors=True)
+
+    async def _read_part(self, part: BodyPartReader | MultipartReader) -> None:
+        if not isinstance(part, BodyPartReader) or not part.name:
+            raise BadRequest(_BROKEN)
+        if "Content-Encoding" in part.headers:
+            raise BadRequest("The parts of a form may not be compressed.")
+        if part.filename is None:
+            self.form.append((part.name, await self._read_text(part)))
+        else:
+            self.files.append(await self._read_file(part, part.name, part.filename))
+
+    async def _read_text(self, part: BodyPartReader) -> str:
+        chunks = []
+        while chunk := await part.read_chunk(CHUNK_BYTES):
+            self._text_left -= len(chunk)
+            if self._text_left < 0:
+                raise TooLarge("The text fields of the form are too large together.")
+            self._count(chunk)
+            chunks.append(chunk)
+        try:
+            return part.decode(b"".join(chunks)).decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadRequest("A text field of the form is not UTF-8.") from None
+
+    async def _read_file(self, part: BodyPartReader, name: str, filename: str) -> FilePart:
+        cleaned = clean_filename(filename)
+        suffix = _SUFFIX.search(cleaned)
+        path = os.path.join(self._make_folder(), secrets.token_hex(8) + (suffix[0] if suffix else ""))
+        size = 0
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb", 0) as file:
+            while chunk := await part.read_chunk(CHUNK_BYTES):
+                self._count(chunk)
+                size += len(chunk)
+                await _write(file, part.decode(chunk))
+        content_type = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+        return FilePart(name, path, content_type, cleaned, size)
+
+    def _count(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise TooLarge("The request's body is too large.")
+
+    def _make_folder(self) -> str:
+        if not self._own_folder:
+            self._own_folder = tempfile.mkdtemp(prefix="call-", dir=self._folder)
+        return self._own_folder
+
+
+def clean_filename(filename: str) -> str:
+    """Return the base name of what a client calls its file, without control and direction characters.
+
+    >>> clean_filename("../../etc/passwd")
+    'passwd'
+    >>> clean_filename("C:\\\\x\\\\cat.png")
+    'cat.png'
+    """
+    base = re.split(r"[/\\]", filename)[-1]
+    base = "".join(letter for letter in base if unicodedata.category(letter)[0] != "C").strip()
+    base = base[-MAX_FILENAME:] if len(base) > MAX_FILENAME else base
+    return "" if base in (".", "..") else base
+
+
+async def _write(file: BinaryIO, data: bytes) -> None:
+    """Write a full chunk on a thread; a small one at once, for the page cache takes it faster than a thread wakes."""
+    if len(data) < CHUNK_BYTES // 2:
+        file.write(data)
+    else:
+        await asyncio.to_thread(file.write, data)

@@ -1,0 +1,49 @@
+"""GET /v2/models/ and /v2/models/{name}/: what each deployment is and how it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from modelserve.runtime.fleet import Deployment, Fleet, Status
+from modelserve.web.responses import json_response
+
+__all__ = ["Models"]
+
+# What a client may know of a model that could not start; the traceback is in the log.
+FAILED = {
+    "load": "The model could not be loaded.",
+    "describe": "The model could not describe itself.",
+    "warm": "The model could not be warmed.",
+}
+
+
+class Models:
+    """The listing of every deployment, failed ones included."""
+
+    def __init__(self, fleet: Fleet, base_path: str) -> None:
+        self._fleet = fleet
+        self._base_path = base_path
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Answer with all of them."""
+        return json_response({"models": [self._show(deployment) for deployment in self._fleet.deployments.values()]})
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Answer with one."""
+        return json_response(self._show(self._fleet.find(request.match_info["name"])))
+
+    def _show(self, deployment: Deployment) -> dict[str, Any]:
+        shown: dict[str, Any] = {"id": deployment.name, "name": deployment.name, "description": ""}
+        links = [{"rel": "self", "href": f"{self._base_path}/v2/models/{deployment.name}/"}]
+        if deployment.description is not None:
+            shown = msgspec.to_builtins(deployment.description.metadata)
+            if "predict" in deployment.description.implements:
+                links.append({"rel": "predict", "href": f"{self._base_path}/v2/models/{deployment.name}/predict/"})
+        own = shown.get("links", [])
+        shown |= {"links": links + own, "status": deployment.status.value}
+        if deployment.status is Status.FAILED and deployment.failure is not None:
+            shown["message"] = FAILED[deployment.failure.stage] + " The server's log says why."
+        return shown

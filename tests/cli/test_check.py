@@ -1,0 +1,61 @@
+"""``modelserve check`` shows what a model is, or says in plain words why it cannot be one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import modelserve
+
+TOY = Path(__file__).with_name("toy.py")
+
+
+def test_a_model_that_can_serve_is_shown_whole(tmp_path: Path) -> None:
+    done = modelserve("check", f"{TOY}:Toy", folder=tmp_path)
+    assert (done.status, done.err) == (0, "")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert ["version", "1.5"] in lines
+    assert ["description", "Says", "what", "it", "[was]", "given."] in lines
+    assert ["provides", "get_metadata,", "get_predict_args,", "predict"] in lines
+    assert ["answers", "application/json,", "image/png"] in lines
+    assert ["batches", "no"] in lines
+    assert ["top_k", "integer", "yes", "query,", "form,", "JSON", "How", "many."] in lines
+    assert ["tags", "list", "of", "string", "['none']", "no", "query,", "form,", "JSON"] in lines
+    assert ["text_file", "file", "no", "form"] in lines
+    assert ["where", "string", "no", "query"] in lines
+    assert "toy is loaded and warm" in done.out
+    assert "\x1b" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("model", "stage", "why", "advice"),
+    [
+        ("NoWeights", "warm", "FileNotFoundError: no weights at /w", "warm() raised"),
+        ("NoName", "describe", "name", ""),
+        ("Dies", "load", "7", ""),
+    ],
+)
+def test_a_model_that_cannot_start_is_told_by_stage_reason_and_advice(
+    tmp_path: Path, model: str, stage: str, why: str, advice: str
+) -> None:
+    done = modelserve("check", f"{TOY}:{model}", folder=tmp_path)
+    assert (done.status, done.out) == (3, "")
+    assert done.err.startswith(f"{model.lower()} could not be started: it failed to {stage}.\n")
+    assert why in done.err
+    assert advice in done.err
+    assert "\x1b" not in done.err
+
+
+def test_a_name_that_is_not_in_the_file_is_one_sentence_without_a_traceback(tmp_path: Path) -> None:
+    done = modelserve("check", f"{TOY}:Toyy", folder=tmp_path)
+    assert done.status == 3
+    assert done.err.splitlines()[1].endswith("toy.py has no attribute 'Toyy'; did you mean Toy?")
+    assert "Traceback" not in done.err
+    done = modelserve("check", str(TOY), folder=tmp_path)
+    assert "toy.py has no predict of its own; name a class in it, such as" in done.err
+
+
+def test_the_log_is_shown_to_those_who_ask_for_it(tmp_path: Path) -> None:
+    done = modelserve("check", f"{TOY}:NoWeights", "--log-level", "error", folder=tmp_path)
+    assert " ERROR modelserve.runtime." in done.err

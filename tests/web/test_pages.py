@@ -1,0 +1,321 @@
+"""The pages for people, over a real server, and in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from aiohttp import BodyPartReader, ClientSession, web
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, FilePayload, Page, Request, async_playwright
+
+from modelserve.messages import Description
+from modelserve.web import pages
+from modelserve.web.openapi import build_openapi
+from modelserve.web.pages import ASSETS, Pages
+from tests.web.descriptions import everything, plain, vision
+
+HTML = ("/api", "/docs", "/redoc")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass
+class Site:
+    """A running server with the pages, the document of some models and a predict route that records its requests."""
+
+    url: str
+    predicted: list[tuple[str, list[tuple[str, str]]]] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def serve(models: Mapping[str, Description], *, base: str = "", title: str = "Test") -> AsyncIterator[Site]:
+    """Serve the pages of the models on a free port, and close the server afterwards."""
+    site = Site("")
+
+    async def document(request: web.Request) -> web.Response:
+        return web.json_response(build_openapi(models, title=title, version="1.0", base_path=base))
+
+    async def predict(request: web.Request) -> web.Response:
+        parts = []
+        async for part in await request.multipart():
+            assert isinstance(part, BodyPartReader)
+            parts.append((str(part.name), part.headers["Content-Type"] if part.filename else await part.text()))
+        site.predicted.append((request.path_qs, parts))
+        return web.json_response({"label": "seven"})
+
+    app = web.Application()
+    own = [web.get("/openapi.json", document), web.post("/v2/models/{name}/predict/", predict)]
+    routes = [*Pages(base_path=base, title=title).routes(), *own]
+    app.add_routes([web.route(route.method, base + route.path, route.handler) for route in routes])
+    async with TestServer(app, host="127.0.0.1") as server:
+        site.url = str(server.make_url("")).rstrip("/") + base
+        yield site
+
+
+@asynccontextmanager
+async def serve_stranger() -> AsyncIterator[tuple[str, list[str]]]:
+    """Serve another origin, that answers everything and records who asked."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(text="gotcha", headers={"Access-Control-Allow-Origin": "*"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app, host="127.0.0.1") as server:
+        yield str(server.make_url("")).rstrip("/"), asked
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[ClientSession]:
+    async with ClientSession() as session:
+        yield session
+
+
+@pytest.mark.parametrize("path", HTML)
+async def test_a_page_says_what_a_browser_may_do_with_it(path: str, client: ClientSession) -> None:
+    """L04, L06."""
+    async with serve({}) as site, client.get(site.url + path) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'; script-src 'self'; " in policy
+        assert "frame-ancestors 'none'; base-uri 'none'; form-action 'self'" in policy
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", HTML)
+async def test_a_page_holds_no_script_of_its_own(path: str, client: ClientSession) -> None:
+    """L04."""
+    async with serve({}) as site, client.get(site.url + path) as response:
+        text = await response.text()
+    assert re.findall(r"<script[^>]*>([^<]+)</script>", text) == []
+    assert re.findall(r"\son\w+=", text) == []
+    assert all(address.startswith("/") for address in re.findall(r'(?:src|href)="([^"]*)"', text))
+
+
+@pytest.mark.parametrize("path", HTML)
+async def test_title_and_base_path_are_escaped(path: str, client: ClientSession) -> None:
+    app = web.Application()
+    app.add_routes(Pages(base_path='/"><script>x</script>', title="</title><script>&").routes())
+    async with TestServer(app) as server, client.get(server.make_url(path)) as response:
+        text = await response.text()
+    assert "<title>&lt;/title&gt;&lt;script&gt;&amp;</title>" in text
+    assert "<script>x" not in text
+
+
+async def test_addresses_carry_the_base_path(client: ClientSession) -> None:
+    async with serve({}, base="/lab") as site:
+        async with client.get(f"{site.url}/api") as response:
+            text = await response.text()
+        addresses = re.findall(r'(?:src|href|data-spec-url)="([^"]*)"', text)
+        assert len(addresses) >= 6
+        assert all(address.startswith("/lab/") for address in addresses)
+
+
+async def test_ui_leads_to_the_page_and_drops_the_query(client: ClientSession) -> None:
+    async with (
+        serve({}, base="/lab") as site,
+        client.get(f"{site.url}/ui?url=//evil.example", allow_redirects=False) as response,
+    ):
+        assert (response.status, response.headers["Location"]) == (302, "/lab/api")
+
+
+@pytest.mark.parametrize("name", ASSETS)
+async def test_an_asset_is_served_with_its_type_and_kept_by_etag(name: str, client: ClientSession) -> None:
+    async with serve({}) as site:
+        async with client.get(f"{site.url}/assets/{name}") as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"] == ASSETS[name].content_type
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["Cache-Control"] == "no-cache"
+            etag = response.headers["ETag"]
+        async with client.get(f"{site.url}/assets/{name}", headers={"If-None-Match": etag}) as response:
+            assert response.status == 304
+
+
+@pytest.mark.parametrize(
+    "name", ["", "scalar.js", "__init__.py", "../pages.py", "..%2fpages.py", "%2fetc%2fpasswd", "nul%00"]
+)
+async def test_nothing_but_the_table_is_served(name: str, client: ClientSession) -> None:
+    async with serve({}) as site, client.get(f"{site.url}/assets/{name}") as response:
+        assert response.status == 404
+
+
+def test_the_assets_are_found_without_importing_their_package() -> None:
+    Pages(base_path="", title="").routes()
+    assert "offapi" not in sys.modules
+
+
+def test_a_missing_asset_says_what_to_reinstall() -> None:
+    with pytest.raises(FileNotFoundError, match=r"nosuch\.js is missing from modelserve; reinstall it"):
+        pages._locate("nosuch.js", pages.Asset("", "text/javascript"))
+    with pytest.raises(FileNotFoundError, match="nosuch_package"):
+        pages._locate("x.js", pages.Asset("nosuch_package", "text/javascript"))
+
+
+def test_our_own_scripts_write_no_html_and_evaluate_no_text() -> None:
+    """L04."""
+    folder = Path(pages.__file__).parent / "assets"
+    scripts = list(folder.glob("*.js"))
+    assert {script.name for script in scripts} <= ASSETS.keys()
+    for script in scripts:
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function\(", script.read_text()
+        )
+
+
+def test_swagger_ui_is_of_a_version_without_known_holes() -> None:
+    """L05."""
+    spec = find_spec("offapi")
+    assert spec is not None
+    assert spec.origin is not None
+    sources = json.loads((Path(spec.origin).parent / "url.json").read_text())
+    version = re.search(r"swagger-ui-dist@(\d+)\.(\d+)", sources["swagger_bundle.js"])
+    assert version is not None
+    assert (int(version[1]), int(version[2])) >= (5, 17)
+
+
+# ---- in Chromium
+
+
+@dataclass
+class Watch:
+    """What happened in a page that should not: errors, and requests to anywhere but the server under test."""
+
+    errors: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+
+
+def watch(page: Page, home: str) -> Watch:
+    seen = Watch()
+    origin = re.match(r"https?://[^/]+/", home + "/")
+    assert origin is not None
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith((origin[0], "data:", "blob:")):
+            seen.strangers.append(request.url)
+
+    page.on("request", on_request)
+    page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("dialog", lambda dialog: seen.dialogs.append(dialog.message))
+    return seen
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert found, "these tests need Chromium; install the package chromium"
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        try:
+            yield started
+        finally:
+            await started.close()
+
+
+@pytest.mark.parametrize("base", ["", "/lab"])
+async def test_swagger_ui_shows_every_operation_and_asks_nobody_else(base: str, browser: Browser) -> None:
+    async with serve({"plain": plain(), "vision": vision()}, base=base) as site:
+        page = await browser.new_page()
+        seen = watch(page, site.url)
+        await page.goto(f"{site.url}/api")
+        await page.wait_for_selector("#operations-vision-predict_vision")
+        assert await page.locator(".opblock").count() == 9
+        await page.click("#operations-plain-predict_plain .opblock-summary")
+        await page.wait_for_selector("text=How many.")
+        assert await page.locator(".topbar").count() == 0
+    assert (seen.errors, seen.strangers) == ([], [])
+
+
+def picture(name: str) -> FilePayload:
+    return FilePayload(name=name, mimeType="image/png", buffer=PNG)
+
+
+async def test_swagger_ui_sends_a_file_and_leaves_out_what_is_empty(browser: Browser) -> None:
+    async with serve({"vision": vision()}, base="/lab") as site:
+        page = await browser.new_page()
+        seen = watch(page, site.url)
+        await page.goto(f"{site.url}/api")
+        await page.click("#operations-vision-predict_vision .opblock-summary")
+        await page.set_input_files("[data-property-name=image] input[type=file]", picture("7.png"))
+        await page.click("button.execute")
+        await page.wait_for_selector(".live-responses-table >> text=seven")
+    assert site.predicted == [("/lab/v2/models/vision/predict/", [("image", "image/png"), ("top_k", "3")])]
+    assert (seen.errors, seen.strangers) == ([], [])
+
+
+async def test_swagger_ui_sends_everything_that_was_filled_in(browser: Browser) -> None:
+    async with serve({"vision": vision()}) as site:
+        page = await browser.new_page()
+        await page.goto(f"{site.url}/api")
+        await page.click("#operations-vision-predict_vision .opblock-summary")
+        await page.set_input_files("[data-property-name=image] input[type=file]", picture("7.png"))
+        await page.click("[data-property-name=more] .json-schema-form-item-add")
+        await page.set_input_files("[data-property-name=more] input[type=file]", picture("8.png"))
+        await page.fill("[data-property-name=note] input[type=text]", "hello")
+        await page.fill("[data-property-name=scale] input[type=text]", "5")
+        await page.click("[data-property-name=words] .json-schema-form-item-add")
+        await page.fill("[data-property-name=words] input[type=text]", "one")
+        await page.select_option("[data-param-name=accept] select", "image/png")
+        await page.click("button.execute")
+        await page.wait_for_selector(".live-responses-table >> text=seven")
+    sent = [("image", "image/png"), ("more", "image/png"), ("top_k", "3"), ("note", "hello")]
+    sent += [("scale", "5"), ("words", "one")]
+    assert site.predicted == [("/v2/models/vision/predict/?accept=image%2Fpng", sent)]
+
+
+async def test_swagger_ui_opens_no_other_document_than_ours(browser: Browser) -> None:
+    """L05."""
+    async with serve_stranger() as (stranger, asked), serve({"plain": plain()}) as site:
+        page = await browser.new_page()
+        await page.goto(
+            f"{site.url}/api?url={stranger}/spec.json&configUrl={stranger}/config.json&layout=StandaloneLayout"
+        )
+        await page.wait_for_selector("#operations-plain-predict_plain")
+        assert asked == []
+
+
+async def test_redoc_shows_every_operation_and_asks_nobody_else(browser: Browser) -> None:
+    async with serve({"plain": plain(), "vision": vision()}, base="/lab") as site:
+        page = await browser.new_page()
+        seen = watch(page, site.url)
+        await page.goto(f"{site.url}/redoc")
+        await page.wait_for_selector("text=/v2/models/vision/predict/")
+        await page.wait_for_selector("text=API docs by")
+    assert (seen.errors, seen.strangers) == ([], [])
+
+
+@pytest.mark.parametrize("path", ["/api", "/redoc"])
+async def test_a_models_texts_run_no_script_and_call_nobody(path: str, browser: Browser) -> None:
+    """L04."""
+    async with serve_stranger() as (stranger, asked), serve(everything(stranger)) as site:
+        page = await browser.new_page()
+        seen = watch(page, site.url)
+        await page.goto(site.url + path)
+        # The tags are shown as text, and have been parsed once they are seen.
+        await page.get_by_text("window.__pwned='svg'").first.wait_for()
+        if path == "/api":
+            await page.click("#operations-hostile-predict_hostile .opblock-summary")
+            await page.wait_for_selector("#operations-hostile-predict_hostile .execute")
+        for bait in await page.get_by_text("bait", exact=True).all():
+            await bait.dispatch_event("click")
+        assert await page.evaluate("window.__pwned") is None
+        assert page.url.startswith(site.url + path)
+        assert await page.locator("img[onerror], svg[onload], iframe, .bait, base, meta[http-equiv]").count() == 0
+        assert (asked, seen.dialogs) == ([], [])
+        assert await page.evaluate("document.title") == "Test"
