@@ -1,0 +1,122 @@
+"""The model that modelserve serves: a picture of one handwritten digit -> which digit it is.
+
+modelserve makes one ``Digits`` in each worker process, calls ``warm`` once, then ``predict_batch`` with the calls
+that wait. Nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from marshmallow import Schema
+from marshmallow.validate import OneOf, Range
+from numpy.typing import NDArray
+from PIL import Image
+
+from modelserve.errors import InvalidArguments
+from modelserve.v2 import BaseModel, UploadedFile, fields
+
+from .chart import draw_chart
+from .classifier import LABELS, Classifier, fit
+from .picture import UnreadablePictureError, ink, open_picture, square
+
+__all__ = ["Candidate", "Digits"]
+
+_JSON, _PNG = "application/json", "image/png"
+_MAX_BYTES = 20 * 1024 * 1024
+
+
+class Candidate(Schema):
+    """One digit that the picture may show."""
+
+    label = fields.Int(required=True, metadata={"description": "The digit, 0 to 9."})
+    probability = fields.Float(required=True, metadata={"description": "How sure the model is of it, 0 to 1."})
+
+
+class Digits(BaseModel):
+    """Reads one handwritten digit off a picture of any size."""
+
+    max_batch_size = 32
+
+    schema = {
+        "label": fields.Int(required=True, metadata={"description": "The likeliest digit, 0 to 9."}),
+        "probability": fields.Float(required=True, metadata={"description": "How sure the model is of it, 0 to 1."}),
+        "predictions": fields.List(
+            fields.Nested(Candidate),
+            required=True,
+            metadata={"description": "The `top_k` likeliest digits, the likeliest first."},
+        ),
+    }
+
+    _classifier: Classifier  # set by warm, which modelserve calls before the first prediction
+
+    def get_metadata(self) -> dict[str, Any]:
+        """Return what the model says about itself; version, author, license and url are the package's."""
+        return {
+            "id": "digits",
+            "name": "Handwritten digits",
+            "description": "Reads one handwritten digit off a PNG or JPEG picture of any size, dark on light or "
+            "light on dark. Fitted on scikit-learn's bundled digits.",
+        }
+
+    def warm(self) -> None:
+        """Fit the classifier; takes about a second."""
+        self._classifier = fit()
+
+    def get_predict_args(self) -> dict[str, Any]:
+        """Return the arguments of ``predict``."""
+        return {
+            "image": fields.File(
+                required=True,
+                media_types=(_PNG, "image/jpeg"),
+                max_bytes=_MAX_BYTES,
+                metadata={"description": "A picture of one handwritten digit: PNG or JPEG, of any size."},
+            ),
+            "top_k": fields.Int(
+                load_default=3,
+                validate=Range(min=1, max=len(LABELS)),
+                metadata={"description": "How many of the likeliest digits to list."},
+            ),
+            "accept": fields.Str(
+                load_default=_JSON,
+                validate=OneOf([_JSON, _PNG]),
+                metadata={"description": "The answer's media type; as a PNG it is a bar chart of all probabilities."},
+            ),
+        }
+
+    def predict(self, image: UploadedFile, top_k: int, accept: str) -> dict[str, Any] | bytes:
+        """Return the likeliest digits, or the PNG of their chart.
+
+        Raises:
+            InvalidArguments: The file is no picture that can be read, or a blank one.
+        """
+        return self.predict_batch([{"image": image, "top_k": top_k, "accept": accept}])[0]
+
+    def predict_batch(self, calls: list[dict[str, Any]]) -> list[dict[str, Any] | bytes]:
+        """Return the answer of each call, in order; the pictures are classified together.
+
+        Raises:
+            InvalidArguments: One of the files is no picture that can be read; modelserve then asks call by call.
+        """
+        pictures = [_read(call["image"]) for call in calls]
+        squares = np.stack([seen for _, seen in pictures])
+        rows = self._classifier.predict_proba(squares.reshape(len(calls), -1))
+        return [
+            draw_chart(row, picture, seen) if call["accept"] == _PNG else _answer(row, call["top_k"])
+            for call, row, (picture, seen) in zip(calls, rows, pictures, strict=True)
+        ]
+
+
+def _read(file: UploadedFile) -> tuple[Image.Image, NDArray[np.float64]]:
+    try:
+        picture = open_picture(file.filename)
+        return picture, square(ink(picture))
+    except UnreadablePictureError as error:
+        raise InvalidArguments({"image": [str(error)]}) from error
+
+
+def _answer(probabilities: NDArray[np.float64], top_k: int) -> dict[str, Any]:
+    likeliest = np.argsort(-probabilities, kind="stable")[:top_k]
+    candidates = [{"label": LABELS[digit], "probability": round(float(probabilities[digit]), 6)} for digit in likeliest]
+    return {**candidates[0], "predictions": candidates}

@@ -1,0 +1,31 @@
+"""The file that ``CHAOS_LOG`` names gets one JSON line for each thing that happened: pid, event, mode, time.
+
+Several processes write to it; each line is one write to a file opened for appending, so lines never mix.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+__all__ = ["note"]
+
+
+def note(event: str, mode: str = "", **more: object) -> None:
+    """Append one line; do nothing where ``CHAOS_LOG`` is not set.
+
+    Args:
+        event: "import", "metadata", "args", "warm", "warmed", "predict" or "predicted".
+        mode: The call's mode.
+        more: Further JSON values.
+    """
+    path = os.environ.get("CHAOS_LOG")
+    if not path:
+        return
+    line = {"event": event, "pid": os.getpid(), "mode": mode, "monotonic_s": time.monotonic(), **more}
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, json.dumps(line).encode() + b"\n")
+    finally:
+        os.close(file)

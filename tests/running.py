@@ -1,0 +1,180 @@
+"""A real ``modelserve run`` for tests: a subprocess in a session of its own, on port 0, with its own temporary folder.
+
+    with running(["chaos"], visible=packages, folder=tmp_path) as server:
+        reply = server.predict("chaos", {"mode": "sleep", "n": 1})
+
+Requests go over ``http.client``, which never repeats one by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import psutil
+
+__all__ = ["Reply", "Running", "eventually", "multipart", "running"]
+
+READY = re.compile(r"ready on http://127\.0\.0\.1:(\d+)")
+
+# Starting takes about a second on an idle machine; tests run on busy ones.
+START_S = 40
+
+T = TypeVar("T")
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def eventually(check: Callable[[], T], *, within_s: float = 10) -> T:
+    """Return the first true value of a check that is asked again and again; fail once the time is over."""
+    deadline = time.monotonic() + within_s
+    while not (value := check()):
+        assert time.monotonic() < deadline, f"still false after {within_s} s: {check}"
+        time.sleep(0.02)
+    return value
+
+
+def multipart(fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]) -> tuple[bytes, str]:
+    """Return (body, content type) of a form with files given as (filename, content, content type)."""
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()]
+    for name, (filename, content, kind) in files.items():
+        quoted = filename.replace("\\", "\\\\")
+        head = f'--b\r\nContent-Disposition: form-data; name="{name}"; filename="{quoted}"\r\nContent-Type: {kind}\r\n'
+        parts.append(head.encode() + b"\r\n" + content + b"\r\n")
+    return b"".join(parts) + b"--b--\r\n", "multipart/form-data; boundary=b"
+
+
+class Running:
+    """A server that runs, with what a test wants to know of it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.process = process
+        self.folder = folder
+        self.temp = folder / "tmp"
+        self.port = 0
+        self._threads = ThreadPoolExecutor(64)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "stderr").read_text(errors="replace")
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text(errors="replace")
+
+    def wait_ready(self) -> None:
+        def port() -> int:
+            assert self.process.poll() is None, f"exited with {self.process.returncode}: {self.log}"
+            found = READY.search(self.stdout)
+            return int(found[1]) if found else 0
+
+        self.port = eventually(port, within_s=START_S)
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = {}, timeout_s: float = 30
+    ) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, dict(headers))
+            response = connection.getresponse()
+            return Reply(response.status, dict(response.headers), response.read())
+
+    def get(self, path: str, **headers: str) -> Reply:
+        return self.request("GET", path, headers=headers)
+
+    def predict(self, model: str, arguments: Any, **headers: str) -> Reply:
+        body = arguments if isinstance(arguments, bytes) else json.dumps(arguments).encode()
+        path = f"/v2/models/{model}/predict/"
+        return self.request("POST", path, body, {"Content-Type": "application/json"} | headers)
+
+    def predict_soon(self, model: str, arguments: Any) -> Future[Reply]:
+        """Send a request from a thread of its own."""
+        return self._threads.submit(self.predict, model, arguments)
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the worker processes: children that lead a session of their own."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if os.getsid(child.pid) == child.pid:
+                    found.append(child)
+        return found
+
+    def family(self) -> list[psutil.Process]:
+        """Return the server and everything below it."""
+        server = psutil.Process(self.process.pid)
+        return [server, *server.children(recursive=True)]
+
+    def uploads(self) -> list[Path]:
+        """Return what lies in the folders of requests."""
+        return list(self.temp.glob("modelserve-*/call-*"))
+
+    def terminate(self, *, within_s: float) -> int:
+        self.process.terminate()
+        return self.process.wait(within_s)
+
+    def close(self) -> None:
+        """End the server and whatever a failed test has left of it."""
+        family = self.family() if self.process.poll() is None else []
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait(10)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def running(
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    visible: Sequence[Path] = (),
+    env: Mapping[str, str] = {},
+    wait: bool = True,
+) -> Iterator[Running]:
+    """Run a server until the block is left.
+
+    Args:
+        arguments: What follows ``modelserve run --port 0``.
+        folder: Where its output and temporary files go.
+        visible: Folders with installed packages, put in front of the path.
+        env: Further variables.
+        wait: Return only once it is ready.
+    """
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join([*map(str, visible), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder / "tmp"), **env}
+    with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "modelserve", "run", "--port", "0", *arguments],
+            stdout=out,
+            stderr=err,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
+        )
+    server = Running(process, folder)
+    try:
+        if wait:
+            server.wait_ready()
+        yield server
+    finally:
+        server.close()
