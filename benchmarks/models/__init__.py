@@ -1,0 +1,1 @@
+"""The models that are measured; each is served by its file."""
