@@ -25,7 +25,7 @@ lint: $(VENV)/.tox  ## Check style and format
 docs: $(VENV)/.tox  ## Build the documentation into site/
 	$(BIN)/tox run -q -e docs
 
-bench: $(VENV)/.bench  ## Measure against a bare aiohttp handler (ARGS=... adds flags)
+bench: $(VENV)/.bench  ## Measure against a bare aiohttp handler; installs PyTorch (ARGS=... adds flags)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## Remove what these targets made
@@ -47,7 +47,9 @@ $(VENV)/.demo: $(VENV)/.made setup.cfg pyproject.toml $(wildcard examples/digits
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made setup.cfg pyproject.toml
-	$(BIN)/pip install -q -e '.[torch]'
+	$(BIN)/pip install -q -U 'pip>=25.1'
+	$(BIN)/pip install -q --group bench
+	$(BIN)/pip install -q -e .
 	@touch $@
 
 # What the tests drive that pip cannot install: a browser for the pages, curl for the commands in the documentation.

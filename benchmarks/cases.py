@@ -72,12 +72,12 @@ def _adder() -> Case:
 
 
 def _mlp(name: str, attribute: str) -> Case:
-    suffix = ", batched" if attribute == "Batched" else ""
+    suffix = " batched" if attribute == "Batched" else ""
     # Six decimals, as a client writes a feature: about 1.2 kB a request.
     vector = [round(math.sin(number), 6) for number in range(128)]
     return Case(
         name=name,
-        title=f"torch MLP{suffix}",
+        title=f"MLP{suffix}",
         command=_modelserve(f"mlp.py:{attribute}"),
         body=json.dumps({"x": vector}, separators=(",", ":")).encode(),
         right=lambda answer: _mlp_right(vector, answer),

@@ -103,15 +103,23 @@ def _measured(server: Server, load: Load, connections: int, duration_s: int, ste
 
 def _sample(server: Server, load: Load, connections: int, duration_s: int) -> Sample:
     before, machine, children = server.cpu_time(), _machine_s(), _children_s()
-    outcome = load.run(server.request, connections=connections, duration_s=duration_s)
+    outcome = _outcome(server, load, connections, duration_s)
     after = server.cpu_time()
     front_s, workers_s = after.front_s - before.front_s, after.workers_s - before.workers_s
     load_s = _children_s() - children
     other_s = max(0.0, _machine_s() - machine - front_s - workers_s - load_s)
+    return Sample(server.case.name, connections, outcome, front_s, workers_s, load_s, other_s)
+
+
+def _outcome(server: Server, load: Load, connections: int, duration_s: int) -> Outcome:
+    try:
+        outcome = load.run(server.request, connections=connections, duration_s=duration_s)
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{error} {server.last_words()}") from error
     if outcome.errors or not outcome.requests:
         failed = f"{outcome.errors} of {outcome.requests} requests failed"
-        raise BenchmarkError(f"{server.case.name} at {connections} connection(s): {failed}.")
-    return Sample(server.case.name, connections, outcome, front_s, workers_s, load_s, other_s)
+        raise BenchmarkError(f"{failed} at {connections} connection(s). {server.last_words()}")
+    return outcome
 
 
 def _machine_s() -> float:

@@ -41,10 +41,18 @@ class CpuTime:
 class Server:
     """A running server and the request that it is loaded with."""
 
-    def __init__(self, case: Case, process: psutil.Process, request: Request) -> None:
+    def __init__(self, case: Case, child: subprocess.Popen[bytes], request: Request, output: Path) -> None:
         self.case = case
-        self.process = process
+        self.process = psutil.Process(child.pid)
         self.request = request
+        self._child = child
+        self._output = output
+
+    def last_words(self) -> str:
+        """Return how the server ended, if it has, and the end of what it printed."""
+        code = self._child.poll()
+        ended = "is still running" if code is None else f"ended with {code}"
+        return f"{self.case.name} {ended}; it printed:\n{_tail(self._output)}"
 
     def cpu_time(self) -> CpuTime:
         """Return what the server has used so far."""
@@ -87,7 +95,7 @@ def started(case: Case) -> Iterator[Server]:
             )
         try:
             url = _ready_url(case, child, output)
-            server = Server(case, psutil.Process(child.pid), Request(_target(case, url), case.body))
+            server = Server(case, child, Request(_target(case, url), case.body), output)
             server.check()
             yield server
         finally:

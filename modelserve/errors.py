@@ -4,15 +4,24 @@ Every class carries the HTTP ``status`` and a stable short ``code`` that clients
 into bodies of their own. Nothing here knows a web library. A model may raise any of them to answer its client.
 
     ModelserveError 500
-    ├── BadRequest 400            ├── NotImplementedByModel 501
-    ├── NotFound 404              ├── ModelError 500
-    ├── NotAcceptable 406         │   ├── BadAnswer 500
-    ├── TooLarge 413              │   └── WorkerDied 500
-    ├── UnsupportedMedia 415      ├── Unavailable 503
-    ├── InvalidArguments 422      │   ├── QueueFull 503
-    ├── Reported (any)            │   ├── NotReady 503
-    └── StartError (exit code)    │   └── Stopping 503
-        ├── SettingsError 2       └── (none below)
+    ├── BadRequest 400
+    ├── NotFound 404
+    ├── NotAcceptable 406
+    ├── TooLarge 413
+    ├── UnsupportedMedia 415
+    ├── InvalidArguments 422
+    ├── Reported (any)
+    ├── NotImplementedByModel 501
+    ├── ContractError 500
+    ├── ModelError 500
+    │   ├── BadAnswer 500
+    │   └── WorkerDied 500
+    ├── Unavailable 503
+    │   ├── QueueFull 503
+    │   ├── NotReady 503
+    │   └── Stopping 503
+    └── StartError (exit code)
+        ├── SettingsError 2
         ├── DiscoveryError 3
         ├── NoModel 3
         └── PortInUse 4
@@ -26,6 +35,7 @@ from typing import Any, ClassVar
 __all__ = [
     "BadAnswer",
     "BadRequest",
+    "ContractError",
     "DiscoveryError",
     "InvalidArguments",
     "ModelError",
@@ -131,6 +141,12 @@ class NotImplementedByModel(ModelserveError):
     code = "not_implemented"
 
 
+class ContractError(ModelserveError):
+    """What a model declares breaks the contract; the message names the key and says what would be right."""
+
+    code = "contract"
+
+
 class ModelError(ModelserveError):
     """The model raised an exception; its text is in the log only."""
 
@@ -153,7 +169,7 @@ class WorkerDied(ModelError):
 
 
 class Unavailable(ModelserveError):
-    """The service cannot take this call now; the same call may succeed later."""
+    """The service cannot take this call now; the same call may succeed after ``retry_after_s`` seconds."""
 
     status = 503
     code = "unavailable"
@@ -170,14 +186,12 @@ class NotReady(Unavailable):
     """The deployment has no worker that is loaded and warm."""
 
     code = "not_ready"
-    retry_after_s = 2
 
 
 class Stopping(Unavailable):
     """The server is shutting down."""
 
     code = "stopping"
-    retry_after_s = 5
 
 
 class StartError(ModelserveError):

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp.http_parser
@@ -113,15 +114,19 @@ def run(
 
     logs.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(refs, settings, on_listening, on_ready))
+        stops = asyncio.Queue[None]()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            runner.get_loop().add_signal_handler(number, stops.put_nowait, None)
+        runner.run(_run(refs, settings, stops, on_listening, on_ready))
     return 0
 
 
 def serve(model: Any, **settings: Any) -> None:
     """Serve a model from Python until interrupted: ``modelserve.serve(MyModel, port=5000)``.
 
-    The model may be defined anywhere, in a notebook cell too: it is carried to the workers by value. A script that
-    calls this needs ``if __name__ == "__main__":`` around the call, because each worker reads the script again.
+    The model may be defined anywhere, in a notebook cell too: it is carried to the workers by value. A worker does not
+    run the calling program again, so a script needs no ``if __name__ == "__main__":``. Blocks until the server has
+    stopped; in a notebook, interrupt the cell.
 
     Args:
         model: A module, a class (instantiated in each worker) or an object that provides the contract's methods, or
@@ -132,17 +137,50 @@ def serve(model: Any, **settings: Any) -> None:
         SettingsError: A setting is unknown or wrong.
         StartError: The server cannot start, or the model could not.
     """
-    run([carry(model)], load_settings(settings, os.environ), on_ready=_say_ready)
+    refs, chosen = [carry(model)], load_settings(settings, os.environ)
+    if _has_running_loop():
+        _run_beside(refs, chosen)
+    else:
+        run(refs, chosen, on_ready=_say_ready)
+
+
+def _has_running_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _run_beside(refs: Sequence[ModelRef], settings: Settings) -> None:
+    """Run in a thread, for where this one has an event loop that runs already, as it has in a notebook."""
+    import uvloop
+
+    logs.configure(settings.log_level, settings.log_format)
+    loop, stops = uvloop.new_event_loop(), asyncio.Queue[None]()
+
+    def run_there() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(_run(refs, settings, stops, lambda url, names: None, _say_ready))
+
+    with ThreadPoolExecutor(1, "modelserve") as pool:
+        ended = pool.submit(run_there)
+        while True:
+            try:
+                return ended.result()
+            except KeyboardInterrupt:
+                loop.call_soon_threadsafe(stops.put_nowait, None)
 
 
 async def _run(
     refs: Sequence[ModelRef],
     settings: Settings,
+    stops: asyncio.Queue[None],
     on_listening: Callable[[str, list[str]], None],
     on_ready: Callable[[str, dict[str, str]], None],
 ) -> None:
-    hurry = _stop_signals()
-    stop = asyncio.ensure_future(hurry.get())
+    """Serve until ``stops`` has an item; a second one skips the waiting."""
+    stop = asyncio.ensure_future(stops.get())
     async with Server(refs, settings) as server:
         on_listening(server.url, list(server.fleet.deployments))
         starting = asyncio.ensure_future(server.started())
@@ -153,7 +191,7 @@ async def _run(
             await stop
         starting.cancel()
         logger.info("stopping; running calls have %g seconds to finish", settings.grace_s)
-        again = asyncio.ensure_future(hurry.get())
+        again = asyncio.ensure_future(stops.get())
         draining = asyncio.ensure_future(server.drain())
         await asyncio.wait([draining, again], return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, again):
@@ -162,20 +200,13 @@ async def _run(
     logger.info("stopped")
 
 
-def _stop_signals() -> asyncio.Queue[None]:
-    """Return a queue that gets an item for each SIGTERM or SIGINT."""
-    received: asyncio.Queue[None] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, received.put_nowait, None)
-    return received
-
-
 def _require_models(refs: Sequence[ModelRef], statuses: Mapping[str, str], *, strict: bool) -> None:
     failed = [ref for ref in refs if statuses[ref.name] == Status.FAILED.value]
     if failed and (strict or len(failed) == len(statuses)):
         names = ", ".join(ref.name for ref in failed)
         known = failed[0].name if failed[0].kind == "entry_point" else failed[0].target
-        raise NoModel(f"{names} could not be started: the log above says why, and 'modelserve check {known}' more.")
+        more = "" if failed[0].kind == "pickled" else f", and 'modelserve check {known}' more"
+        raise NoModel(f"{names} could not be started: the log above says why{more}.")
 
 
 def _require_c_parser() -> None:
@@ -190,8 +221,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise SettingsError(f"host is {host!r}, which is no address of this machine: {error.strerror}.") from error
+    except (OSError, UnicodeError) as error:  # the latter for a name that is no domain name
+        why = getattr(error, "strerror", None) or "it is no host name"
+        raise SettingsError(f"host is {host!r}, which is no address of this machine: {why}.") from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)

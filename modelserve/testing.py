@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 import aiohttp
 import msgspec
+import pytest
 import pytest_asyncio
 
 from modelserve.discovery import carry
@@ -120,6 +121,7 @@ async def served_model() -> AsyncIterator[Callable[..., Awaitable[ServedModel]]]
         yield serve
 
 
+@pytest.mark.asyncio
 class ContractCheck:
     """What holds for every model. Inherit it in a class whose name starts with ``Test`` and set the two attributes."""
 

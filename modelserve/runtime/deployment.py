@@ -10,6 +10,7 @@ load without a timer. This file knows calls and answers, never HTTP.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections import deque
@@ -75,6 +76,10 @@ class Deployment:
         """The name and process id of each warm worker."""
         return {lane.replica.name: lane.replica.pid for lane in self._lanes.values()}
 
+    @property
+    def _batches(self) -> bool:
+        return self.description is not None and self.description.max_batch_size > 1
+
     async def start(self) -> None:
         """Start every worker and wait until each is warm or has failed. One warm worker makes the deployment ready."""
         await asyncio.gather(*(slot.start(self) for slot in self._slots))
@@ -83,8 +88,8 @@ class Deployment:
             return
         self._keepers = [asyncio.create_task(slot.keep(self)) for slot in self._slots]
 
-    async def call(self, call: Call) -> Answer:
-        """Return the answer to a call; a call whose awaiting task is cancelled leaves the queue.
+    def call(self, call: Call) -> asyncio.Future[Answer]:
+        """Queue a call and return the future of its answer; one that is cancelled leaves the queue.
 
         Raises:
             NotReady: No worker is warm and none is being replaced.
@@ -99,7 +104,12 @@ class Deployment:
         pending = Pending(call, asyncio.get_running_loop().create_future())
         self._queue.append(pending)
         self._deal_soon()
-        return await pending.future
+        try:
+            return pending.future
+        except asyncio.CancelledError:
+            with contextlib.suppress(ValueError):  # it may be at a worker already
+                self._queue.remove(pending)  # its place is free for another at once
+            raise
 
     async def drain(self) -> None:
         """Take no more calls and return once those accepted are answered."""
@@ -151,22 +161,24 @@ class Deployment:
     def lost(self, replica: Replica, end: Exit) -> None:
         """A worker has died: the call it ran fails, all others go to the next worker.
 
-        Of a frame of several calls nobody can say which was the deadly one, so each is run once more, alone; only the
-        one that is alone when its worker dies fails.
+        Calls that it had not begun are as good as never sent. Of a batch nobody can say which call was the deadly one,
+        so each is run once more, alone. Of calls that are run in turn it was the last one begun; the answers to those
+        before it were lost on their way, so they are run again.
         """
-        running, ahead = self._lanes.pop(replica).clear()
-        again = running if len(running) > 1 else []
-        for pending in again:
-            pending.alone = True
+        begun, again = self._lanes.pop(replica).clear()
         if not self._lanes and self.status is Status.READY:
             self.status = Status.RESTARTING
         self._metrics.worker_ended(end.reason)
         self._count_workers()
         if end.reason != "stopped":
-            self._log_death(replica, end, running)
-        if not again:
-            self._fail(running, WorkerDied(DIED))
-        self._queue.extendleft(reversed(again + ahead))
+            self._log_death(replica, end, begun)
+        if self._batches and len(begun) > 1:
+            for pending in begun:
+                pending.alone = True
+        else:
+            self._fail(begun[-1:], WorkerDied(DIED))
+            begun = begun[:-1]
+        self._queue.extendleft(reversed(begun + again))
         for slot in self._slots:
             slot.lost(replica)
         self._deal_soon()

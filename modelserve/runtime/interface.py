@@ -72,6 +72,10 @@ class Replica(Protocol):
     def pid(self) -> int:
         """The worker's process id, 0 where it has none on this machine."""
 
+    @property
+    def begun(self) -> int:
+        """How many calls, in the order they were sent, the worker has begun to run; stands still once it is dead."""
+
     async def start(self, listener: Listener) -> Description:
         """Start the worker and wait until its model is loaded and warm. Cancelling ends the worker.
 

@@ -9,9 +9,8 @@ and a slow model's calls wait in the deployment's queue, where any worker that b
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
-
-import msgspec
 
 from modelserve.messages import Answer, Answers, Call
 from modelserve.runtime.interface import Replica
@@ -32,20 +31,18 @@ SMOOTHING = 0.2
 
 
 class Pending:
-    """A call and the future of its answer. ``alone`` marks one that shared a frame with a worker's death."""
+    """A call and the future of its answer.
 
-    __slots__ = ("alone", "call", "future")
+    ``alone`` marks one of a batch with which a worker died. ``number`` counts the calls of the lane it was sent to.
+    """
+
+    __slots__ = ("alone", "call", "future", "number")
 
     def __init__(self, call: Call, future: asyncio.Future[Answer]) -> None:
         self.call = call
         self.future = future
         self.alone = False
-
-
-class Frame(msgspec.Struct):
-    """Calls that were sent together, by id, and which are still unanswered."""
-
-    waiting: dict[int, Pending]
+        self.number = 0
 
 
 class Lane:
@@ -59,12 +56,13 @@ class Lane:
     def __init__(self, replica: Replica, max_batch_size: int) -> None:
         self.replica = replica
         self._max_batch_size = max_batch_size
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[dict[int, Pending]] = deque()  # what is unanswered of each, by call id
+        self._sent = itertools.count()
         self._call_s = AHEAD_S  # until the first answers tell, taken for slow
 
     def __len__(self) -> int:
         """Return how many calls are at the replica."""
-        return sum(len(frame.waiting) for frame in self._frames)
+        return sum(map(len, self._frames))
 
     def room(self) -> int:
         """Return how many calls the next frame may hold now, 0 for none."""
@@ -78,7 +76,9 @@ class Lane:
 
     def send(self, batch: list[Pending]) -> None:
         """Send calls as one frame."""
-        self._frames.append(Frame({pending.call.id: pending for pending in batch}))
+        for pending in batch:
+            pending.number = next(self._sent)
+        self._frames.append({pending.call.id: pending for pending in batch})
         self.replica.send([pending.call for pending in batch])
 
     def answered(self, answers: Answers) -> None:
@@ -92,16 +92,19 @@ class Lane:
             self._call_s += SMOOTHING * (newest_s - self._call_s)
 
     def clear(self) -> tuple[list[Pending], list[Pending]]:
-        """Return (calls of the frame that was running, calls sent ahead of it), unanswered, and forget them."""
-        frames = [list(frame.waiting.values()) for frame in self._frames]
+        """Return (unanswered calls the worker had begun, those it had not), in the order sent, and forget them."""
+        unanswered = [pending for frame in self._frames for pending in frame.values()]
         self._frames.clear()
-        return (frames[0] if frames else []), [pending for frame in frames[1:] for pending in frame]
+        begun = self.replica.begun
+        return [item for item in unanswered if item.number < begun], [
+            item for item in unanswered if item.number >= begun
+        ]
 
     def _take(self, call_id: int) -> Pending | None:
         for frame in self._frames:
-            pending = frame.waiting.pop(call_id, None)
+            pending = frame.pop(call_id, None)
             if pending is not None:
-                if not frame.waiting:
+                if not frame:
                     self._frames.remove(frame)
                 return pending
         return None

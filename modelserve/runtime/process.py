@@ -14,7 +14,10 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
+import types
+from collections.abc import Iterator
 from typing import Any
 
 import multiprocess
@@ -73,6 +76,7 @@ class LocalReplica:
         self._channel: _Channel | None = None
         self._stopping = False
         self._ended = asyncio.Event()
+        self._begun = context.RawValue("Q", 0)
         self._closers = contextlib.ExitStack()
 
     @property
@@ -83,14 +87,20 @@ class LocalReplica:
     def pid(self) -> int:
         return self._pid
 
+    @property
+    def begun(self) -> int:
+        return int(self._begun.value)
+
     async def start(self, listener: Listener) -> Description:
         try:
             await self._spawn(listener)
             assert self._channel is not None
             return await self._channel.started
-        except BaseException:
+        except BaseException as error:
             await self.stop(0)
             self._closers.close()
+            if isinstance(error, OSError):  # no room for another process, file or folder
+                raise StartFailed(Failed("load", f"A worker cannot be made: {error}.", "")) from error
             raise
 
     def send(self, calls: list[Call]) -> None:
@@ -116,13 +126,17 @@ class LocalReplica:
         ours, theirs = socket.socketpair()
         their_life, our_life = self._context.Pipe(duplex=False)
         self._closers.callback(our_life.close)
+        self._closers.callback(ours.close)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         with theirs, their_life:
             boot = worker.Boot(self._spec, scratch)
             # Not a daemon in multiprocess's sense: those may have no children of their own, which models do.
-            self._process = self._context.Process(target=worker.main, args=(theirs, their_life, boot), name=self.name)
-            self._process.start()
+            self._process = self._context.Process(
+                target=worker.main, args=(theirs, their_life, self._begun, boot), name=self.name
+            )
+            with _hidden_program():
+                self._process.start()
         self._pid = self._process.pid
         pidfd = os.pidfd_open(self._pid)
         self._closers.callback(os.close, pidfd)
@@ -175,6 +189,21 @@ class LocalReplica:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), seconds)
         return self._ended.is_set()
+
+
+@contextlib.contextmanager
+def _hidden_program() -> Iterator[None]:
+    """Keep spawn from running the program once more in the worker, which without a guard would serve again.
+
+    Nothing of it is missed, since a model that is defined there is carried by value; and a program that came from
+    standard input cannot be read twice. See get_preparation_data in multiprocess/spawn.py.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 class _Channel(asyncio.Protocol):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -68,7 +67,7 @@ class Slot:
             self._log_failure(owner, self._replica, error.failed)
             owner.failed(error.failed)
             return error.failed
-        self._warm_since = time.monotonic()
+        self._warm_since = asyncio.get_running_loop().time()
         owner.warm(self._replica, description)
         return None
 
@@ -90,7 +89,8 @@ class Slot:
             await self._replica.stop(wait_s)
 
     def _next_pause_s(self) -> float:
-        if self._warm_since is not None and time.monotonic() - self._warm_since > GROWN_UP_S:
+        now = asyncio.get_running_loop().time()
+        if self._warm_since is not None and now - self._warm_since > GROWN_UP_S:
             self._early_deaths = 0
         pause_s = FIRST_PAUSE_S * 2 ** min(self._early_deaths - 1, 10) if self._early_deaths else 0.0
         self._early_deaths += 1

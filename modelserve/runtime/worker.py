@@ -63,8 +63,15 @@ class _StartError(Exception):
     """Carries the stage in which starting failed; the cause says why."""
 
 
-def main(channel: socket.socket, life: Connection, boot: Boot) -> None:
-    """Run a worker to its end. Returns when the server closes the channel, or when the model cannot start."""
+def main(channel: socket.socket, life: Connection, begun: Any, boot: Boot) -> None:
+    """Run a worker to its end. Returns when the server closes the channel, or when the model cannot start.
+
+    Args:
+        channel: The worker's end of the socket pair.
+        life: The worker's end of the lifeline.
+        begun: A shared 64-bit number, in which the worker counts the calls it has begun to run.
+        boot: What else it is started with.
+    """
     lifeline.hold(life.fileno())
     _settle_in(boot)
     try:
@@ -75,7 +82,7 @@ def main(channel: socket.socket, life: Connection, boot: Boot) -> None:
     gc.collect()
     gc.freeze()  # what loading made stays for good: keep the collector from walking it again and again
     channel.sendall(encode(Ready(description)))
-    _answer_calls(channel, predictor)
+    _answer_calls(channel, predictor, begun)
 
 
 def _settle_in(boot: Boot) -> None:
@@ -88,10 +95,7 @@ def _settle_in(boot: Boot) -> None:
     placement = boot.spec.placement
     with contextlib.suppress(OSError):  # a container may forbid it; the thread counts still hold
         os.sched_setaffinity(0, placement.cpus)
-    for name, value in placement.environment.items():
-        if name == "CUDA_VISIBLE_DEVICES" or name not in os.environ:  # the operator's thread counts win
-            os.environ[name] = value
-    os.environ["TMPDIR"] = boot.scratch
+    os.environ.update(placement.missing_from(os.environ), TMPDIR=boot.scratch)
     logs.configure(boot.spec.options.log_level, boot.spec.options.log_format, worker=boot.spec.name)
 
 
@@ -123,14 +127,17 @@ def _failed(stage: str, cause: BaseException | None) -> Failed:
     return Failed(stage, sendable(last), sendable(text))
 
 
-def _answer_calls(channel: socket.socket, predictor: Any) -> None:
+def _answer_calls(channel: socket.socket, predictor: Any, begun: Any) -> None:
+    def begin(count: int) -> None:
+        begun.value += count
+
     reader = FrameReader()
     answers: list[Answer] = []
     while data := channel.recv(RECEIVE_BYTES):
         since = time.monotonic_ns()
         for payload in reader.feed(data):
             calls: Calls = decode_worker_bound(payload)
-            for answer in predictor.answers(calls.calls):
+            for answer in predictor.answers(calls.calls, begin):
                 answers.append(answer)
                 now = time.monotonic_ns()
                 if now - since > GATHER_NS:

@@ -15,14 +15,13 @@ import sys
 import traceback
 from collections.abc import Mapping
 from copy import copy
-from typing import Any
+from typing import Any, get_args
 
 import marshmallow
 import orjson
 
-from modelserve.errors import BadAnswer
+from modelserve.errors import BadAnswer, ContractError
 from modelserve.messages import Answer
-from modelserve.v2.model import ContractError
 from modelserve.v2.plain import JsonTypeError, NanRule, NotJsonError, dump
 from modelserve.v2.raw import Raw, as_raw, is_media_type
 
@@ -52,11 +51,14 @@ class Renderer:
 
     Raises:
         ContractError: The schema or a media type is none; the message says what would be right.
+        ValueError: ``nan`` is neither of the two.
     """
 
     def __init__(
         self, schema: Any, *, media_types: tuple[str, ...] = (_JSON,), nan: NanRule = "error", scratch: str = ""
     ) -> None:
+        if nan not in get_args(NanRule):
+            raise ValueError(f'nan must be "error" or "null", not {nan!r}')
         self.schema = answer_schema(schema)
         self._nan = nan
         self._scratch = scratch
@@ -121,7 +123,7 @@ class Renderer:
             self._check_json_text(raw)
         elif media_type == _JSON:  # the model declares nothing: whatever it answers is right
             content_type = raw.guessed_type()
-        return Answer(call_id, content_type, raw.body, raw.file)
+        return Answer(call_id, content_type, raw.body, raw.file, raw.filename)
 
     def _check_json_text(self, raw: Raw) -> None:
         try:

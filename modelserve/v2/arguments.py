@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
 from marshmallow import validate as validators
@@ -22,9 +22,10 @@ from modelserve.v2.merging import Merger
 from modelserve.v2.negotiation import choose
 from modelserve.v2.reading import wire_name
 
-__all__ = ["ArgumentParser", "Arguments", "Declared"]
+__all__ = ["ArgumentParser", "Arguments", "Declared", "UnknownRule"]
 
 Declared = Mapping[str, Field] | Schema | type[Schema]  # type: ignore[type-arg]
+UnknownRule = Literal["error", "ignore"]
 
 # A body of 100,000 wrong items would otherwise be answered with as many sentences (marshmallow CVE-2025-68480).
 MAX_MESSAGES = 20
@@ -62,7 +63,7 @@ class ArgumentParser:
         ValueError: A field names an unknown location, or two fields one name.
     """
 
-    def __init__(self, declared: Declared, *, unknown: Literal["error", "ignore"] = "error") -> None:
+    def __init__(self, declared: Declared, *, unknown: UnknownRule = "error") -> None:
         self.schema, self._renamed = _build(declared)
         self._accept = _find_accept(self.schema)
         self.media_types = self._accept.media_types if self._accept else (_JSON,)
@@ -171,9 +172,9 @@ def _unbound(field: Any) -> Any:
     return new
 
 
-def _unknown_option(schema: Schema, option: Literal["error", "ignore"]) -> str | None:
+def _unknown_option(schema: Schema, option: UnknownRule) -> str | None:
     """Return marshmallow's word for the option, None where the schema itself says what to do."""
-    if option not in ("error", "ignore"):
+    if option not in get_args(UnknownRule):
         raise ValueError(f'unknown must be "error" or "ignore", not {option!r}')
     if getattr(schema.Meta, "unknown", None) is not None or schema.unknown != schema.opts.unknown:
         return None

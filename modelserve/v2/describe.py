@@ -77,6 +77,7 @@ def describe(
         components=writer.components(),
         definitions=writer.definitions(),
         max_batch_size=batch_size(model),
+        headers=list(parser.headers) if parser else [],
     )
 
 

@@ -1,4 +1,4 @@
-"""Fields for arguments and answers: all of ``webargs.fields``, and ``File`` and ``NDArray``.
+"""Fields for arguments and answers: all of ``webargs.fields``, with lists that stop early, ``File`` and ``NDArray``.
 
     from modelserve.v2 import fields
 
@@ -13,20 +13,21 @@ import mimetypes
 from collections.abc import Sequence
 from typing import Any
 
+import marshmallow.fields
 import webargs.fields
 from marshmallow import ValidationError
 
 # What webargs.fields holds, in two steps: type checkers cannot follow its own list of names.
 from marshmallow.fields import *  # noqa: F403
 from marshmallow.fields import Field as Field
-from marshmallow.fields import List
-from webargs.fields import DelimitedList as DelimitedList
 from webargs.fields import DelimitedTuple as DelimitedTuple
-from webargs.fields import Nested as Nested
 
 from modelserve.messages import FileRule
 from modelserve.v2.arrays import Wanted, json_schema, to_array
 from modelserve.v2.files import UploadedFile
+from modelserve.v2.lists import DelimitedList as DelimitedList
+from modelserve.v2.lists import List as List
+from modelserve.v2.lists import Nested as Nested
 
 __all__ = [*webargs.fields.__all__, "File", "NDArray", "file_rule"]
 
@@ -164,7 +165,7 @@ def file_rule(field: Field) -> FileRule | None:  # type: ignore[type-arg]
     """
     if isinstance(field, File):
         return field.rule
-    if isinstance(field, List):
+    if isinstance(field, marshmallow.fields.List):
         inner = file_rule(field.inner)
         return inner and FileRule(True, inner.media_types, inner.max_bytes)
     return FileRule() if field.metadata.get("type") == "file" else None

@@ -17,9 +17,9 @@ from modelserve.errors import BadRequest, UnsupportedMedia
 from modelserve.messages import Call, FilePart
 from modelserve.v2.body import kind, parse_form, parse_json, parse_value
 from modelserve.v2.files import UploadedFile
-from modelserve.v2.reading import Reading, header_names, location_of, reading_of, wire_name
+from modelserve.v2.reading import Reading, header_names, reading_of, wire_name
 
-__all__ = ["Merger", "location_of", "wire_name"]
+__all__ = ["Merger"]
 
 _PLACES = {
     "query": "in the query string",
@@ -51,6 +51,8 @@ class Merger:
     def merge(self, call: Call) -> dict[str, Any]:
         """Return wire names and raw values of all that a call gives, unknown names included.
 
+        A body without bytes gives none, of whatever type it is said to be.
+
         Raises:
             BadRequest: A query string, form or JSON body that is malformed.
             UnsupportedMedia: A body of another type than JSON or a form, or of none.
@@ -58,10 +60,10 @@ class Merger:
             marshmallow.ValidationError: By name, arguments that are given in the wrong place, as a file instead of text
                 or the reverse, or several times where one value belongs.
         """
-        found = kind(call.content_type)
-        if found == "none" and call.body:
+        found = kind(call.content_type) if call.body else None
+        if found == "none":
             raise UnsupportedMedia("The request has a body but no Content-Type; send application/json or a form.")
-        body = parse_json(call.body) if found == "json" and call.body else {}
+        body = parse_json(call.body) if found == "json" else {}
         if found == "json" and self._json_as_is and not call.query:
             return body
         return self._merge(call, body, found == "form")

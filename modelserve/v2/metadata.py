@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+from modelserve.errors import ContractError
 from modelserve.messages import Metadata
-from modelserve.v2.model import BaseModel, ContractError, provides
+from modelserve.v2.model import BaseModel, provides
 
 __all__ = ["read_metadata"]
 

@@ -10,21 +10,15 @@ import abc
 import inspect
 from typing import Any
 
-from modelserve import errors
+from modelserve.errors import ContractError, NotImplementedByModel
 
-__all__ = ["METHODS", "BaseModel", "ContractError", "batch_size", "provides"]
+__all__ = ["METHODS", "BaseModel", "attribute", "batch_size", "provides"]
 
 METHODS = ("get_metadata", "warm", "get_predict_args", "predict", "predict_batch", "get_train_args", "train")
 """Every method of the contract, in the order they are first called."""
 
 DEFAULT_BATCH_SIZE = 32
 """Calls that go to ``predict_batch`` together where the model does not say."""
-
-
-class ContractError(errors.ModelserveError, ValueError):
-    """What a model declares breaks the contract; the message names the key and says what would be right."""
-
-    code = "contract"
 
 
 class BaseModel(abc.ABC):
@@ -99,10 +93,12 @@ class BaseModel(abc.ABC):
             For the media type of ``accept``: str (sent as UTF-8), bytes, ``BytesIO``, an open binary file, a path, an
             ``OutputFile``, or a numpy array for ``application/x-npy``. A file is sent from its first byte whatever its
             position, and stays where it is, unless it lies in the worker's temporary folder or its ``OutputFile``
-            says ``delete``. A model that declares no ``accept`` and no ``schema`` may answer so too.
+            says ``delete``. An open file is closed. A model that declares no ``accept`` and no ``schema`` may answer so
+            too.
 
         Raises:
             modelserve.errors.ModelserveError: Its status, code and message reach the client.
+            aiohttp.web.HTTPException: Its status, and its text or reason, reach the client.
             Exception: 500 ``model_error`` for the client.
         """
         raise _missing("predict")
@@ -114,10 +110,12 @@ class BaseModel(abc.ABC):
             calls: The keyword arguments of one to ``max_batch_size`` calls, each validated alone.
 
         Returns:
-            As many answers as calls, in their order, each of a form that ``predict`` may return.
+            A list or tuple of as many answers as calls, in their order, each of a form that ``predict`` may return. An
+            item may be an exception instance: that call then fails as if ``predict`` had raised it, the others do not.
 
         Raises:
-            Exception: Each call of the batch is run once more, alone, so that only the one at fault fails.
+            Exception: Each call of the batch is run once more, alone, so that only the one at fault fails. The dicts
+                are then new ones, the values in them the same.
         """
         raise _missing("predict_batch")
 
@@ -146,13 +144,22 @@ def provides(model: Any, name: str) -> bool:
     Raises:
         AttributeError: The attribute is there, but a property behind it raised this: a failure, not "missing".
     """
+    method = attribute(model, name, None)
+    return callable(method) and getattr(method, "__func__", method) is not vars(BaseModel).get(name)
+
+
+def attribute(model: Any, name: str, default: Any) -> Any:
+    """Return an attribute of the model, the default where it has none of that name.
+
+    Raises:
+        AttributeError: As :func:`provides`.
+    """
     try:
-        method = getattr(model, name)
+        return getattr(model, name)
     except AttributeError:
         if _is_declared(model, name):
             raise
-        return False
-    return callable(method) and getattr(method, "__func__", method) is not vars(BaseModel).get(name)
+        return default
 
 
 def batch_size(model: Any) -> int:
@@ -161,7 +168,7 @@ def batch_size(model: Any) -> int:
     Raises:
         ContractError: ``max_batch_size`` is no whole number of 0 or more.
     """
-    size = getattr(model, "max_batch_size", 0)
+    size = attribute(model, "max_batch_size", 0)
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise ContractError(f"max_batch_size is {size!r}; it must be a whole number, 1 or more (0 for the default).")
     return (size or DEFAULT_BATCH_SIZE) if provides(model, "predict_batch") else 1
@@ -172,5 +179,5 @@ def _is_declared(model: Any, name: str) -> bool:
     return inspect.getattr_static(model, name, nothing) is not nothing
 
 
-def _missing(name: str) -> errors.NotImplementedByModel:
-    return errors.NotImplementedByModel(f"This model does not provide {name}.")
+def _missing(name: str) -> NotImplementedByModel:
+    return NotImplementedByModel(f"This model does not provide {name}.")

@@ -8,22 +8,20 @@ becomes its own answer, as a status, a code, a sentence for the client and a tex
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
-import msgspec
-
-from modelserve.errors import BadAnswer, InvalidArguments, ModelserveError, NotImplementedByModel
-from modelserve.messages import Answer, Call, Description, Failure, sendable
+from modelserve.errors import BadAnswer, ModelserveError, NotImplementedByModel
+from modelserve.messages import Answer, Call, Description
 from modelserve.v2.answers import Renderer
-from modelserve.v2.arguments import ArgumentParser, Arguments
+from modelserve.v2.arguments import ArgumentParser, Arguments, UnknownRule
 from modelserve.v2.describe import describe
-from modelserve.v2.model import provides
+from modelserve.v2.failures import failure_of
+from modelserve.v2.model import attribute, provides
+from modelserve.v2.plain import NanRule
 
 __all__ = ["Predictor"]
 
-MODEL_ERROR = "The model raised an exception while it handled this request."
 BAD_BATCH = "The model did not return one answer for each call of a batch."
 
 
@@ -45,21 +43,25 @@ class Predictor:
         Exception: Whatever ``get_predict_args``, ``get_train_args`` or building the schemas raises.
     """
 
-    def __init__(self, model: Any, unknown_arguments: Any = "error", nan_answers: Any = "error", scratch: str = ""):
+    def __init__(
+        self, model: Any, unknown_arguments: str = "error", nan_answers: str = "error", scratch: str = ""
+    ) -> None:
         self._model = model
+        self._unknown = cast(UnknownRule, unknown_arguments)
         self._batches = provides(model, "predict_batch")
         self._predicts = self._batches or provides(model, "predict")
-        self._parser = self._make_parser("get_predict_args", unknown_arguments)
-        self._train_parser = (
-            self._make_parser("get_train_args", unknown_arguments) if provides(model, "get_train_args") else None
-        )
+        self._parser = self._make_parser("get_predict_args")
+        self._train_parser = self._make_parser("get_train_args") if provides(model, "get_train_args") else None
         self._renderer = Renderer(
-            getattr(model, "schema", None), media_types=self._parser.media_types, nan=nan_answers, scratch=scratch
+            attribute(model, "schema", None),
+            media_types=self._parser.media_types,
+            nan=cast(NanRule, nan_answers),
+            scratch=scratch,
         )
 
     def describe(self, name: str, distribution: Mapping[str, str]) -> Description:
         """Return what the server needs to know of the model; calls its ``get_metadata``."""
-        description = describe(
+        return describe(
             self._model,
             name=name,
             distribution=distribution,
@@ -67,57 +69,71 @@ class Predictor:
             train_parser=self._train_parser,
             renderer_schema=self._renderer.schema,
         )
-        return msgspec.structs.replace(description, headers=list(self._parser.headers))
 
     def warm(self) -> None:
         """Run the model's ``warm``, if it has one."""
         if provides(self._model, "warm"):
             self._model.warm()
 
-    def answers(self, calls: list[Call]) -> Iterator[Answer]:
-        """Yield one answer for each call, in any order. A model that batches gets all the valid calls together."""
+    def answers(self, calls: list[Call], begin: Callable[[int], object] = lambda count: None) -> Iterator[Answer]:
+        """Yield one answer for each call. A model that batches gets all the valid calls together.
+
+        Args:
+            calls: The calls; those of a model that does not batch are run and answered in this order.
+            begin: Called with how many of the calls, in order, are run next, before they are.
+        """
         if not self._predicts:
             error = NotImplementedByModel("This model does not provide predict.")
-            yield from (_failure(call.id, error) for call in calls)
-        elif self._batches:
-            yield from self._answer_together(calls)
-        else:
-            predict = self._model.predict
-            for call in calls:
-                yield self._answer_one(call, predict)
+            return (_failed(call.id, error) for call in calls)
+        if self._batches:
+            begin(len(calls))
+            return self._answer_together(calls)
+        return self._answer_in_turn(calls, begin)
 
-    def _make_parser(self, method: str, unknown_arguments: Any) -> ArgumentParser:
-        declared = getattr(self._model, method)() if provides(self._model, method) else {}
-        return ArgumentParser({} if declared is None else declared, unknown=unknown_arguments)
+    def _make_parser(self, method: str) -> ArgumentParser:
+        declared = getattr(self._model, method)() if provides(self._model, method) else None
+        return ArgumentParser({} if declared is None else declared, unknown=self._unknown)
 
-    def _answer_one(self, call: Call, predict: Any) -> Answer:
+    def _answer_in_turn(self, calls: list[Call], begin: Callable[[int], object]) -> Iterator[Answer]:
+        for call in calls:
+            begin(1)
+            yield self._answer_one(call)
+
+    def _answer_one(self, call: Call) -> Answer:
         try:
             arguments = self._parser.parse(call)
-            return self._renderer.render(call.id, predict(**arguments.values), arguments.media_type)
+            value = self._model.predict(**arguments.values)
+            return self._renderer.render(call.id, value, arguments.media_type)
         except BaseException as error:  # the border to the model: SystemExit and KeyboardInterrupt are its errors too
-            return _failure(call.id, error)
+            return _failed(call.id, error)
 
     def _answer_together(self, calls: list[Call]) -> Iterator[Answer]:
         valid: list[_Parsed] = []
         for call in calls:
-            try:
-                valid.append(_Parsed(call.id, self._parser.parse(call)))
-            except BaseException as error:  # a field of the model's own may raise anything
-                yield _failure(call.id, error)
+            parsed = self._parse(call)
+            if isinstance(parsed, Answer):
+                yield parsed
+            else:
+                valid.append(parsed)
         if valid:
             yield from self._run_batch(valid)
 
+    def _parse(self, call: Call) -> _Parsed | Answer:
+        try:
+            return _Parsed(call.id, self._parser.parse(call))
+        except BaseException as error:  # a field of the model's own may raise anything
+            return _failed(call.id, error)
+
     def _run_batch(self, batch: list[_Parsed]) -> Iterable[Answer]:
         try:
-            values = self._model.predict_batch([item.arguments.values for item in batch])
-            if not isinstance(values, list | tuple) or len(values) != len(batch):
-                raise BadAnswer(BAD_BATCH, log=f"{len(batch)} calls, predict_batch returned {_shape(values)}")
-        except BadAnswer as error:  # nobody can say whose answers they are
-            return [_failure(item.id, error) for item in batch]
+            # New dicts, for if the model changes them and then raises, each call is run once more.
+            returned = self._model.predict_batch([dict(item.arguments.values) for item in batch])
+            values = list(returned) if isinstance(returned, list | tuple) else None
         except BaseException as error:  # the border to the model
-            if len(batch) == 1:
-                return [_failure(batch[0].id, error)]
-            return self._run_singly(batch)
+            return self._run_singly(batch) if len(batch) > 1 else [_failed(batch[0].id, error)]
+        if values is None or len(values) != len(batch):  # nobody can say whose answers they are
+            wrong = _wrong_batch(len(batch), returned)
+            return [_failed(item.id, wrong) for item in batch]
         return [self._render(item, value) for item, value in zip(batch, values, strict=True)]
 
     def _run_singly(self, batch: list[_Parsed]) -> Iterator[Answer]:
@@ -126,49 +142,18 @@ class Predictor:
             yield from self._run_batch([item])
 
     def _render(self, item: _Parsed, value: Any) -> Answer:
-        if isinstance(value, Exception):  # the model says of one call of a batch what predict would have raised
-            return _failure(item.id, value)
+        if isinstance(value, BaseException):  # the model says of one call of a batch what predict would have raised
+            return _failed(item.id, value)
         try:
             return self._renderer.render(item.id, value, item.arguments.media_type)
         except BaseException as error:  # the value is the model's: its methods may raise anything
-            return _failure(item.id, error)
+            return _failed(item.id, error)
 
 
-def _failure(call_id: int, error: BaseException) -> Answer:
-    if isinstance(error, ModelserveError):
-        fields = _sendable_fields(error.fields) if isinstance(error, InvalidArguments) else None
-        failure = Failure(error.status, error.code, sendable(str(error.message)), fields, sendable(error.log))
-        return Answer(call_id, failure=failure)
-    status, reason = _aiohttp_status(error)
-    if status:
-        return Answer(call_id, failure=Failure(status, "model_error", sendable(reason)))
-    return Answer(call_id, failure=Failure(500, "model_error", MODEL_ERROR, log=sendable(_traceback(error))))
+def _failed(call_id: int, error: BaseException) -> Answer:
+    return Answer(call_id, failure=failure_of(error))
 
 
-def _sendable_fields(fields: Any) -> Any:
-    """Return messages by field as plain data: a validator of the model's own may put anything into them."""
-    if isinstance(fields, Mapping):
-        return {sendable(str(name)): _sendable_fields(value) for name, value in fields.items()}
-    if isinstance(fields, list | tuple):
-        return [_sendable_fields(value) for value in fields]
-    return sendable(str(fields))
-
-
-def _aiohttp_status(error: BaseException) -> tuple[int, str]:
-    """Return status and text of an ``aiohttp.web`` exception, (0, "") for any other; aiohttp is not loaded for it."""
-    if not any(kind.__module__ == "aiohttp.web_exceptions" for kind in type(error).__mro__):
-        return 0, ""
-    status = getattr(error, "status", 500)
-    text = getattr(error, "text", None) or str(getattr(error, "reason", ""))
-    return (status, text) if 400 <= status <= 599 else (500, MODEL_ERROR)
-
-
-def _traceback(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:  # an exception whose own __str__ raises: name its class, which cannot
-        return f"{type(error).__module__}.{type(error).__qualname__} (its text cannot be shown)"
-
-
-def _shape(values: Any) -> str:
-    return f"{len(values)} answers" if isinstance(values, list | tuple) else f"a {type(values).__name__}"
+def _wrong_batch(calls: int, returned: Any) -> ModelserveError:
+    count = f"{len(returned)} answers" if isinstance(returned, list | tuple) else f"a {type(returned).__name__}"
+    return BadAnswer(BAD_BATCH, log=f"{calls} calls, and predict_batch returned {count}; it must return a list of them")

@@ -3,11 +3,12 @@
     bytes, BytesIO, open file, path, OutputFile --> as_raw(value, scratch) --> Raw, or None for any other value
 
 A file is only looked at: it is opened, never read, unless it has no path that the server could open. Pipes, sockets and
-devices are refused before they are opened, so a path never makes it wait.
+devices are refused before they are opened, so a path never makes it wait. A file that the model left open is closed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mimetypes
 import os
@@ -37,18 +38,18 @@ _ENCODINGS = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": 
 
 @dataclass(frozen=True)
 class Raw:
-    """An answer's bytes or its file, its media type where the model gave one, and the name it would be saved under."""
+    """An answer's bytes or its file, its media type where the model gave one, and a name to save it under, or ""."""
 
     body: bytes = b""
     file: FileAnswer | None = None
     content_type: str = ""
-    name: str = ""
+    filename: str = ""
 
     def guessed_type(self) -> str:
         """Return the media type that the model gave, else the one that the name stands for."""
         if self.content_type:
             return self.content_type
-        guess, encoding = mimetypes.guess_type(self.name)
+        guess, encoding = mimetypes.guess_type(self.filename or (self.file.path if self.file else ""))
         return (_ENCODINGS.get(encoding, "") if encoding else guess) or "application/octet-stream"
 
     def content(self) -> bytes:
@@ -101,8 +102,8 @@ def _from_path(source: OutputFile | UploadedFile, filename: str, scratch: str, *
         raise errors.BadAnswer(_NOT_SENT, log=f"{source.filename!r}: {error}") from error
     if source.content_type and not is_media_type(source.content_type):
         raise errors.BadAnswer("The model's media type is malformed.", log=repr(source.content_type))
-    file = FileAnswer(path, size, _clean(filename), delete or _is_inside(path, scratch))
-    return Raw(file=file, content_type=source.content_type, name=filename or path)
+    file = FileAnswer(path, size, delete or _is_inside(path, scratch))
+    return Raw(file=file, content_type=source.content_type, filename=_clean(filename))
 
 
 def _size(path: str) -> int:
@@ -132,13 +133,14 @@ def _from_open(file: Any, scratch: str) -> Raw:
     if getattr(file, "closed", False):
         raise errors.BadAnswer(_NOT_SENT, log="the file is closed; answer with its path, or leave it open")
     name = _base_name(getattr(file, "name", ""))
-    if path := _path_of(file):
-        return _from_path(OutputFile(path), name, scratch)
-    if isinstance(file, io.BytesIO):
-        return Raw(file.getvalue(), name=name)
-    if file.seekable():
-        file.seek(0)
-    return Raw(_read(file, name), name=name)
+    if isinstance(file, io.BytesIO):  # left open: it holds nothing but memory, and a model may answer with it again
+        return Raw(file.getvalue(), filename=_clean(name))
+    with contextlib.closing(file):
+        if path := _path_of(file):
+            return _from_path(OutputFile(path), name, scratch)
+        if file.seekable():
+            file.seek(0)
+        return Raw(_read(file, name), filename=_clean(name))
 
 
 def _path_of(file: Any) -> str:

@@ -36,7 +36,6 @@ def build_app(parts: Parts) -> web.Application:
     base = parts.settings.base_path
     versions = Versions(base)
     models = Models(parts.fleet, base)
-    predict = Predict(parts.fleet, parts.settings, parts.metrics)
     health = Health(parts.fleet, parts.metrics)
     documents = Documents(parts.fleet, parts.settings)
     pages = Pages(base_path=base, title=parts.settings.title)
@@ -44,8 +43,8 @@ def build_app(parts: Parts) -> web.Application:
     app = web.Application(middlewares=[make_surround()], client_max_size=parts.settings.max_body_bytes)
     app.add_routes(
         [
-            # Matched in this order where paths share their beginning; the first is the one that must be fast.
-            *_both(web.post, f"{base}/v2/models/{{name}}/predict", predict.answer, expect_handler=predict.expect),
+            *(route for name in parts.fleet.deployments for route in _predict(parts, name)),
+            *_both(web.post, f"{base}/v2/models/{{name}}/predict", models.unknown),
             *_both(web.get, f"{base}/v2/models/{{name}}", models.get),
             *_both(web.get, f"{base}/v2/models", models.list),
             *_both(web.get, f"{base}/v2", versions.v2),
@@ -59,6 +58,13 @@ def build_app(parts: Parts) -> web.Application:
         ]
     )
     return app
+
+
+def _predict(parts: Parts, name: str) -> list[web.RouteDef]:
+    deployment, metrics = parts.fleet.find(name), parts.metrics.deployment(name)
+    predict = Predict(deployment, parts.settings, metrics, parts.fleet.folder)
+    path = f"{parts.settings.base_path}/v2/models/{name}/predict"
+    return _both(web.post, path, predict.answer, expect_handler=predict.expect)
 
 
 def _both(method: Callable[..., web.RouteDef], path: str, handler: Any, **options: Any) -> list[web.RouteDef]:

@@ -8,13 +8,12 @@ The text of an exception that we did not raise on purpose never reaches a client
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from modelserve.errors import InvalidArguments, ModelserveError, Unavailable
+from modelserve.errors import InvalidArguments, ModelserveError, NotReady, QueueFull, Stopping, Unavailable
 from modelserve.messages import Failure
 
 __all__ = ["describe_error", "failure_response", "log_failure"]
@@ -22,6 +21,8 @@ __all__ = ["describe_error", "failure_response", "log_failure"]
 logger = logging.getLogger(__name__)
 
 UNEXPECTED = Failure(500, "error", "The server could not handle this request; its log says why.")
+
+RETRY_AFTER_S = {error.code: error.retry_after_s for error in (Unavailable, QueueFull, NotReady, Stopping)}
 
 # What aiohttp itself refuses, by status: a code and a sentence.
 REFUSALS = {
@@ -53,7 +54,7 @@ def failure_response(failure: Failure, request_id: str) -> web.Response:
     response = web.Response(status=failure.status, body=_dumps(body), content_type="application/json")
     response.headers["X-Content-Type-Options"] = "nosniff"
     if failure.status == 503:
-        response.headers["Retry-After"] = str(math.ceil(Unavailable.retry_after_s))
+        response.headers["Retry-After"] = str(RETRY_AFTER_S.get(failure.code, Unavailable.retry_after_s))
     if failure.status == 413:
         response.force_close()  # what is left of the body is not worth reading
     return response

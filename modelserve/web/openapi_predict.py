@@ -16,7 +16,8 @@ __all__ = ["predict_operation"]
 # (OpenAPI 3.1.0, Parameter Object)
 _RESERVED_HEADERS = frozenset({"accept", "authorization", "content-type"})
 
-_ACCEPT_TEXT = "The media type of the answer. Without it the Accept header decides."
+_ACCEPT_TEXT = "The media type of the answer."
+_NO_ACCEPT_TEXT = "Without it the Accept header decides."
 
 _PLACES_TEXT = (
     "An argument may be given in the query as well, unless it is a file or bound to another place. "
@@ -83,7 +84,7 @@ def _parameter(argument: Argument, refs: Mapping[str, str]) -> dict[str, Any]:
     if _is_accept(argument):
         # With a default Swagger UI would always send it, and so overrule the Accept header it lets its user choose.
         schema.pop("default", None)
-        text = f"{text} {_ACCEPT_TEXT}".strip()
+        text = f"{text or _ACCEPT_TEXT} {_NO_ACCEPT_TEXT}"
         parameter["required"] = False
     if text:
         parameter["description"] = text
@@ -133,11 +134,9 @@ def _property(argument: Argument, refs: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _file_schema(rule: FileRule, text: str) -> dict[str, Any]:
-    limit = f"At most {rule.max_bytes} bytes." if rule.max_bytes else ""
     file = {"type": "string", "format": "binary"}
     schema: dict[str, Any] = {"type": "array", "items": file} if rule.many else dict(file)
-    description = " ".join(part for part in (text, limit) if part)
-    return schema | ({"description": description} if description else {})
+    return schema | ({"description": text} if text else {})
 
 
 def _answer(model: Description, refs: Mapping[str, str]) -> dict[str, Any]:

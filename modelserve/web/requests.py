@@ -40,6 +40,7 @@ def make_surround() -> Middleware:
             response = _failure(error, request_id)
         if not response.prepared:
             response.headers["X-Request-ID"] = request_id
+            response.headers["Server"] = "modelserve"
         return response
 
     return surround

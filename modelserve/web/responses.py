@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 import stat
-from typing import Any
+from io import FileIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import orjson
@@ -20,7 +21,7 @@ from multidict import CIMultiDict
 from modelserve.errors import BadAnswer
 from modelserve.messages import Answer, FileAnswer
 
-__all__ = ["CHUNK_BYTES", "answer_response", "json_response"]
+__all__ = ["CHUNK_BYTES", "bytes_response", "json_response", "send_file"]
 
 CHUNK_BYTES = 256 * 1024
 
@@ -33,49 +34,55 @@ def json_response(body: Any, *, status: int = 200) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
 
 
-async def answer_response(request: web.Request, answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
-    """Return the response to a call that was answered; a file is already sent when this returns.
+def bytes_response(answer: Answer) -> web.Response:
+    """Return the response to a call whose answer is bytes."""
+    return web.Response(body=answer.body, headers=_headers(answer))
 
-    Args:
-        request: The request it answers.
-        answer: An answer without failure.
-        headers: Further headers, such as the request id; they are added to.
+
+async def send_file(request: web.Request, answer: Answer, file: FileAnswer, request_id: str) -> web.StreamResponse:
+    """Send the response to a call whose answer is a file, and return it once it is sent.
 
     Raises:
-        BadAnswer: The answer's file is gone or is no regular file.
+        BadAnswer: The file is gone or is no regular file.
+        ConnectionError: The client left, or the file became shorter while it was sent.
     """
-    headers["Content-Type"] = answer.content_type
-    disposition = "inline"
-    if answer.content_type.partition(";")[0] in ACTIVE_TYPES:
-        headers["Content-Security-Policy"] = "sandbox"
-        headers["Content-Disposition"] = disposition = "attachment"
-    if answer.filename:
-        headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{quote(answer.filename, safe='')}"
-    if answer.file is None:
-        return web.Response(body=answer.body, headers=headers)
     try:
-        return await _send_file(request, answer.file, headers)
+        descriptor, size = _open(file.path)
+        with os.fdopen(descriptor, "rb", 0) as source:
+            response = web.StreamResponse(headers=_headers(answer))
+            response.headers["X-Request-ID"] = request_id
+            response.content_length = size
+            await response.prepare(request)
+            await _copy(source, response, size)
+            await response.write_eof()
+            return response
     finally:
-        if answer.file.delete:
+        if file.delete:
             with contextlib.suppress(OSError):
-                os.unlink(answer.file.path)
+                os.unlink(file.path)
 
 
-async def _send_file(request: web.Request, file: FileAnswer, headers: CIMultiDict[str]) -> web.StreamResponse:
-    descriptor, size = _open(file.path)
-    with os.fdopen(descriptor, "rb", 0) as source:
-        response = web.StreamResponse(headers=headers)
-        response.content_length = size
-        await response.prepare(request)
-        left = size
-        while left and (chunk := await asyncio.to_thread(source.read, min(left, CHUNK_BYTES))):
-            await response.write(chunk)
-            left -= len(chunk)
-        if left:  # it shrank while it was sent: end the connection, so that the client sees the body is cut
-            response.force_close()
-            raise ConnectionResetError("the answer's file became shorter while it was sent")
-        await response.write_eof()
-        return response
+def _headers(answer: Answer) -> CIMultiDict[str]:
+    headers = CIMultiDict({"Content-Type": answer.content_type})
+    if answer.content_type != "application/json" or answer.filename:
+        disposition = "inline"
+        if answer.content_type.partition(";")[0].strip().lower() in ACTIVE_TYPES:
+            headers["Content-Security-Policy"] = "sandbox"
+            headers["Content-Disposition"] = disposition = "attachment"
+        if answer.filename:
+            headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{quote(answer.filename, safe='')}"
+        headers["X-Content-Type-Options"] = "nosniff"
+    return headers
+
+
+async def _copy(source: BinaryIO | FileIO, response: web.StreamResponse, size: int) -> None:
+    left = size
+    while left and (chunk := await asyncio.to_thread(source.read, min(left, CHUNK_BYTES))):
+        await response.write(chunk)
+        left -= len(chunk)
+    if left:  # it shrank while it was sent: end the connection, so that the client sees the body is cut
+        response.force_close()
+        raise ConnectionResetError("the answer's file became shorter while it was sent")
 
 
 def _open(path: str) -> tuple[int, int]:

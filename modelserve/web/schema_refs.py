@@ -60,7 +60,9 @@ def rewrite(schema: Any, refs: Mapping[str, str], *, text: Callable[[str], str] 
     return {
         key: _rewrite_value(key, value, refs, text)
         for key, value in schema.items()
-        if key not in _DROPPED and not (key == "$ref" and value not in refs)
+        if key not in _DROPPED
+        and not (key == "$ref" and value not in refs)
+        and not (key == "format" and value == "date-time" and _has_naive_default(schema))
     }
 
 
@@ -77,6 +79,12 @@ def home_page(url: str) -> str:
         return ""
     is_web = parts.scheme in ("http", "https") and parts.netloc and not re.search(r"[\s<>\"{}|\\^`\x00-\x1f]", url)
     return url if is_web else ""
+
+
+def _has_naive_default(schema: Mapping[str, Any]) -> bool:
+    # A model's naive time is no date-time of RFC 3339, which wants an offset, and would make the document invalid.
+    default = schema.get("default")
+    return isinstance(default, str) and not re.search(r"(?:[Zz]|[+-]\d\d:\d\d)$", default)
 
 
 def _rewrite_value(key: str, value: Any, refs: Mapping[str, str], text: Callable[[str], str]) -> Any:

@@ -16,6 +16,7 @@ class Recorder:
 
     name = "recorder"
     pid = 0
+    begun = 0
 
     def __init__(self) -> None:
         self.frames: list[list[int]] = []
@@ -98,12 +99,14 @@ async def test_an_answer_to_a_call_that_was_given_up_is_dropped() -> None:
     assert len(lane) == 0
 
 
-async def test_death_tells_the_running_frame_from_what_was_sent_ahead() -> None:
-    lane = Lane(Recorder(), 2)
+async def test_death_tells_the_calls_that_were_begun_from_those_that_were_not() -> None:
+    replica = Recorder()
+    lane = Lane(replica, 2)
     lane.send(pendings(1, 2))
-    lane.send(pendings(3))
+    lane.send(pendings(3, 4))
     lane.answered(answers(1, call_s=0.001))
-    running, ahead = lane.clear()
-    assert [pending.call.id for pending in running] == [2]
-    assert [pending.call.id for pending in ahead] == [3]
+    replica.begun = 3
+    begun, again = lane.clear()
+    assert [pending.call.id for pending in begun] == [2, 3]
+    assert [pending.call.id for pending in again] == [4]
     assert len(lane) == 0

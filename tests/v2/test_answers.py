@@ -15,11 +15,10 @@ import marshmallow
 import numpy as np
 import pytest
 
-from modelserve.errors import BadAnswer
+from modelserve.errors import BadAnswer, ContractError
 from modelserve.messages import Answer, Answers, decode_server_bound, encode
 from modelserve.v2 import fields
 from modelserve.v2.answers import Renderer
-from modelserve.v2.model import ContractError
 
 JSON = "application/json"
 

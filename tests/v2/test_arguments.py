@@ -7,6 +7,7 @@ import json
 import time
 from typing import Any
 
+import marshmallow
 import msgspec
 import pytest
 from marshmallow import (
@@ -234,16 +235,18 @@ def test_a_field_that_is_only_written_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("declared", "value"),
     [
-        ({"x": fields.Nested({"a": fields.Int(required=True)}, many=True)}, {"x": [{}] * 10_000}),
-        ({"x": fields.List(fields.Int())}, {"x": ["a"] * 10_000}),
+        ({"x": fields.Nested({"a": fields.Int(required=True)}, many=True)}, {"x": [{}] * 100_000}),
+        ({"x": fields.List(fields.Nested({"a": fields.Int(required=True)}))}, {"x": [{}] * 100_000}),
+        ({"x": fields.List(fields.Int())}, {"x": ["a"] * 100_000}),
         ({"x": fields.Int()}, {str(number): 1 for number in range(10_000)}),
     ],
 )
-def test_at_most_20_messages_are_sent(declared: Any, value: Any) -> None:
+def test_at_most_20_messages_are_sent_and_soon(declared: Any, value: Any) -> None:
     """FAULTS D27."""
+    call = json_call(value)
     before = time.process_time()
-    found = refused(declared, json_call(value))
-    assert time.process_time() - before < 1
+    found = refused(declared, call)
+    assert time.process_time() - before < 0.5
     assert count(found) == MAX_MESSAGES
     assert found["_schema"] == ["There are more problems; the first 19 are listed."]
     assert all(count(messages) for messages in found.values())
@@ -254,6 +257,26 @@ def test_up_to_19_messages_are_sent_whole() -> None:
     found = refused({"x": fields.List(fields.Int())}, json_call({"x": ["a"] * 19}))
     assert count(found) == 19
     assert "_schema" not in found
+
+
+def test_fields_may_be_marshmallows_own() -> None:
+    declared = {
+        "x": marshmallow.fields.Integer(required=True, validate=validate.Range(min=1)),
+        "names": marshmallow.fields.List(marshmallow.fields.String()),
+        "pair": marshmallow.fields.Nested(Pair),
+        "token": marshmallow.fields.String(data_key="X-Token", metadata={"location": "headers"}),
+        "image": marshmallow.fields.Raw(metadata={"type": "file", "location": "form"}),
+    }
+    call = Call(
+        query='x=1&names=a&names=b&pair={"low":1,"high":2}',
+        headers={"x-token": "t"},
+        files=[FilePart("image", "/tmp/1", "image/png", "a.png", 3)],
+    )
+    found = parsed(declared, call)
+    assert found.pop("image").original_filename == "a.png"
+    assert found == {"x": 1, "names": ["a", "b"], "pair": {"low": 1, "high": 2}, "token": "t"}
+    assert list(refused(declared, Call(query="x=0&image=/etc/passwd"))) == ["image"]
+    assert list(refused(declared, json_call({"x": 0}))) == ["x"]
 
 
 def test_messages_are_small_and_cross_the_process_border() -> None:

@@ -318,3 +318,12 @@ def test_a_header_is_not_read_for_a_field_of_another_place() -> None:
 def test_all_misplaced_arguments_are_told_at_once() -> None:
     declared = {"a": fields.Int(), "b": fields.Int(metadata={"location": "json"}), "c": fields.Int(required=True)}
     assert list(refused(declared, Call(query="a=1&a=2&b=3"))) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "application/json", "text/plain", "text/plain; charset=latin1", FORM, "x"]
+)
+def test_a_body_without_bytes_gives_nothing_whatever_its_type(content_type: str) -> None:
+    parser = ArgumentParser({"x": fields.Int(load_default=3)})
+    assert parser.parse(Call(content_type=content_type)).values == {"x": 3}
+    assert parser.parse(Call(content_type=content_type, query="x=4")).values == {"x": 4}

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from modelserve.errors import ContractError
 from modelserve.messages import Metadata
 from modelserve.v2.metadata import read_metadata
-from modelserve.v2.model import BaseModel, ContractError
+from modelserve.v2.model import BaseModel
 
 DISTRIBUTION = {
     "license": "MIT",

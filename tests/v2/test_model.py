@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from modelserve import errors
-from modelserve.v2.model import METHODS, BaseModel, ContractError, batch_size, provides
+from modelserve.errors import ContractError
+from modelserve.v2.model import METHODS, BaseModel, attribute, batch_size, provides
 
 
 class Minimal(BaseModel):
@@ -70,6 +71,22 @@ def test_an_attribute_error_behind_a_property_is_not_swallowed() -> None:
 
     with pytest.raises(AttributeError, match="inside"):
         provides(Model(), "predict")
+
+
+def test_an_attribute_has_a_default_only_where_it_is_not_there() -> None:
+    """FAULTS B04: a property that fails is not "none"."""
+
+    class Model:
+        max_batch_size = 4
+
+        @property
+        def schema(self) -> Any:
+            raise AttributeError("inside")
+
+    assert attribute(Model(), "max_batch_size", 0) == 4
+    assert attribute(Model(), "nothing", 0) == 0
+    with pytest.raises(AttributeError, match="inside"):
+        attribute(Model(), "schema", None)
 
 
 def test_a_model_that_delegates_provides_what_it_delegates_to() -> None:

@@ -45,6 +45,12 @@ def sent(value: Any, media_type: str = "image/png", **options: Any) -> FileAnswe
     return answer.file
 
 
+def offered(value: Any, **options: Any) -> tuple[FileAnswer | None, str]:
+    """Return the file of an answer and the name it may be saved under."""
+    answer = render(value, **options)
+    return answer.file, answer.filename
+
+
 def refusal(value: Any, media_type: str = "image/png", **options: Any) -> BadAnswer:
     with pytest.raises(BadAnswer) as caught:
         render(value, media_type, **options)
@@ -53,7 +59,7 @@ def refusal(value: Any, media_type: str = "image/png", **options: Any) -> BadAns
 
 
 def test_a_path_is_sent_as_a_file_and_stays(picture: Path) -> None:
-    assert sent(picture) == FileAnswer(str(picture), len(PNG), "chart.png", delete=False)
+    assert offered(picture) == (FileAnswer(str(picture), len(PNG), delete=False), "chart.png")
 
 
 def test_a_relative_path_is_the_workers(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,13 +69,13 @@ def test_a_relative_path_is_the_workers(picture: Path, monkeypatch: pytest.Monke
 
 def test_an_output_file_says_its_name_and_whether_it_is_deleted(picture: Path) -> None:
     value = OutputFile(picture, original_filename="result.png", delete=True)
-    assert sent(value) == FileAnswer(str(picture), len(PNG), "result.png", delete=True)
-    assert sent(OutputFile(str(picture))) == FileAnswer(str(picture), len(PNG))
+    assert offered(value) == (FileAnswer(str(picture), len(PNG), delete=True), "result.png")
+    assert offered(OutputFile(str(picture))) == (FileAnswer(str(picture), len(PNG)), "")
 
 
 def test_an_upload_may_be_given_back(picture: Path) -> None:
     upload = UploadedFile("image", str(picture), "image/png", "mine.png", len(PNG))
-    assert sent(upload) == FileAnswer(str(picture), len(PNG), "mine.png")
+    assert offered(upload) == (FileAnswer(str(picture), len(PNG)), "mine.png")
 
 
 def test_an_empty_file_is_sent(tmp_path: Path) -> None:
@@ -79,15 +85,17 @@ def test_an_empty_file_is_sent(tmp_path: Path) -> None:
 
 
 def test_an_open_file_is_sent_from_its_start(picture: Path) -> None:
-    with picture.open("rb") as file:
-        file.read(2)
-        assert sent(file) == FileAnswer(str(picture), len(PNG), "chart.png")
+    file = picture.open("rb")
+    file.read(2)
+    assert offered(file) == (FileAnswer(str(picture), len(PNG)), "chart.png")
+    assert file.closed
 
 
 def test_what_was_just_written_is_sent_whole(tmp_path: Path) -> None:
-    with open(tmp_path / "new", "wb") as file:
-        file.write(PNG)
-        assert sent(file).size == len(PNG)
+    file = open(tmp_path / "new", "wb")  # noqa: SIM115  # rendering closes it
+    file.write(PNG)
+    assert sent(file).size == len(PNG)
+    assert file.closed
 
 
 def spooled() -> IO[bytes]:
@@ -126,22 +134,51 @@ def buffered() -> IO[bytes]:
 @pytest.mark.parametrize("make", [spooled, unnamed, named, unlinked, buffered])
 def test_an_open_file_that_the_server_could_not_open_is_read(make: Callable[[], IO[bytes]]) -> None:
     """FAULTS C07: also one that is gone as soon as the model's work is done."""
-    with make() as file:
-        answer = render(file)
+    file = make()
+    answer = render(file)
     assert (answer.body, answer.file) == (PNG, None)
+    assert file.closed or make is buffered
+
+
+def test_what_is_in_memory_may_have_a_name_and_be_answered_twice() -> None:
+    file = io.BytesIO(PNG)
+    file.name = "charts/a\r\nb.png"
+    for _ in range(2):
+        answer = render(file)
+        assert (answer.body, answer.filename) == (PNG, "ab.png")
+    assert render(PNG).filename == ""
+
+
+class Unclosable(io.RawIOBase):
+    def __init__(self) -> None:
+        self.fails = True
+
+    def read(self, size: int = -1) -> bytes:
+        return PNG
+
+    def close(self) -> None:
+        super().close()
+        if self.fails:
+            self.fails = False
+            raise OSError("no space left on device")
+
+
+def test_a_file_that_cannot_be_closed_is_a_bad_answer() -> None:
+    """FAULTS C07: what it held may not be whole."""
+    assert "no space left" in refusal(Unclosable()).log
 
 
 def test_an_archive_that_is_open_is_read_unpacked(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "a.gz", "wb") as file:
         file.write(PNG)
-    with gzip.open(tmp_path / "a.gz") as file:
-        assert render(file).body == PNG
+    file = gzip.open(tmp_path / "a.gz")  # noqa: SIM115  # rendering closes it
+    assert render(file).body == PNG
+    assert file.closed
 
 
 def test_a_symbolic_link_that_was_opened_is_sent_as_its_file(picture: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(picture)
-    with open(tmp_path / "link", "rb") as file:
-        assert sent(file).path == str(picture)
+    assert sent(open(tmp_path / "link", "rb")).path == str(picture)  # noqa: SIM115  # rendering closes it
 
 
 def make_wrong(kind: str, folder: Path) -> Path:
@@ -170,8 +207,10 @@ def test_only_a_regular_file_is_sent_and_nothing_waits(kind: str, tmp_path: Path
 def test_an_open_pipe_is_not_waited_for() -> None:
     """FAULTS C07."""
     reader, writer = os.pipe()
-    with open(reader, "rb") as file, open(writer, "wb"):
+    file = open(reader, "rb")  # noqa: SIM115  # rendering closes it
+    with open(writer, "wb"):
         assert "not a regular file" in refusal(file).log
+    assert file.closed
 
 
 def test_a_file_that_is_closed_or_open_for_text_is_refused(picture: Path) -> None:
@@ -223,8 +262,7 @@ def test_files_of_the_workers_own_folder_are_deleted_after(tmp_path: Path) -> No
     assert sent(scratch / "a.png", scratch=str(scratch)).delete
     assert sent(scratch / "a.png", scratch=str(tmp_path / "alias")).delete
     assert not sent(beside, scratch=str(scratch)).delete
-    with open(scratch / "a.png", "rb") as file:
-        assert sent(file, scratch=str(scratch)).delete
+    assert sent(open(scratch / "a.png", "rb"), scratch=str(scratch)).delete  # noqa: SIM115  # rendering closes it
 
 
 @pytest.mark.parametrize(
@@ -242,7 +280,7 @@ def test_files_of_the_workers_own_folder_are_deleted_after(tmp_path: Path) -> No
 )
 def test_a_file_name_is_one_part_without_control_characters(name: str, clean: str, picture: Path) -> None:
     """FAULTS C10: nothing a header could be split with."""
-    assert sent(OutputFile(picture, original_filename=name)).filename == clean
+    assert render(OutputFile(picture, original_filename=name)).filename == clean
 
 
 @pytest.mark.parametrize("content_type", ["image/png\r\nX-A: b", "png", "image/", "a/b\x00", "text/html\x7f;"])
@@ -281,7 +319,7 @@ def test_a_file_where_json_was_chosen_is_json_and_validated(tmp_path: Path) -> N
     options: dict[str, Any] = {"schema": {"y": fields.Int()}}
     path.write_text('{"y": 1}')
     answer = render(OutputFile(path, delete=True), JSON, **options)
-    assert (answer.content_type, answer.file) == (JSON, FileAnswer(str(path), 8, "", delete=True))
+    assert (answer.content_type, answer.file) == (JSON, FileAnswer(str(path), 8, delete=True))
     path.write_text('{"y": "x"}')
     assert refusal(path, JSON, **options).log == "y: Not a valid integer."
     refusal(OutputFile(path, delete=True), JSON, **options)

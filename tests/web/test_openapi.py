@@ -176,7 +176,7 @@ def test_files_are_binary_with_their_media_types() -> None:
     assert properties["image"] == {
         "type": "string",
         "format": "binary",
-        "description": "A picture. At most 1000 bytes.",
+        "description": "A picture.",
     }
     assert properties["more"] == {"type": "array", "items": {"type": "string", "format": "binary"}}
     assert content["encoding"] == {"image": {"contentType": "image/png, image/jpeg"}}

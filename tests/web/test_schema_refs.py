@@ -45,6 +45,15 @@ def test_keys_that_move_the_base_of_references_are_dropped() -> None:
     assert rewrite({"$id": "https://evil.example/", "$schema": "x", "type": "string"}, {}) == {"type": "string"}
 
 
+@pytest.mark.parametrize(
+    ("default", "is_kept"),
+    [("2020-01-01T00:00:00", False), ("2020-01-01T00:00:00+00:00", True), ("2020-01-01T00:00:00Z", True), (None, True)],
+)
+def test_a_naive_default_time_is_not_told_to_be_a_date_time(default: str | None, is_kept: bool) -> None:
+    schema = {"type": "string", "format": "date-time", "default": default}
+    assert ("format" in rewrite(schema, {})) is is_kept
+
+
 def test_the_original_schema_is_left_alone() -> None:
     schema = {"properties": {"x": {"$ref": "#/a", "description": "<b>"}}}
     rewrite(schema, {"#/a": "#/b"}, text=as_markdown)

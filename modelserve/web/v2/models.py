@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from modelserve.errors import NotFound
 from modelserve.runtime.fleet import Deployment, Fleet, Status
 from modelserve.web.responses import json_response
 
@@ -34,6 +35,14 @@ class Models:
     async def get(self, request: web.Request) -> web.Response:
         """Answer with one."""
         return json_response(self._show(self._fleet.find(request.match_info["name"])))
+
+    async def unknown(self, request: web.Request) -> web.Response:
+        """Answer a request for a model that is not here.
+
+        Raises:
+            NotFound: Always; the models that are here have routes of their own.
+        """
+        raise NotFound(f"There is no model of that name here; GET {self._base_path}/v2/models/ lists those there are.")
 
     def _show(self, deployment: Deployment) -> dict[str, Any]:
         shown: dict[str, Any] = {"id": deployment.name, "name": deployment.name, "description": ""}

@@ -1,51 +1,67 @@
 """POST /v2/models/{name}/predict/: a request becomes a Call, its Answer a response.
 
-Nothing of the body is parsed here but multipart, whose files are streamed to disk; the worker does the rest.
+    request -> Call -> Deployment -> Answer -> response
+
+Nothing of the body is parsed here but multipart, whose files are streamed to disk; the worker does the rest. This is
+the hot path: each deployment has a route and a handler of its own, so that nothing is looked up for a request.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
 
 from modelserve.errors import ModelserveError, TooLarge, UnsupportedMedia
-from modelserve.messages import Call, Description
-from modelserve.metrics import Metrics
-from modelserve.runtime.fleet import Deployment, Fleet
+from modelserve.messages import Call
+from modelserve.metrics import DeploymentMetrics
+from modelserve.runtime.fleet import Deployment
 from modelserve.settings import Settings
 from modelserve.web.failures import describe_error, failure_response, log_failure
 from modelserve.web.requests import REQUEST_ID
-from modelserve.web.responses import answer_response
+from modelserve.web.responses import bytes_response, send_file
 from modelserve.web.uploads import Uploads
 
 __all__ = ["Predict"]
 
+# What nginx logs for a client that has left: https://nginx.org/en/docs/dev/development_guide.html#http_error_code
+CLIENT_LEFT = 499
+
 
 class Predict:
-    """The predict route of every deployment."""
+    """The predict route of one deployment.
 
-    def __init__(self, fleet: Fleet, settings: Settings, metrics: Metrics) -> None:
-        self._fleet = fleet
+    Args:
+        deployment: What answers the calls.
+        settings: Of them the limits of bodies.
+        metrics: Where the answers are counted.
+        folder: Where requests keep their files.
+    """
+
+    def __init__(self, deployment: Deployment, settings: Settings, metrics: DeploymentMetrics, folder: str) -> None:
+        self._deployment = deployment
         self._max_body_bytes = settings.max_body_bytes
         self._max_upload_bytes = settings.max_upload_bytes
-        self._metrics = {name: metrics.deployment(name) for name in fleet.deployments}
+        self._metrics = metrics
+        self._folder = folder
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request, and count it."""
         since = time.perf_counter()
-        deployment = self._fleet.find(request.match_info["name"])
         status = 500
         try:
-            response = await self._predict(request, deployment)
+            response = await self._answer(request)
             status = response.status
             return response
         except ModelserveError as error:
             status = error.status
             raise
+        except asyncio.CancelledError:
+            status = CLIENT_LEFT
+            raise
         finally:
-            self._metrics[deployment.name].predicted(status, time.perf_counter() - since)
+            self._metrics.predicted(status, time.perf_counter() - since)
 
     async def expect(self, request: web.Request) -> web.Response | None:
         """Answer ``Expect: 100-continue``: a body that is too large is refused before it is sent."""
@@ -57,51 +73,53 @@ class Predict:
         request.writer.output_size = 0  # the interim answer is not part of the final one
         return None
 
-    async def _predict(self, request: web.Request, deployment: Deployment) -> web.StreamResponse:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        call = self._begin(request)
+        if call.content_type[:10].lower() == "multipart/":
+            return await self._answer_form(request, call)
+        if call.content_type or request.body_exists:
+            call.body = await request.read()
+        return await self._run(request, call)
+
+    async def _answer_form(self, request: web.Request, call: Call) -> web.StreamResponse:
+        uploads = Uploads(self._folder, max_bytes=self._max_upload_bytes, max_text_bytes=self._max_body_bytes)
+        try:
+            await uploads.read(request)
+            call.form, call.files = uploads.form, uploads.files
+            return await self._run(request, call)
+        finally:
+            uploads.remove()
+
+    async def _run(self, request: web.Request, call: Call) -> web.StreamResponse:
+        answer = await self._deployment.call(call)
+        if answer.failure is not None:
+            log_failure(answer.failure, call.request_id, self._deployment.name)
+            return failure_response(answer.failure, call.request_id)
+        if answer.file is not None:
+            return await send_file(request, answer, answer.file, call.request_id)
+        return bytes_response(answer)
+
+    def _begin(self, request: web.Request) -> Call:
+        """Return the call with all but its body, once the request's head is found acceptable."""
         self._check_length(request)
         headers = request.headers
         if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("", "identity"):
             raise UnsupportedMedia("Compressed request bodies are not accepted; send the body as it is.")
-        has_body = request.body_exists
         call = Call(
             request_id=request[REQUEST_ID],
             query=request.rel_url.raw_query_string,
-            content_type=headers.get(hdrs.CONTENT_TYPE, "") if has_body else "",  # no body is of no type
+            content_type=headers.get(hdrs.CONTENT_TYPE, "") if request.body_exists else "",  # no body is of no type
             accept=headers.get(hdrs.ACCEPT, ""),
-            headers=_wanted_headers(request, deployment.description),
         )
-        if call.content_type[:10].lower() == "multipart/":
-            return await self._predict_form(request, deployment, call)
-        if has_body:
-            call.body = await request.read()
-        return await self._call(request, deployment, call)
-
-    async def _predict_form(self, request: web.Request, deployment: Deployment, call: Call) -> web.StreamResponse:
-        uploads = Uploads(self._fleet.folder, max_bytes=self._max_upload_bytes, max_text_bytes=self._max_body_bytes)
-        try:
-            await uploads.read(request)
-            call.form, call.files = uploads.form, uploads.files
-            return await self._call(request, deployment, call)
-        finally:
-            uploads.remove()
-
-    async def _call(self, request: web.Request, deployment: Deployment, call: Call) -> web.StreamResponse:
-        answer = await deployment.call(call)
-        if answer.failure is not None:
-            log_failure(answer.failure, call.request_id, deployment.name)
-            return failure_response(answer.failure, call.request_id)
-        return await answer_response(request, answer, CIMultiDict())
+        description = self._deployment.description
+        if description is not None and description.headers:
+            call.headers = {name: headers[name] for name in description.headers if name in headers}
+        return call
 
     def _check_length(self, request: web.Request) -> None:
         length = request.content_length
         if length is not None and length > self._max_body_bytes:
-            multipart = request.headers.get(hdrs.CONTENT_TYPE, "")[:10].lower() == "multipart/"
-            limit = self._max_upload_bytes if multipart else self._max_body_bytes
+            is_form = request.headers.get(hdrs.CONTENT_TYPE, "")[:10].lower() == "multipart/"
+            limit = self._max_upload_bytes if is_form else self._max_body_bytes
             if length > limit:
                 raise TooLarge(f"The body is {length} bytes, but at most {limit} are accepted.")
-
-
-def _wanted_headers(request: web.Request, description: Description | None) -> dict[str, str]:
-    if description is None:
-        return {}
-    return {name: request.headers[name] for name in description.headers if name in request.headers}

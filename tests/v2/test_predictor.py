@@ -1,0 +1,362 @@
+"""A model that runs: one answer for each call, whatever the model does."""
+
+from __future__ import annotations
+
+import json
+import types
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from modelserve import errors
+from modelserve.messages import TEXT_LIMIT, Answer, Answers, Call, Failure, decode_server_bound, encode
+from modelserve.v2 import BaseModel, OutputFile, fields
+from modelserve.v2.failures import MODEL_ERROR
+from modelserve.v2.predictor import BAD_BATCH, Predictor
+
+
+class Adder(BaseModel):
+    """Adds one, or fails as its argument says."""
+
+    schema = {"y": fields.Int(required=True)}
+
+    def __init__(self) -> None:
+        self.warmed = 0
+
+    def get_metadata(self) -> dict[str, Any]:
+        return {"name": "Adder", "description": "Adds one."}
+
+    def warm(self) -> None:
+        self.warmed += 1
+
+    def get_predict_args(self) -> dict[str, Any]:
+        return {"x": fields.Int(required=True), "who": fields.Str(metadata={"location": "headers"})}
+
+    def predict(self, x: int, who: str = "") -> Any:
+        if x < 0:
+            raise ValueError(f"secret {x}")
+        return {"y": x + 1}
+
+
+class Raising(BaseModel):
+    """Raises what it is made with."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def get_metadata(self) -> dict[str, Any]:
+        return {"name": "Raising", "description": "Raises."}
+
+    def predict(self, **kwargs: Any) -> Any:
+        raise self.error
+
+
+class Batching:
+    """Adds one to many; keeps what it was called with. No class of ours: a model needs none."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def get_predict_args(self) -> dict[str, Any]:
+        return {"x": fields.Int(required=True)}
+
+    def predict_batch(self, calls: list[dict[str, Any]]) -> Any:
+        values = [call.pop("x") for call in calls]
+        self.batches.append(values)
+        return self.answers(values)
+
+    def answers(self, values: list[int]) -> Any:
+        if min(values) < 0:
+            raise ValueError("secret")
+        return [value + 1 for value in values]
+
+
+def made(**attributes: Any) -> Any:
+    return types.SimpleNamespace(**attributes)
+
+
+def call(number: int, x: Any) -> Call:
+    return Call(number, content_type="application/json", body=json.dumps({"x": x}).encode())
+
+
+def answered(model: Any, calls: list[Call], **options: Any) -> dict[int, Answer]:
+    """Return the answers by call, once they have crossed the process border."""
+    answers = list(Predictor(model, **options).answers(calls))
+    sent = decode_server_bound(encode(Answers(answers))[4:])
+    assert isinstance(sent, Answers)
+    assert sent.answers == answers
+    assert sorted(answer.id for answer in answers) == [each.id for each in calls]
+    return {answer.id: answer for answer in answers}
+
+
+def body(answer: Answer) -> Any:
+    assert answer.failure is None, answer.failure
+    return json.loads(answer.body)
+
+
+def predictions(answer: Answer) -> Any:
+    return body(answer)["predictions"]
+
+
+def failure(answer: Answer) -> Failure:
+    assert answer.failure is not None
+    assert answer.body == b""
+    return answer.failure
+
+
+def failed(model: Any, given: Call | None = None) -> Failure:
+    return failure(answered(model, [given or Call(1)])[1])
+
+
+class TestOneByOne:
+    def test_each_call_is_validated_predicted_and_rendered(self) -> None:
+        answers = answered(Adder(), [call(1, 1), call(2, "5"), call(3, 10**3)])
+        assert [body(answers[number]) for number in (1, 2, 3)] == [{"y": 2}, {"y": 6}, {"y": 1001}]
+
+    def test_one_bad_call_never_spoils_its_neighbours(self) -> None:
+        answers = answered(Adder(), [call(1, 1), call(2, -1), call(3, "x"), call(4, 4)])
+        assert (body(answers[1]), body(answers[4])) == ({"y": 2}, {"y": 5})
+        assert failure(answers[2]).message == MODEL_ERROR
+        assert "secret -1" in failure(answers[2]).log
+        assert failure(answers[3]).fields == {"x": ["Not a valid integer."]}
+
+    @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), RecursionError()])
+    def test_what_would_end_the_process_costs_its_call_alone(self, error: BaseException) -> None:
+        """FAULTS A05."""
+        found = failed(Raising(error))
+        assert (found.status, found.code, found.message) == (500, "model_error", MODEL_ERROR)
+
+    def test_an_exception_of_aiohttp_reaches_the_client(self) -> None:
+        found = failed(Raising(web.HTTPConflict(reason="Busy.")))
+        assert (found.status, found.code, found.message) == (409, "model_error", "Busy.")
+
+    def test_an_error_of_ours_reaches_the_client(self) -> None:
+        assert failed(Raising(errors.InvalidArguments({"x": ["\ud800"]}))).fields == {"x": ["\\ud800"]}
+        assert failed(Raising(errors.TooLarge("Too large."))).status == 413
+
+    @pytest.mark.parametrize("text", ["\ud800", "x" * 10_000_000])
+    def test_any_text_of_an_exception_can_be_sent(self, text: str) -> None:
+        """FAULTS C04."""
+        assert len(failed(Raising(ValueError(text))).log) < 2 * TEXT_LIMIT
+
+    def test_an_answer_that_breaks_the_schema_is_a_bad_answer(self) -> None:
+        """FAULTS C01."""
+        found = failed(made(predict=lambda: {"z": 1}, schema={"y": fields.Int()}))
+        assert (found.code, found.log) == ("bad_answer", "z: Unknown field.")
+
+    def test_a_value_whose_text_ends_the_process_is_a_failure(self) -> None:
+        """FAULTS A12."""
+
+        class Deadly:
+            def __str__(self) -> str:
+                raise SystemExit(3)
+
+        assert failed(made(predict=Deadly)).status == 500
+
+    def test_a_file_that_the_model_leaves_open_is_closed(self, tmp_path: Any) -> None:
+        """Warnings are errors here: a file left open would be one."""
+        (tmp_path / "a.txt").write_bytes(b"abc")
+        answer = answered(made(predict=lambda: (tmp_path / "a.txt").open("rb")), [Call(1)])[1]
+        assert (answer.content_type, answer.filename) == ("text/plain", "a.txt")
+
+
+class TestBatches:
+    def test_all_valid_calls_go_together(self) -> None:
+        model = Batching()
+        answers = answered(model, [call(1, 1), call(2, "x"), call(3, 3)])
+        assert model.batches == [[1, 3]]
+        assert (predictions(answers[1]), predictions(answers[3])) == (2, 4)
+        assert failure(answers[2]).status == 422
+
+    def test_without_a_valid_call_the_model_is_not_asked(self) -> None:
+        model = Batching()
+        assert failure(answered(model, [call(1, "x")])[1]).status == 422
+        assert model.batches == []
+
+    def test_a_batch_that_raises_is_run_again_call_by_call(self) -> None:
+        """FAULTS O03. The model has changed its arguments by then: each call gets new ones."""
+        model = Batching()
+        answers = answered(model, [call(1, 1), call(2, -1), call(3, 3)])
+        assert model.batches == [[1, -1, 3], [1], [-1], [3]]
+        assert (predictions(answers[1]), predictions(answers[3])) == (2, 4)
+        assert failure(answers[2]).message == MODEL_ERROR
+        assert "secret" in failure(answers[2]).log
+
+    def test_one_call_that_raises_is_not_run_again(self) -> None:
+        model = Batching()
+        assert failed(model, call(1, -1)).message == MODEL_ERROR
+        assert model.batches == [[-1]]
+
+    @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), errors.BadAnswer("x")])
+    def test_a_batch_that_would_end_the_process_is_run_again_too(self, error: BaseException) -> None:
+        """FAULTS A05."""
+
+        class Model(Batching):
+            def answers(self, values: list[int]) -> Any:
+                if len(values) > 1:
+                    raise error
+                return values
+
+        assert sorted(map(predictions, answered(Model(), [call(1, 5), call(2, 6)]).values())) == [5, 6]
+
+    @pytest.mark.parametrize(
+        ("item", "status", "message"),
+        [
+            (ValueError("secret"), 500, MODEL_ERROR),
+            (SystemExit(3), 500, MODEL_ERROR),
+            (errors.BadRequest("Too dark."), 400, "Too dark."),
+            (web.HTTPBadRequest(reason="Too dark."), 400, "Too dark."),
+        ],
+    )
+    def test_an_exception_as_an_item_is_as_if_predict_had_raised_it(
+        self, item: BaseException, status: int, message: str
+    ) -> None:
+        class Model(Batching):
+            def answers(self, values: list[int]) -> Any:
+                return [item if value == 2 else value for value in values]
+
+        model = Model()
+        answers = answered(model, [call(1, 1), call(2, 2), call(3, 3)])
+        assert len(model.batches) == 1
+        assert (predictions(answers[1]), predictions(answers[3])) == (1, 3)
+        found = failure(answers[2])
+        assert (found.status, found.message) == (status, message)
+
+    @pytest.mark.parametrize(
+        ("returned", "said"),
+        [
+            ([1], "1 answers"),
+            ((1, 2, 3), "3 answers"),
+            (None, "a NoneType"),
+            ("ab", "a str"),
+            ({"a": 1, "b": 2}, "a dict"),
+        ],
+    )
+    def test_a_wrong_number_of_answers_answers_nobody(self, returned: Any, said: str) -> None:
+        """FAULTS O01: they are not run again, since nothing says that one call is at fault."""
+        model = made(predict_batch=lambda calls: returned)
+        for answer in answered(model, [Call(1), Call(2)]).values():
+            found = failure(answer)
+            assert (found.code, found.message) == ("bad_answer", BAD_BATCH)
+            assert f"2 calls, and predict_batch returned {said};" in found.log
+
+    def test_a_list_that_lies_about_itself_is_the_models_failure(self) -> None:
+        class Liar(list[Any]):
+            def __len__(self) -> int:
+                return 2
+
+            def __iter__(self) -> Any:
+                raise SystemExit(3)
+
+        assert failed(made(predict_batch=lambda calls: Liar())).message == MODEL_ERROR
+
+    def test_one_answer_that_cannot_be_written_does_not_spoil_the_others(self) -> None:
+        """FAULTS C05."""
+        model = made(predict_batch=lambda calls: ["a", object(), {"b": 1}])
+        answers = answered(model, [Call(1), Call(2), Call(3)])
+        assert failure(answers[2]).code == "bad_answer"
+        assert (predictions(answers[1]), predictions(answers[3])) == ("a", {"b": 1})
+
+    def test_a_model_with_both_is_only_asked_for_batches(self) -> None:
+        model = made(predict=lambda: "one", predict_batch=lambda calls: ["many"] * len(calls))
+        assert predictions(answered(model, [Call(1)])[1]) == "many"
+
+    def test_a_field_that_ends_the_process_costs_its_call_alone(self) -> None:
+        """FAULTS A05."""
+
+        def deadly(value: int) -> None:
+            if value == 2:
+                raise SystemExit(3)
+
+        class Model(Batching):
+            def get_predict_args(self) -> dict[str, Any]:
+                return {"x": fields.Int(validate=deadly)}
+
+        answers = answered(Model(), [call(1, 1), call(2, 2)])
+        assert predictions(answers[1]) == 2
+        assert failure(answers[2]).message == MODEL_ERROR
+
+
+class TestOptions:
+    def test_a_model_without_predict_answers_501(self) -> None:
+        for model in (made(), made(predict=None), made(train=print)):
+            found = failed(model)
+            assert (found.status, found.code, found.log) == (501, "not_implemented", "")
+
+    def test_unknown_arguments_and_nan_are_as_the_deployment_says(self) -> None:
+        model = made(predict=lambda: float("nan"))
+        assert failed(model, call(1, 1)).fields == {"x": ["Unknown argument. There are none."]}
+        options = {"unknown_arguments": "ignore", "nan_answers": "null"}
+        assert predictions(answered(model, [call(1, 1)], **options)[1]) is None
+        for name in options:
+            with pytest.raises(ValueError, match="perhaps"):
+                Predictor(model, **{name: "perhaps"})
+
+    def test_files_of_the_scratch_folder_are_deleted_after(self, tmp_path: Any) -> None:
+        (tmp_path / "a").touch()
+        model = made(predict=lambda: OutputFile(tmp_path / "a"))
+        for scratch, delete in ((str(tmp_path), True), ("", False)):
+            file = answered(model, [Call(1)], scratch=scratch)[1].file
+            assert file is not None
+            assert file.delete is delete
+
+    def test_arguments_may_be_none_at_all(self) -> None:
+        model = made(get_predict_args=lambda: None, predict=lambda: 1)
+        assert predictions(answered(model, [Call(1)])[1]) == 1
+
+    def test_what_get_predict_args_or_schema_raises_is_not_swallowed(self) -> None:
+        """FAULTS B04."""
+
+        class Property:
+            @property
+            def schema(self) -> Any:
+                raise AttributeError("inside")
+
+        def raising() -> Any:
+            raise AttributeError("inside")
+
+        for model in (made(get_predict_args=raising), made(get_train_args=raising), Property()):
+            with pytest.raises(AttributeError, match="inside"):
+                Predictor(model)
+
+    def test_warm_is_run_where_there_is_one(self) -> None:
+        model = Adder()
+        Predictor(model).warm()
+        Predictor(made()).warm()
+        assert model.warmed == 1
+
+    def test_what_warm_sets_up_is_what_predicts(self) -> None:
+        class Model:
+            def predict(self) -> str:
+                return "cold"
+
+            def warm(self) -> None:
+                self.predict = lambda: "compiled"  # type: ignore[method-assign]
+
+        predictor = Predictor(Model())
+        predictor.warm()
+        (answer,) = predictor.answers([Call(1)])
+        assert predictions(answer) == "compiled"
+
+
+class TestDescribe:
+    def test_it_names_what_the_server_needs(self) -> None:
+        description = Predictor(Adder()).describe("adder", {"version": "1.2"})
+        assert (description.metadata.name, description.metadata.version) == ("Adder", "1.2")
+        assert [argument.name for argument in description.predict] == ["x", "who"]
+        assert description.headers == ["who"]
+        assert description.implements == ["get_metadata", "warm", "get_predict_args", "predict"]
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(description), type=type(description)) == description
+
+    def test_a_model_that_does_not_predict_publishes_no_arguments(self) -> None:
+        model = made(
+            get_predict_args=lambda: {"who": fields.Str(metadata={"location": "headers"})},
+            get_train_args=lambda: {"epochs": fields.Int()},
+            train=print,
+        )
+        description = Predictor(model).describe("m", {})
+        assert (description.predict, description.headers) == ([], [])
+        assert [argument.name for argument in description.train] == ["epochs"]
+        assert description.max_batch_size == 1
