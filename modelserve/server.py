@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -38,6 +39,10 @@ HANDLERS_S = 2.0
 LINGER_S = 1.0
 
 BACKLOG = 1024
+
+# New objects between two passes of the collector over the young ones. Python's default of 700 is a pass every few
+# requests, which cost the server 4 % of its time (perf, benchmarks at 64 connections).
+COLLECT_AFTER = 20_000
 
 
 class Server:
@@ -112,12 +117,18 @@ def run(
     """
     import uvloop
 
+    def settle(url: str, statuses: dict[str, str]) -> None:
+        gc.collect()
+        gc.freeze()  # what starting made stays for good: keep the collector from walking it again and again
+        gc.set_threshold(COLLECT_AFTER, 20, 20)
+        on_ready(url, statuses)
+
     logs.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         stops = asyncio.Queue[None]()
         for number in (signal.SIGTERM, signal.SIGINT):
             runner.get_loop().add_signal_handler(number, stops.put_nowait, None)
-        runner.run(_run(refs, settings, stops, on_listening, on_ready))
+        runner.run(_run(refs, settings, stops, on_listening, settle))
     return 0
 
 

@@ -10,7 +10,6 @@ load without a timer. This file knows calls and answers, never HTTP.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 from collections import deque
@@ -82,6 +81,7 @@ class Deployment:
 
     async def start(self) -> None:
         """Start every worker and wait until each is warm or has failed. One warm worker makes the deployment ready."""
+        self._loop = asyncio.get_running_loop()
         await asyncio.gather(*(slot.start(self) for slot in self._slots))
         if not self._lanes and self.status is Status.STARTING:
             self.status = Status.FAILED
@@ -98,18 +98,16 @@ class Deployment:
         """
         if self.status is not Status.READY and self.status is not Status.RESTARTING:
             raise self._refusal()
-        if len(self._queue) >= self._max_queue:
+        if len(self._queue) >= self._max_queue and not self._forget_given_up():
             raise QueueFull(f"{self._max_queue} calls are waiting for this model already; try again later.")
         call.id = next(self._ids)
-        pending = Pending(call, asyncio.get_running_loop().create_future())
+        pending = Pending(call, self._loop.create_future())
         self._queue.append(pending)
-        self._deal_soon()
-        try:
-            return pending.future
-        except asyncio.CancelledError:
-            with contextlib.suppress(ValueError):  # it may be at a worker already
-                self._queue.remove(pending)  # its place is free for another at once
-            raise
+        if self._has_idle_worker():
+            self._deal()  # nothing to gather with: what comes later in this turn shares the next frame
+        else:
+            self._deal_soon()
+        return pending.future
 
     async def drain(self) -> None:
         """Take no more calls and return once those accepted are answered."""
@@ -183,6 +181,11 @@ class Deployment:
             slot.lost(replica)
         self._deal_soon()
 
+    def _forget_given_up(self) -> bool:
+        """Free the places of calls whose clients have left, and tell whether there is one now."""
+        self._queue = deque(pending for pending in self._queue if not pending.future.done())
+        return len(self._queue) < self._max_queue
+
     def _log_death(self, replica: Replica, end: Exit, running: list[Pending]) -> None:
         requests = ", ".join(pending.call.request_id for pending in running) or "no call"
         extra = {"deployment": self.name, "worker": replica.name}
@@ -195,11 +198,14 @@ class Deployment:
             return NotReady("This model could not be started; the server's log says why.")
         return NotReady("This model is still being started; try again in a moment.")
 
+    def _has_idle_worker(self) -> bool:
+        return not self._is_dealing and any(not len(lane) for lane in self._lanes.values())
+
     def _deal_soon(self) -> None:
         """Deal once at the end of this turn of the loop, so that all of its calls go out together."""
         if not self._is_dealing:
             self._is_dealing = True
-            asyncio.get_running_loop().call_soon(self._deal)
+            self._loop.call_soon(self._deal)
 
     def _deal(self) -> None:
         self._is_dealing = False

@@ -95,10 +95,8 @@ class Lane:
         """Return (unanswered calls the worker had begun, those it had not), in the order sent, and forget them."""
         unanswered = [pending for frame in self._frames for pending in frame.values()]
         self._frames.clear()
-        begun = self.replica.begun
-        return [item for item in unanswered if item.number < begun], [
-            item for item in unanswered if item.number >= begun
-        ]
+        begun = sum(pending.number < self.replica.begun for pending in unanswered)
+        return unanswered[:begun], unanswered[begun:]
 
     def _take(self, call_id: int) -> Pending | None:
         for frame in self._frames:

@@ -132,9 +132,8 @@ class LocalReplica:
         with theirs, their_life:
             boot = worker.Boot(self._spec, scratch)
             # Not a daemon in multiprocess's sense: those may have no children of their own, which models do.
-            self._process = self._context.Process(
-                target=worker.main, args=(theirs, their_life, self._begun, boot), name=self.name
-            )
+            arguments = (theirs, their_life, self._begun, boot)
+            self._process = self._context.Process(target=worker.main, args=arguments, name=self.name)
             with _hidden_program():
                 self._process.start()
         self._pid = self._process.pid

@@ -74,7 +74,7 @@ def _named(given: dict[str, Any]) -> io.BytesIO:
 
 
 def _output_file(given: dict[str, Any]) -> OutputFile:
-    with tempfile.NamedTemporaryFile(delete=False, prefix="telling-") as file:
+    with tempfile.NamedTemporaryFile(delete=False, prefix="outfile-") as file:
         file.write(b"0123456789" * 100_000 * max(1, given["x"]))
     return OutputFile(
         file.name, content_type="application/octet-stream", original_filename="out.bin", delete=True

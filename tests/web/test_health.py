@@ -18,7 +18,8 @@ def server(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     visible = [packages[name] for name in ("plain", "chaos", "broken")]
     folder = tmp_path_factory.mktemp("health")
     env = {"CHAOS_LOG": str(folder / "side.log")}
-    with running(["--workers", "2", "--max-body-bytes", "10kB"], visible=visible, folder=folder, env=env) as server:
+    arguments = ["plain", "chaos", "broken", "--workers", "2", "--max-body-bytes", "10kB"]
+    with running(arguments, visible=visible, folder=folder, env=env) as server:
         yield server
 
 

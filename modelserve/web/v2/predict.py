@@ -9,6 +9,7 @@ the hot path: each deployment has a route and a handler of its own, so that noth
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from aiohttp import hdrs, web
@@ -18,7 +19,7 @@ from modelserve.messages import Call
 from modelserve.metrics import DeploymentMetrics
 from modelserve.runtime.fleet import Deployment
 from modelserve.settings import Settings
-from modelserve.web.failures import describe_error, failure_response, log_failure
+from modelserve.web.failures import failure_response, log_failure
 from modelserve.web.requests import REQUEST_ID
 from modelserve.web.responses import bytes_response, send_file
 from modelserve.web.uploads import Uploads
@@ -54,24 +55,21 @@ class Predict:
             response = await self._answer(request)
             status = response.status
             return response
-        except ModelserveError as error:
+        except (ModelserveError, web.HTTPException) as error:
             status = error.status
             raise
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionError):
             status = CLIENT_LEFT
             raise
         finally:
             self._metrics.predicted(status, time.perf_counter() - since)
 
-    async def expect(self, request: web.Request) -> web.Response | None:
-        """Answer ``Expect: 100-continue``: a body that is too large is refused before it is sent."""
-        try:
+    async def expect(self, request: web.Request) -> None:
+        """Answer ``Expect: 100-continue``, but not for a body that is too large: ``answer`` refuses it unsent."""
+        with contextlib.suppress(TooLarge):
             self._check_length(request)
-        except TooLarge as error:
-            return failure_response(describe_error(error), request.headers.get("X-Request-ID", ""))
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the interim answer is not part of the final one
-        return None
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # the interim answer is not part of the final one
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = self._begin(request)

@@ -1,0 +1,72 @@
+"""The instruments, as Prometheus reads them."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from modelserve.metrics import CONTENT_TYPE, Metrics
+
+
+def read(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    """Return every sample by its name and the values of its labels, but for the times of creation."""
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_a_deployment_that_has_done_nothing_is_there_with_zeros() -> None:
+    metrics = Metrics()
+    metrics.deployment("m")
+    samples = read(metrics)
+    for status in ("2xx", "3xx", "4xx", "5xx"):
+        assert samples["modelserve_requests_total", "m", "predict", status] == 0
+    assert samples["modelserve_workers", "m"] == 0
+    assert samples["modelserve_batch_size_count", "m"] == 0
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, "2xx"), (302, "3xx"), (422, "4xx"), (499, "4xx"), (503, "5xx")])
+def test_an_answer_is_counted_by_its_class_and_its_duration_once(status: int, kind: str) -> None:
+    metrics = Metrics()
+    metrics.deployment("m").predicted(status, 0.3)
+    samples = read(metrics)
+    assert samples["modelserve_requests_total", "m", "predict", kind] == 1
+    assert sum(value for key, value in samples.items() if key[0] == "modelserve_requests_total") == 1
+    assert samples["modelserve_request_duration_seconds_sum", "m", "predict"] == 0.3
+    assert samples["modelserve_request_duration_seconds_bucket", "m", "0.25", "predict"] == 0
+    assert samples["modelserve_request_duration_seconds_bucket", "m", "0.5", "predict"] == 1
+
+
+def test_workers_batches_and_ends_are_counted_for_each_deployment() -> None:
+    metrics = Metrics()
+    for name in ("a", "b"):
+        deployment = metrics.deployment(name)
+        deployment.workers.set(2)
+        deployment.batch_size.observe(8)
+    metrics.deployment("a").worker_ended("signal")
+    samples = read(metrics)
+    assert samples["modelserve_worker_exits_total", "a", "signal"] == 1
+    assert ("modelserve_worker_exits_total", "b", "signal") not in samples
+    assert samples["modelserve_workers", "b"] == 2
+    assert samples["modelserve_batch_size_sum", "b"] == 8
+
+
+def test_the_instruments_of_a_deployment_may_be_asked_for_twice() -> None:
+    metrics = Metrics()
+    metrics.deployment("m").predicted(200, 0.1)
+    metrics.deployment("m").predicted(200, 0.1)
+    assert read(metrics)["modelserve_requests_total", "m", "predict", "2xx"] == 2
+
+
+def test_two_servers_in_one_process_never_mix() -> None:
+    first, second = Metrics(), Metrics()
+    first.deployment("m").predicted(200, 0.1)
+    assert read(second) == {}
+
+
+def test_the_content_type_is_that_of_the_text_format() -> None:
+    assert CONTENT_TYPE.startswith("text/plain; version=")
