@@ -18,7 +18,6 @@ from modelserve.v2 import fields
 
 class Good:
     """Adds one."""
-    max_body = 3
     def get_predict_args(self):
         return {
             "x": fields.Int(required=True, metadata={"description": "A whole number."}),
@@ -37,7 +36,7 @@ async def test_the_fixture_serves_and_takes_settings(served_model):
     served = await served_model(Good, max_body_bytes=100)
     reply = await served.predict({"x": 1})
     assert reply.json() == {"status": "OK", "predictions": {"y": 2, "type": None}}
-    assert served.description.implements == ["predict"]
+    assert "predict" in served.description.implements
     assert (await served.request("POST", "/v2/models/good/predict/", data=b"x" * 101)).status == 413
     other = await served_model(Good)
     assert other.url != served.url
