@@ -27,6 +27,9 @@ __all__ = ["Deployment", "Status"]
 
 logger = logging.getLogger(__name__)
 
+# So many replacements in a row must fail to start before a deployment that has no other worker is failed.
+START_TRIES = 3
+
 DIED = "The worker process that ran this call ended before it had answered."
 
 
@@ -67,6 +70,7 @@ class Deployment:
         self._lanes: dict[Replica, Lane] = {}
         self._ids = itertools.count(1)
         self._is_dealing = False
+        self._failed_starts = 0
         self._keepers: list[asyncio.Task[None]] = []
         self._idle = asyncio.Event()
 
@@ -135,6 +139,7 @@ class Deployment:
     def warm(self, replica: Replica, description: Description) -> None:
         """A slot has a warm worker: it takes calls from now on."""
         self.description = description
+        self._failed_starts = 0
         self._lanes[replica] = Lane(replica, description.max_batch_size)
         if self.status is not Status.STOPPING:
             self.status = Status.READY
@@ -143,9 +148,10 @@ class Deployment:
         self._deal_soon()
 
     def failed(self, failed: Failed) -> None:
-        """A worker could not start; if it was the replacement of the last one, nothing is left to wait for."""
+        """A worker could not start; when no other serves and this is not the first in a row, calls stop waiting."""
         self.failure = failed
-        if not self._lanes and self.status is Status.RESTARTING:
+        self._failed_starts += 1
+        if not self._lanes and self.status is Status.RESTARTING and self._failed_starts >= START_TRIES:
             self.status = Status.FAILED
             waiting, self._queue = list(self._queue), deque()
             self._fail(waiting, self._refusal())
