@@ -72,7 +72,7 @@ def test_json_lines_hold_the_same_as_json(capsys: pytest.CaptureFixture[str]) ->
 def test_no_character_can_end_a_line_or_drive_a_terminal(
     capsys: pytest.CaptureFixture[str], form: str, mark: str
 ) -> None:
-    logging.getLogger().handlers.clear()  # pytest's own would put a lone surrogate into its report, which cannot be sent
+    logging.getLogger().handlers.clear()  # pytest's cannot report a lone surrogate
     logs.configure("info", form)
     logger.info("from a client: %s", f"x{mark}2026-01-01 INFO forged", extra={"field": f"a{mark}b", f"n{mark}": 1})
     err = capsys.readouterr().err

@@ -88,3 +88,12 @@ def test_continuous_integration_runs_the_same_command_as_a_developer() -> None:
     lines = (REPOSITORY / ".ci" / "run").read_text().splitlines()
     assert lines[-1] == "exec make test"
     assert os.access(REPOSITORY / ".ci" / "run", os.X_OK)
+
+
+def test_nothing_is_unpickled_but_a_model_by_its_own_worker() -> None:
+    """M02: what a worker sends, and what a client sends, is never unpickled."""
+    loads = re.compile(r"\b(pickle|dill|marshal|shelve|joblib)\.loads?\(|allow_pickle=True")
+    found = [(path.name, line.strip()) for path in PACKAGE.rglob("*.py") for line in path.read_text().splitlines()]
+    assert [place for place in found if loads.search(place[1])] == [
+        ("discovery.py", "found: Any = dill.loads(ref.payload)")
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,7 @@ CHOSEN = (
 class Adder:
     """Adds one."""
 
-    def get_predict_args(self) -> dict[str, fields.Field]:
+    def get_predict_args(self) -> dict[str, Any]:
         """Return the one argument."""
         return {"x": fields.Int(required=True)}
 

@@ -170,7 +170,7 @@ class LocalReplica:
         if self._stopping:
             return Exit("stopped", "it was stopped")
         if code < 0:
-            return Exit("signal", f"killed by signal {-code} ({signal.Signals(-code).name})")
+            return Exit("signal", f"killed by signal {-code} ({_signal_name(-code)})")
         return Exit("exit", f"exited with status {code}")
 
     def _signal(self, number: signal.Signals) -> None:
@@ -188,6 +188,13 @@ class LocalReplica:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), seconds)
         return self._ended.is_set()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, which have no names
+        return "a real-time signal"
 
 
 @contextlib.contextmanager

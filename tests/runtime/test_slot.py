@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -136,7 +137,7 @@ def test_a_start_that_failed_is_tried_again_until_it_succeeds() -> None:
         await place.used_up(4)
         assert place.owner.told == ["load", "warm", "load", "warm"]
         starts = [replica.started_at or 0.0 for replica in place.used]
-        assert [round(later - earlier, 2) for earlier, later in zip(starts, starts[1:], strict=False)] == [0, 0.25, 0.5]
+        assert [round(later - earlier, 2) for earlier, later in itertools.pairwise(starts)] == [0, 0.25, 0.5]
         keeper.cancel()
 
     run(story())

@@ -61,7 +61,7 @@ class Silent:
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    told = {name: given[name] for name in ("x", "names", "mood", "page", "accept") if name in given}
+    told: dict[str, Any] = {name: given[name] for name in ("x", "names", "mood", "page", "accept") if name in given}
     uploads = [*([given["file"]] if given["file"] else []), *given["files"]]
     told["files"] = [[file.original_filename, Path(file.filename).read_text()] for file in uploads]
     return told | {"paths": [file.filename for file in uploads], "pid": os.getpid()}
@@ -76,9 +76,7 @@ def _named(given: dict[str, Any]) -> io.BytesIO:
 def _output_file(given: dict[str, Any]) -> OutputFile:
     with tempfile.NamedTemporaryFile(delete=False, prefix="outfile-") as file:
         file.write(b"0123456789" * 100_000 * max(1, given["x"]))
-    return OutputFile(
-        file.name, content_type="application/octet-stream", original_filename="out.bin", delete=True
-    )
+    return OutputFile(file.name, content_type="application/octet-stream", original_filename="out.bin", delete=True)
 
 
 def _refuse(given: dict[str, Any]) -> None:

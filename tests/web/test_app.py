@@ -25,7 +25,14 @@ GET_ROUTES = (
     "/assets/icon.svg",
 )
 PREDICT = "/v2/models/plain/predict"
-NOT_THERE = ("/nothing", "/v2/models/plain/nothing", "/v3/", "/v2/models/plain/predict/more", "//v2", "/v2/models/a%2Fb")
+NOT_THERE = (
+    "/nothing",
+    "/v2/models/plain/nothing",
+    "/v3/",
+    "/v2/models/plain/predict/more",
+    "//v2",
+    "/v2/models/a%2Fb",
+)
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,9 @@ def test_nothing_else_invites_a_client_to_try_again(error: errors.ModelserveErro
 
 
 def test_the_log_gets_one_record_with_the_last_line_and_the_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    log_failure(Failure(500, "model_error", "It failed.", None, f"Traceback:\n  a line\nValueError: {SECRET}"), "id-1", "m")
+    log_failure(
+        Failure(500, "model_error", "It failed.", None, f"Traceback:\n  a line\nValueError: {SECRET}"), "id-1", "m"
+    )
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert record.getMessage() == f"model_error: ValueError: {SECRET}"

@@ -79,7 +79,11 @@ def test_durations_and_batch_sizes_are_histograms_with_one_sample_for_each_call(
     before = samples(server)
     server.predict("plain", {"x": 1})
     after = samples(server)
-    for name in ("modelserve_request_duration_seconds_count", "modelserve_batch_size_count", "modelserve_batch_size_sum"):
+    for name in (
+        "modelserve_request_duration_seconds_count",
+        "modelserve_batch_size_count",
+        "modelserve_batch_size_sum",
+    ):
         key = next(key for key in after if key[:2] == (name, "plain"))
         assert after[key] == before[key] + 1
     assert after["modelserve_batch_size_bucket", "plain", "1.0"] >= 1
@@ -105,8 +109,8 @@ def test_clients_cannot_make_new_series(server: Running) -> None:
 
 def test_a_client_that_left_is_no_failure_of_ours(server: Running) -> None:
     before = answers(server, "chaos", "4xx"), answers(server, "chaos", "5xx")
+    path = "/v2/models/chaos/predict/?mode=sleep&n=1"
     with pytest.raises(TimeoutError):
-        path = "/v2/models/chaos/predict/?mode=sleep&n=1"
         server.request("POST", path, timeout_s=0.2)
     eventually(lambda: answers(server, "chaos", "4xx") == before[0] + 1)
     assert answers(server, "chaos", "5xx") == before[1]

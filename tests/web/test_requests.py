@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,18 @@ from tests.running import Reply, Running, eventually, running
 from tests.web import telling
 
 PREDICT = "/v2/models/telling/predict/"
-PATHS = ("/", "/v2/", "/v2/models/", "/healthz", "/metrics", "/openapi.json", "/api", "/assets/icon.svg", "/ui", "/nothing")
+PATHS = (
+    "/",
+    "/v2/",
+    "/v2/models/",
+    "/healthz",
+    "/metrics",
+    "/openapi.json",
+    "/api",
+    "/assets/icon.svg",
+    "/ui",
+    "/nothing",
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,9 @@ def test_a_well_formed_id_comes_back(server: Running, said: str) -> None:
     assert server.get("/v2/", **{"X-Request-ID": said}).headers["X-Request-ID"] == said
 
 
-@pytest.mark.parametrize("said", ["", "two words", "x" * 65, "x" * 7000, "a/b", "<script>", "naïve", "a\tb", "a,b", '"a"'])
+@pytest.mark.parametrize(
+    "said", ["", "two words", "x" * 65, "x" * 7000, "a/b", "<script>", "naïve", "a\tb", "a,b", '"a"']
+)
 def test_an_id_that_is_not_well_formed_is_replaced_and_never_shown(server: Running, said: str) -> None:
     reply = server.get("/nothing", **{"X-Request-ID": said})
     made = reply.headers["X-Request-ID"]
