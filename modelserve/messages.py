@@ -140,7 +140,7 @@ class Argument(msgspec.Struct, frozen=True):
     file: FileRule | None = None
 
 
-class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
+class Metadata(msgspec.Struct, frozen=True):
     """What a model says about itself; ``links`` are ``{"rel", "href"}`` objects."""
 
     id: str
