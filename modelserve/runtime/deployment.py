@@ -71,6 +71,7 @@ class Deployment:
         self._ids = itertools.count(1)
         self._is_dealing = False
         self._failed_starts = 0
+        self._last_dealt = 1
         self._keepers: list[asyncio.Task[None]] = []
         self._idle = asyncio.Event()
 
@@ -107,8 +108,8 @@ class Deployment:
         call.id = next(self._ids)
         pending = Pending(call, self._loop.create_future())
         self._queue.append(pending)
-        if self._has_idle_worker():
-            self._deal()  # nothing to gather with: what comes later in this turn shares the next frame
+        if self._comes_alone():
+            self._deal()
         else:
             self._deal_soon()
         return pending.future
@@ -204,8 +205,9 @@ class Deployment:
             return NotReady("This model could not be started; the server's log says why.")
         return NotReady("This model is still being started; try again in a moment.")
 
-    def _has_idle_worker(self) -> bool:
-        return not self._is_dealing and any(not len(lane) for lane in self._lanes.values())
+    def _comes_alone(self) -> bool:
+        """Tell whether a call need not wait for others of this turn of the loop: none came with the one before it."""
+        return self._last_dealt == 1 and not self._is_dealing and any(not len(lane) for lane in self._lanes.values())
 
     def _deal_soon(self) -> None:
         """Deal once at the end of this turn of the loop, so that all of its calls go out together."""
@@ -221,6 +223,7 @@ class Deployment:
                 return
             batch = self._take(room)
             if batch:
+                self._last_dealt = len(batch)
                 lane.send(batch)
                 self._metrics.batch_size.observe(len(batch))
         if self.status is Status.STOPPING and not self._queue and not any(len(lane) for lane in self._lanes.values()):
@@ -228,14 +231,15 @@ class Deployment:
 
     def _freest(self) -> tuple[Lane, int]:
         """Return the lane with the fewest calls at it that has room, and how much; with none, any and 0."""
+        waiting = len(self._queue)
         if len(self._lanes) == 1:
             (lane,) = self._lanes.values()
-            return lane, lane.room()
-        lanes = [(len(lane), index, lane) for index, lane in enumerate(self._lanes.values()) if lane.room()]
+            return lane, lane.room(waiting)
+        lanes = [(len(lane), index, lane) for index, lane in enumerate(self._lanes.values()) if lane.room(waiting)]
         if not lanes:
             return next(iter(self._lanes.values())), 0
         lane = min(lanes)[2]
-        return lane, lane.room()
+        return lane, lane.room(waiting)
 
     def _take(self, room: int) -> list[Pending]:
         """Take up to ``room`` waiting calls; one marked alone makes a batch of its own; those given up are dropped."""

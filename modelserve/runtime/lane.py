@@ -1,9 +1,10 @@
 """The bookkeeping of one replica: which calls are at it, and how many more it may be given.
 
-A worker holds the frame it runs and at most one more, so that it never waits for the socket, and a call is never far
-from being run. How much a frame may hold follows from measurement: a model that batches gets up to its
-``max_batch_size``; any other as many calls as it runs in about a millisecond, so that fast models share system calls
-and a slow model's calls wait in the deployment's queue, where any worker that becomes free can take them.
+A worker holds the frame it runs and at most one more, sent ahead when it is full, so that a busy worker does not wait
+for the socket and a call is never far from being run. How much a frame may hold follows from measurement: a model that
+batches gets up to its ``max_batch_size``; any other as many calls as it runs in about a millisecond, so that fast
+models share system calls and a slow model's calls wait in the deployment's queue, where any worker that becomes free
+can take them.
 """
 
 from __future__ import annotations
@@ -64,15 +65,19 @@ class Lane:
         """Return how many calls are at the replica."""
         return sum(map(len, self._frames))
 
-    def room(self) -> int:
-        """Return how many calls the next frame may hold now, 0 for none."""
+    def room(self, waiting: int) -> int:
+        """Return how many calls the next frame may hold now, 0 for none, where so many are waiting.
+
+        A frame is sent ahead only when it is full: until then calls gather, and gathering costs nobody anything while
+        the worker is busy.
+        """
         size = self._max_batch_size
         if size == 1:
             size = max(1, min(MAX_FRAME_CALLS, int(FRAME_S / self._call_s)))
         if not self._frames:
             return size
         is_quick = self._call_s * size < AHEAD_S
-        return size if is_quick and len(self._frames) == 1 else 0
+        return size if is_quick and len(self._frames) == 1 and waiting >= size else 0
 
     def send(self, batch: list[Pending]) -> None:
         """Send calls as one frame."""

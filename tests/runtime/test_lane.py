@@ -42,9 +42,9 @@ def answers(*ids: int, call_s: float) -> Answers:
 
 async def test_a_worker_nothing_is_known_of_gets_one_call_at_a_time() -> None:
     lane = Lane(Recorder(), 1)
-    assert lane.room() == 1
+    assert lane.room(100) == 1
     lane.send(pendings(1))
-    assert lane.room() == 0
+    assert lane.room(100) == 0
 
 
 @pytest.mark.parametrize(("call_s", "frame"), [(0.00001, MAX_FRAME_CALLS), (0.00015, 6), (0.01, 1)])
@@ -53,7 +53,7 @@ async def test_a_frame_holds_about_a_millisecond_of_work(call_s: float, frame: i
     for number in range(60):
         lane.send(pendings(number))
         lane.answered(answers(number, call_s=call_s))
-    assert lane.room() == frame
+    assert lane.room(100) == frame
 
 
 async def test_a_fast_worker_is_sent_one_frame_ahead_and_no_more() -> None:
@@ -62,9 +62,21 @@ async def test_a_fast_worker_is_sent_one_frame_ahead_and_no_more() -> None:
         lane.send(pendings(number))
         lane.answered(answers(number, call_s=0.0001))
     lane.send(pendings(101))
-    assert lane.room() > 0
+    assert lane.room(100) > 0
     lane.send(pendings(102))
-    assert lane.room() == 0
+    assert lane.room(100) == 0
+
+
+async def test_a_frame_is_sent_ahead_only_when_it_is_full() -> None:
+    lane = Lane(Recorder(), 8)
+    lane.send(pendings(1))
+    lane.answered(answers(1, call_s=0.00001))
+    for number in range(2, 60):
+        lane.send(pendings(number))
+        lane.answered(answers(number, call_s=0.00001))
+    lane.send(pendings(101, 102))
+    assert lane.room(7) == 0
+    assert lane.room(8) == 8
 
 
 async def test_a_slow_worker_has_nothing_sent_ahead() -> None:
@@ -72,12 +84,12 @@ async def test_a_slow_worker_has_nothing_sent_ahead() -> None:
     lane.send(pendings(1))
     lane.answered(answers(1, call_s=0.5))
     lane.send(pendings(2))
-    assert lane.room() == 0
+    assert lane.room(100) == 0
 
 
 async def test_a_batching_model_gets_up_to_its_batch_size_at_once() -> None:
     lane = Lane(Recorder(), 8)
-    assert lane.room() == 8
+    assert lane.room(100) == 8
 
 
 async def test_answers_resolve_their_calls_and_strangers_are_ignored() -> None:
