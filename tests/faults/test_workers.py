@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
 from tests.faults.conftest import Chaos, Serve
-from tests.running import Reply, eventually
+from tests.models.installed import side_log
+from tests.running import Reply, Running, eventually
 
 WARM_S = 10  # far above a warm start, far below a hang
 
@@ -41,7 +43,6 @@ def test_calls_that_only_waited_are_served_by_the_replacement(chaos: Chaos) -> N
     """A01."""
     future = running_call(chaos)
     waiting = [chaos.server.predict_soon("chaos", {"text": str(number)}) for number in range(10)]
-    eventually(lambda: b'chaos"} 0.0' in chaos.server.get("/metrics").body or True)
     chaos.server.workers()[0].kill()
     assert_died(future.result(5))
     replies = [reply.result(WARM_S) for reply in waiting]
@@ -178,11 +179,10 @@ def test_a_worker_is_pinned_and_marked_for_the_out_of_memory_killer(chaos: Chaos
 BATCH = "chaos-batch"
 
 
-def soon(server: Any, calls: list[dict[str, Any]]) -> list[Reply]:
+def soon(server: Running, calls: list[dict[str, Any]]) -> list[Reply]:
     """Send calls at once behind one that keeps the worker busy, so that they are predicted together."""
     blocker = server.predict_soon(BATCH, {"mode": "sleep", "n": 1})
-    eventually(lambda: server.workers()[0].num_threads() > 0)
-    time.sleep(0.3)  # until the blocker runs: there is nothing to see from outside
+    eventually(lambda: side_log(server.folder / "side.log", "predict"))
     futures = [server.predict_soon(BATCH, call) for call in calls]
     replies = [future.result(20) for future in futures]
     assert blocker.result(20).status == 200
@@ -190,30 +190,30 @@ def soon(server: Any, calls: list[dict[str, Any]]) -> list[Reply]:
 
 
 @pytest.mark.parametrize("mode", ["too_few", "too_many", "not_a_list"])
-def test_a_batch_with_a_wrong_number_of_answers_answers_nobody(serve: Serve, mode: str) -> None:
+def test_a_batch_with_a_wrong_number_of_answers_answers_nobody(serve: Serve, tmp_path: Path, mode: str) -> None:
     """O01."""
-    server = serve(BATCH, visible=("chaos_batch",))
+    server = serve(BATCH, visible=("chaos_batch",), CHAOS_LOG=str(tmp_path / "side.log"))
     reply = server.predict(BATCH, {"mode": mode})
     assert (reply.status, reply.json()["code"]) == (500, "bad_answer")
     assert server.predict(BATCH, {"mode": "ok"}).status == 200
 
 
-def test_one_call_that_raises_does_not_spoil_its_batch(serve: Serve) -> None:
+def test_one_call_that_raises_does_not_spoil_its_batch(serve: Serve, tmp_path: Path) -> None:
     """O03: the batch is run again, each call alone."""
-    server = serve(BATCH, visible=("chaos_batch",))
+    server = serve(BATCH, visible=("chaos_batch",), CHAOS_LOG=str(tmp_path / "side.log"))
     replies = soon(server, [{"mode": "ok"}] * 3 + [{"mode": "raise"}] + [{"mode": "ok"}] * 3)
     assert [reply.status for reply in replies] == [200] * 3 + [500] + [200] * 3
 
 
-def test_one_invalid_call_is_refused_and_its_neighbours_are_predicted(serve: Serve) -> None:
+def test_one_invalid_call_is_refused_and_its_neighbours_are_predicted(serve: Serve, tmp_path: Path) -> None:
     """O03."""
-    server = serve(BATCH, visible=("chaos_batch",))
+    server = serve(BATCH, visible=("chaos_batch",), CHAOS_LOG=str(tmp_path / "side.log"))
     replies = soon(server, [{"mode": "ok"}, {"mode": "no such mode"}, {"mode": "ok"}])
     assert [reply.status for reply in replies] == [200, 422, 200]
 
 
-def test_one_call_that_kills_the_worker_costs_only_itself(serve: Serve) -> None:
+def test_one_call_that_kills_the_worker_costs_only_itself(serve: Serve, tmp_path: Path) -> None:
     """O04."""
-    server = serve(BATCH, visible=("chaos_batch",))
+    server = serve(BATCH, visible=("chaos_batch",), CHAOS_LOG=str(tmp_path / "side.log"))
     replies = soon(server, [{"mode": "ok"}] * 2 + [{"mode": "exit3"}] + [{"mode": "ok"}] * 2)
     assert [reply.status for reply in replies] == [200, 200, 500, 200, 200]
