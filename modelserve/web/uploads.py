@@ -27,7 +27,7 @@ __all__ = ["Uploads", "clean_filename"]
 # More parts than any form has; each costs memory or a file.
 MAX_PARTS = 1000
 
-# All text parts together; they are held in memory, as a JSON body is.
+# What is read of a part, and written to disk, at a time.
 CHUNK_BYTES = 256 * 1024
 
 # Longer names are cut; file systems end at 255 bytes.

@@ -124,8 +124,7 @@ def test_with_two_workers_the_other_goes_on_serving(serve: Serve, tmp_path: Any)
     """A01."""
     chaos = Chaos(serve("chaos", "--workers", "2", CHAOS_LOG=str(tmp_path / "side.log")), tmp_path / "side.log")
     future = running_call(chaos)
-    busy = [line for line in chaos.server.workers() if line.cpu_times() is not None]
-    assert len(busy) == 2
+    assert len(chaos.server.workers()) == 2
     assert chaos.server.predict("chaos", {"mode": "ok"}).status == 200, "the free worker answers"
     for worker in chaos.server.workers():
         worker.kill()
