@@ -225,11 +225,12 @@ class _Channel(asyncio.Protocol):
         self.started: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
 
     def write(self, frame: bytes) -> None:
-        self._transport.write(frame)
+        if not self._transport.is_closing():  # a worker may be dead before its death is known here
+            self._transport.write(frame)
 
     def finish(self) -> None:
         """Tell the worker that no more calls come; what it still answers is read."""
-        if self._transport is not None and not self.closed:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
 
     def close(self) -> None:

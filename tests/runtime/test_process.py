@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
+import uvloop
 
 from modelserve.discovery import ModelRef
 from modelserve.runtime.interface import StartFailed
@@ -75,6 +77,23 @@ async def warm(replica: LocalReplica, heard: Heard, folder: Path) -> AsyncIterat
 
 def began(log: Path, mode: str) -> bool:
     return any(line["mode"] == mode for line in side_log(log, "predict"))
+
+
+def test_calls_sent_to_a_worker_that_has_just_died_are_lost_without_a_word(folder: Path, heard: Heard) -> None:
+    """A02: on the server's own loop the channel closes some turns before the death is known, and then takes nothing."""
+
+    async def story() -> None:
+        replica = LocalBackend(str(folder)).replica(spec())
+        await replica.start(heard)
+        os.kill(replica.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 15
+        while not heard.ends:
+            replica.send([ask(1)])
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0)
+
+    uvloop.run(story())
+    assert heard.answers == {}
 
 
 async def test_a_start_returns_the_description_of_a_warm_model(replica: LocalReplica, heard: Heard, log: Path) -> None:
