@@ -5,18 +5,21 @@ Importing it loads nothing heavy: what needs a server is loaded when it is first
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelserve.server import serve as serve
 
-__all__ = ["__version__", "serve"]
+    __version__: str
 
-__version__ = _version("modelserve")
+__all__ = ["__version__", "serve"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("modelserve")
     if name == "serve":
         from modelserve.server import serve
 

@@ -15,10 +15,14 @@ into bodies of their own. Nothing here knows a web library. A model may raise an
     ├── ContractError 500
     ├── ModelError 500
     │   ├── BadAnswer 500
-    │   └── WorkerDied 500
+    │   ├── WorkerDied 500
+    │   └── OutOfMemory 500
+    ├── PredictTimeout 504
+    ├── QueueTimeout 504
     ├── Unavailable 503
     │   ├── QueueFull 503
     │   ├── NotReady 503
+    │   ├── NoSpace 503
     │   └── Stopping 503
     └── StartError (exit code)
         ├── SettingsError 2
@@ -41,12 +45,16 @@ __all__ = [
     "ModelError",
     "ModelserveError",
     "NoModel",
+    "NoSpace",
     "NotAcceptable",
     "NotFound",
     "NotImplementedByModel",
     "NotReady",
+    "OutOfMemory",
     "PortInUse",
+    "PredictTimeout",
     "QueueFull",
+    "QueueTimeout",
     "Reported",
     "SettingsError",
     "StartError",
@@ -168,6 +176,26 @@ class WorkerDied(ModelError):
     code = "worker_died"
 
 
+class OutOfMemory(ModelError):
+    """The model asked for more memory than its device has."""
+
+    code = "out_of_memory"
+
+
+class PredictTimeout(ModelserveError):
+    """The call ran longer than its deployment, or its client, allows."""
+
+    status = 504
+    code = "predict_timeout"
+
+
+class QueueTimeout(ModelserveError):
+    """The deadline passed while the call waited for a worker; it was never run."""
+
+    status = 504
+    code = "queue_timeout"
+
+
 class Unavailable(ModelserveError):
     """The service cannot take this call now; the same call may succeed after ``retry_after_s`` seconds."""
 
@@ -186,6 +214,13 @@ class NotReady(Unavailable):
     """The deployment has no worker that is loaded and warm."""
 
     code = "not_ready"
+
+
+class NoSpace(Unavailable):
+    """The server's temporary folder cannot take the request's files: the disk is full, or the folder is gone."""
+
+    code = "no_space"
+    retry_after_s = 10
 
 
 class Stopping(Unavailable):

@@ -1,16 +1,13 @@
-"""What crosses the border between the server and a worker, and how it is framed.
+"""What crosses the border between the server and a worker; how it is framed stands in frames.py.
 
-    server --[Calls]--> worker        server <--[Ready | Failed | Answers]-- worker
+    server --[Calls | Cancel | More]--> worker        server <--[Stage | Ready | Failed | Answers | Part]-- worker
 
-A frame is a 4-byte big-endian length and one message in msgpack. Request and answer bodies travel inside as raw
-bytes; nothing that arrives is ever unpickled. One frame carries many calls or answers, so that their system calls are
-shared under load.
+One message carries many calls or answers, so that their system calls are shared under load. The bodies in a received
+message are ``bytes``, or a ``bytearray`` where they are large.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -21,18 +18,20 @@ __all__ = [
     "Argument",
     "Call",
     "Calls",
+    "Cancel",
     "Description",
     "Failed",
     "Failure",
     "FileAnswer",
     "FilePart",
     "FileRule",
-    "FrameReader",
     "Metadata",
+    "More",
+    "Part",
     "Ready",
+    "Stage",
     "decode_server_bound",
     "decode_worker_bound",
-    "encode",
     "sendable",
 ]
 
@@ -55,9 +54,10 @@ class Call(msgspec.Struct, array_like=True):
     """One request for one answer, as the client sent it: nothing is parsed yet but a multipart body.
 
     ``id`` is given by the deployment and unique within the server; ``request_id`` is the client's or made, and only
-    for people. ``query`` is the raw query string, ``content_type`` and ``accept`` are raw header values ("" when
-    absent). ``headers`` holds only what the model's Description asked for, by lower-case name. ``form`` and ``files``
-    are the parts of a multipart body, in order; any other body is in ``body``.
+    for people. ``deadline`` is the time of the system's monotonic clock, in seconds, after which nobody waits for the
+    answer, 0 for none. ``query`` is the raw query string, ``content_type`` and ``accept`` are raw header values (""
+    when absent). ``headers`` holds only what the model's Description asked for, by lower-case name. ``form`` and
+    ``files`` are the parts of a multipart body, in order; any other body is in ``body``.
     """
 
     id: int = 0
@@ -67,6 +67,7 @@ class Call(msgspec.Struct, array_like=True):
     accept: str = ""
     body: bytes = b""
     headers: dict[str, str] = {}
+    deadline: float = 0.0
     form: list[tuple[str, str]] = []
     files: list[FilePart] = []
 
@@ -75,6 +76,19 @@ class Calls(msgspec.Struct, array_like=True, tag="calls"):
     """Calls for a worker to run, together where the model can."""
 
     calls: list[Call]
+
+
+class Cancel(msgspec.Struct, array_like=True, tag="cancel"):
+    """Nobody waits for the answers to these calls any more: those not begun are dropped, streams are closed."""
+
+    ids: list[int]
+
+
+class More(msgspec.Struct, array_like=True, tag="more"):
+    """The client of a streamed answer has read on: the worker may send ``parts`` more parts of it."""
+
+    id: int
+    parts: int
 
 
 class FileAnswer(msgspec.Struct, array_like=True, frozen=True):
@@ -98,7 +112,8 @@ class Failure(msgspec.Struct, array_like=True, frozen=True):
 class Answer(msgspec.Struct, array_like=True):
     """The answer to the call of the same ``id``: ``body`` or ``file`` with its ``content_type``, or a ``failure``.
 
-    ``filename`` is what a client may save it under, "" where the model said none.
+    ``filename`` is what a client may save it under, "" where the model said none. With ``stream``, the body follows in
+    :class:`Part` messages of the same id.
     """
 
     id: int
@@ -106,6 +121,16 @@ class Answer(msgspec.Struct, array_like=True):
     body: bytes = b""
     file: FileAnswer | None = None
     filename: str = ""
+    failure: Failure | None = None
+    stream: bool = False
+
+
+class Part(msgspec.Struct, array_like=True, tag="part"):
+    """The next bytes of a streamed answer, ready for the wire; ``last`` ends it, with a ``failure`` uncleanly."""
+
+    id: int
+    data: bytes = b""
+    last: bool = False
     failure: Failure | None = None
 
 
@@ -160,7 +185,9 @@ class Description(msgspec.Struct, frozen=True):
     with, the default first. ``response`` is the OpenAPI 3.1 schema of a JSON answer, None for the default envelope.
     ``components`` are the schemas that other schemas refer to as ``#/components/schemas/NAME`` (OpenAPI 3.1), and
     ``definitions`` the same as ``#/definitions/NAME`` (Swagger 2.0), ``response_definition`` the answer's there.
-    ``headers`` names, in lower case, the request headers that arguments are read from.
+    ``headers`` names, in lower case, the request headers that arguments are read from. ``max_concurrency`` is how many
+    calls one worker runs at the same time, 1 for a model whose ``predict`` is not ``async``. ``streams`` says that
+    ``predict`` is a generator.
     """
 
     metadata: Metadata
@@ -174,12 +201,20 @@ class Description(msgspec.Struct, frozen=True):
     definitions: dict[str, Any] = {}
     max_batch_size: int = 1
     headers: list[str] = []
+    max_concurrency: int = 1
+    streams: bool = False
 
 
 class Ready(msgspec.Struct, array_like=True, tag="ready"):
     """The worker has loaded and warmed its model and takes calls."""
 
     description: Description
+
+
+class Stage(msgspec.Struct, array_like=True, tag="stage"):
+    """The worker's start has come to this stage: "load", "describe" or "warm"."""
+
+    stage: str
 
 
 class Failed(msgspec.Struct, array_like=True, tag="failed"):
@@ -193,25 +228,11 @@ class Failed(msgspec.Struct, array_like=True, tag="failed"):
 # What of a text from a model is kept for the log: the beginning and the end of a long traceback say the most.
 TEXT_LIMIT = 16_384
 
-_LENGTH = struct.Struct("!I")
-_encoder = msgspec.msgpack.Encoder()
-_worker_bound = msgspec.msgpack.Decoder(Calls)
-_server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers)
+_worker_bound = msgspec.msgpack.Decoder(Calls | Cancel | More)
+_server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers | Part | Stage)
 
 decode_worker_bound = _worker_bound.decode
 decode_server_bound = _server_bound.decode
-
-
-def encode(message: Calls | Ready | Failed | Answers) -> bytes:
-    """Return the frame of one message.
-
-    Raises:
-        OverflowError: The message is 4 GiB or more.
-    """
-    payload = _encoder.encode(message)
-    if len(payload) > 0xFFFF_FFFF:
-        raise OverflowError("a message of 4 GiB or more cannot be framed")
-    return _LENGTH.pack(len(payload)) + payload
 
 
 def sendable(text: str) -> str:
@@ -220,40 +241,3 @@ def sendable(text: str) -> str:
         half = TEXT_LIMIT // 2
         text = f"{text[:half]}\n[{len(text) - TEXT_LIMIT} characters left out]\n{text[-half:]}"
     return text.encode(errors="backslashreplace").decode()
-
-
-class FrameReader:
-    """Cuts a stream of bytes into the payloads of its frames; does no I/O.
-
-    Most reads hold whole frames and are cut without being gathered first.
-    """
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._have = 0
-        self._need = _LENGTH.size
-
-    def feed(self, data: bytes) -> Iterator[memoryview]:
-        """Yield the payload of every frame that ``data`` completes, in order."""
-        self._have += len(data)
-        if self._have < self._need:
-            self._parts.append(data)
-            return
-        if self._parts:
-            self._parts.append(data)
-            data = b"".join(self._parts)
-            self._parts = []
-        view = memoryview(data)
-        start, end = 0, len(data)
-        while True:
-            self._need = _LENGTH.size
-            if end - start < self._need:
-                break
-            self._need += _LENGTH.unpack_from(data, start)[0]
-            if end - start < self._need:
-                break
-            yield view[start + _LENGTH.size : start + self._need]
-            start += self._need
-        self._have = end - start
-        if self._have:
-            self._parts = [data[start:]]

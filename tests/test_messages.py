@@ -1,58 +1,32 @@
-"""Frames and messages: what goes in comes out, however the stream is cut."""
+"""Messages: what goes into msgpack comes out, and any text of a model can."""
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelserve.messages import (
-    Answer,
-    Answers,
-    Call,
-    Calls,
-    Description,
-    Failed,
-    Failure,
-    FileAnswer,
-    FilePart,
-    FrameReader,
-    Metadata,
-    Ready,
-    decode_server_bound,
-    decode_worker_bound,
-    encode,
-)
+from modelserve.messages import TEXT_LIMIT, Call, Calls, Cancel, decode_server_bound, decode_worker_bound, sendable
 
 
-@given(bodies=st.lists(st.binary(max_size=300), max_size=8), cuts=st.lists(st.integers(1, 400), max_size=30))
-def test_a_stream_cut_anywhere_gives_the_same_calls(bodies: list[bytes], cuts: list[int]) -> None:
-    stream = b"".join(encode(Calls([Call(id=number, body=body)])) for number, body in enumerate(bodies))
-    reader, got = FrameReader(), []
-    for cut in [*cuts, len(stream) + 1]:
-        got += [decode_worker_bound(bytes(payload)).calls[0].body for payload in reader.feed(stream[:cut])]
-        stream = stream[cut:]
-    assert got == bodies
+def test_a_call_that_leaves_out_what_is_usual_is_the_same_call() -> None:
+    assert decode_worker_bound(msgspec.msgpack.encode(Calls([Call(1)]))) == Calls([Call(1)])
 
 
-def test_a_call_keeps_all_its_parts() -> None:
-    part = FilePart("image", "/x/1.png", "image/png", "cat.png", 3)
-    call = Call(1, "r", "a=1", "multipart/form-data", "*/*", b"\x00\xff", {"x-user": "u"}, [("a", "b")], [part])
-    (payload,) = FrameReader().feed(encode(Calls([call])))
-    assert decode_worker_bound(payload).calls == [call]
+def test_what_is_meant_for_the_other_side_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode_server_bound(msgspec.msgpack.encode(Cancel([1])))
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        Ready(Description(Metadata("m", "M", "a model"))),
-        Failed("load", "ValueError: x", "Traceback"),
-        Answers(
-            [Answer(1, "image/png", b"\x89"), Answer(2, file=FileAnswer("/x", 3, True), filename="x.png")], busy_ns=5
-        ),
-        Answers([Answer(3, failure=Failure(422, "invalid", "no", {"x": ["wrong"], "y": {"0": ["bad"]}}, "log"))]),
-    ],
-)
-def test_what_a_worker_says_arrives_as_it_was(message: Ready | Failed | Answers) -> None:
-    (payload,) = FrameReader().feed(encode(message))
-    assert decode_server_bound(payload) == message
+@given(text=st.text(alphabet=st.characters(exclude_categories=()), max_size=50))
+def test_any_text_can_be_sent(text: str) -> None:
+    sendable(text).encode()
+
+
+def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
+    text = sendable("a" * TEXT_LIMIT + "z")
+    assert text.startswith("aaa")
+    assert text.endswith("az")
+    assert "characters left out" in text
+    assert sendable("short") == "short"

@@ -12,10 +12,26 @@ from typing import Protocol
 import msgspec
 
 from modelserve.discovery import ModelRef
-from modelserve.messages import Answers, Call, Description, Failed
+from modelserve.messages import Answers, Call, Description, Failed, Part
 from modelserve.runtime.devices import Placement
 
-__all__ = ["Backend", "Exit", "Listener", "Replica", "StartFailed", "WorkerOptions", "WorkerSpec"]
+__all__ = [
+    "DEVICE_EXIT",
+    "FIRST_PARTS",
+    "Backend",
+    "Exit",
+    "Listener",
+    "Replica",
+    "StartFailed",
+    "WorkerOptions",
+    "WorkerSpec",
+]
+
+# The exit status of a worker whose GPU answers every further call with an error.
+DEVICE_EXIT = 71
+
+# So many parts of a streamed answer a worker may send before it is told that the client has read on.
+FIRST_PARTS = 16
 
 
 class WorkerOptions(msgspec.Struct, frozen=True):
@@ -25,19 +41,36 @@ class WorkerOptions(msgspec.Struct, frozen=True):
     nan_answers: str = "error"
     log_level: str = "info"
     log_format: str = "text"
+    max_batch_size: int = 0
+    max_concurrency: int = 0
+    max_answer_bytes: int = 0
+    gpu_memory_fraction: float = 0.0
 
 
 class WorkerSpec(msgspec.Struct, frozen=True):
-    """One worker to start: ``name`` is unique within the server and used in logs, as in ``digits-0``."""
+    """One worker to start: ``name`` is unique within the server and used in logs, as in ``digits-0``.
+
+    ``python`` is the interpreter to run it with, "" for the server's own; ``environment`` is set before anything is
+    imported. ``load_timeout_s`` bounds loading and describing, ``warm_timeout_s`` warming; 0 is no bound.
+    """
 
     name: str
     ref: ModelRef
     placement: Placement
     options: WorkerOptions
+    python: str = ""
+    environment: dict[str, str] = {}
+    load_timeout_s: float = 0.0
+    warm_timeout_s: float = 0.0
 
 
 class Exit(msgspec.Struct, frozen=True):
-    """How a worker ended: ``reason`` is "exit", "signal" or "stopped"; ``detail`` says more in words."""
+    """How a worker ended.
+
+    ``reason`` is "exit", "signal", "stopped" (asked to, by us), "timeout" (ended because a call overran),
+    "cancelled" (ended because its client had left), "recycled" or "device" (it left a broken GPU); ``detail`` says more
+    in words.
+    """
 
     reason: str
     detail: str
@@ -56,6 +89,9 @@ class Listener(Protocol):
 
     def answered(self, replica: Replica, answers: Answers) -> None:
         """Some calls have answers. Each call sent is answered at most once, frames in the order they were sent."""
+
+    def part(self, replica: Replica, part: Part) -> None:
+        """The next part of a streamed answer, whose Answer came before."""
 
     def lost(self, replica: Replica, end: Exit) -> None:
         """The worker has ended. Comes exactly once after a successful start, and nothing comes after it."""
@@ -85,6 +121,15 @@ class Replica(Protocol):
 
     def send(self, calls: list[Call]) -> None:
         """Send calls as one frame; never blocks. Calls sent after the worker has died are lost without a word."""
+
+    def cancel(self, ids: list[int]) -> None:
+        """Tell the worker that nobody waits for these calls any more; never blocks."""
+
+    def more(self, call_id: int, parts: int) -> None:
+        """Allow the worker to send so many more parts of a streamed answer; never blocks."""
+
+    def end(self, reason: str, detail: str) -> None:
+        """Terminate the worker, and kill it a second later; ``lost`` comes with this reason. Never blocks."""
 
     async def stop(self, wait_s: float) -> None:
         """End the worker: ask, wait up to ``wait_s`` seconds, terminate, wait a second, kill. Idempotent."""
