@@ -18,10 +18,12 @@ from copy import copy
 from typing import Any, get_args
 
 import marshmallow
+import msgspec
 import orjson
 
 from modelserve.errors import BadAnswer, ContractError
 from modelserve.messages import Answer
+from modelserve.v2.compiled import REFUSED, compile_schema
 from modelserve.v2.plain import JsonTypeError, NanRule, NotJsonError, dump
 from modelserve.v2.raw import Raw, as_raw, is_media_type
 
@@ -40,7 +42,7 @@ class Renderer:
     JSON is ``application/json`` with the schema, or, without one, in the envelope ``{"status", "predictions"}``. Of a
     media type that ends in ``+json`` it is what the model returned, neither validated nor wrapped.
 
-    An answer {"y": 2} to the schema {"y": Int} takes about 7 us, of which marshmallow 4 takes 5; without a schema 1 us
+    An answer {"y": 2} to the schema {"y": Int} takes about 0.9 us, where marshmallow has to look at it 4 us
     (timeit, CPython 3.11).
 
     Args:
@@ -60,6 +62,7 @@ class Renderer:
         if nan not in get_args(NanRule):
             raise ValueError(f'nan must be "error" or "null", not {nan!r}')
         self.schema = answer_schema(schema)
+        self._load = None if self.schema is None else compile_schema(self.schema)
         self._nan = nan
         self._scratch = scratch
         self._json_only = self.schema is not None or len(media_types) > 1
@@ -96,12 +99,24 @@ class Renderer:
         if self.schema is None:
             return self._envelope(value)
         body = dump(value, self._nan)
-        if self.schema.validate(value):
-            # What is no JSON value yet, such as a datetime, may look wrong where its text is right.
-            self._check(json.loads(body))
+        # What is no JSON value yet, such as a datetime or an array, may look wrong where its text is right.
+        if not (self._is_plain(value) or self._is_plain_text(body)) and self.schema.validate(value):
+            self._refuse_wrong(json.loads(body))
         return body
 
-    def _check(self, document: Any) -> None:
+    def _is_plain(self, value: Any) -> bool:
+        """Whether the value is plainly valid; where it is not, marshmallow has to say whether it is valid at all."""
+        return self._load is not None and self._load(value) is not REFUSED
+
+    def _is_plain_text(self, body: bytes) -> bool:
+        if self._load is None:
+            return False
+        try:
+            return self._is_plain(msgspec.json.decode(body))
+        except msgspec.DecodeError:  # a lone surrogate, which only json reads
+            return False
+
+    def _refuse_wrong(self, document: Any) -> None:
         assert self.schema is not None
         found = self.schema.validate(document)
         if found:
@@ -128,8 +143,8 @@ class Renderer:
     def _check_json_text(self, raw: Raw) -> None:
         try:
             document = orjson.loads(raw.content())
-            if self.schema is not None:
-                self._check(document)
+            if self.schema is not None and not self._is_plain(document):
+                self._refuse_wrong(document)
         except ValueError as error:
             _discard(raw)
             raise BadAnswer("The model's answer is not JSON, which was chosen.", log=f"not JSON: {error}") from error

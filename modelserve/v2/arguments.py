@@ -1,6 +1,7 @@
 """Arguments of a model: a call in, validated keyword arguments and the media type of the answer out.
 
-    Call --[Merger]--> raw values --[webargs, the model's marshmallow schema]--> Arguments, or InvalidArguments
+    Call --[Merger]--> raw values --[the schema, compiled]--> Arguments, or REFUSED
+                       what it refuses --[webargs, the schema itself]--> Arguments, or InvalidArguments
 
 All that depends on the declaration alone is done once, when the parser is built.
 """
@@ -17,6 +18,7 @@ from webargs.core import Parser
 
 from modelserve.errors import InvalidArguments, ModelError
 from modelserve.messages import Call
+from modelserve.v2.compiled import REFUSED, compile_schema
 from modelserve.v2.fields import Field
 from modelserve.v2.merging import Merger
 from modelserve.v2.negotiation import choose
@@ -69,12 +71,15 @@ class ArgumentParser:
         self.media_types = self._accept.media_types if self._accept else (_JSON,)
         merger = Merger(self.schema)
         self.headers = merger.headers
-        self._parser = _CallParser(self._load(merger), unknown=_unknown_option(self.schema, unknown))
+        self._merge = self._merging(merger)
+        rule = _unknown_option(self.schema, unknown)
+        self._compiled = compile_schema(self.schema, rule) or _refuse
+        self._parser = _MergedParser(unknown=rule)
 
     def parse(self, call: Call) -> Arguments:
         """Return the arguments of a call; those absent and without ``load_default`` are not in it.
 
-        ``{"x": 1}`` for one Int takes about 8 us (``python -m timeit``, Python 3.11, marshmallow 4.4).
+        ``{"x": 1}`` for one Int takes about 1.3 us (timeit, Python 3.11).
 
         Raises:
             BadRequest: The query string, form or JSON body is malformed.
@@ -83,8 +88,14 @@ class ArgumentParser:
             NotAcceptable: The Accept header names nothing that the model can answer with.
         """
         media_type = "" if self._accept else choose(call.accept, self.media_types)
-        values = self._parser.parse(self.schema, call)
-        if not isinstance(values, Mapping):
+        try:
+            merged = self._merge(call)
+        except ValidationError as error:
+            raise _invalid(error.messages, self.schema) from error
+        values = self._compiled(merged)
+        if values is REFUSED:
+            values = self._parser.parse(self.schema, merged)
+        if type(values) is not dict and not isinstance(values, Mapping):
             raise ModelError("The model's argument schema does not give a mapping.", log=f"it gave {type(values)}")
         named = {self._renamed.get(name, name): value for name, value in values.items()} if self._renamed else values
         return Arguments(named, media_type or self._media_type(call, values))  # type: ignore[arg-type]
@@ -93,7 +104,7 @@ class ArgumentParser:
         given = values.get(self._accept.key) if self._accept else None
         return given if given in self.media_types else choose(call.accept, self.media_types)
 
-    def _load(self, merger: Merger) -> Callable[[Call], dict[str, Any]]:
+    def _merging(self, merger: Merger) -> Callable[[Call], dict[str, Any]]:
         accept = self._accept
         if accept is None or not accept.negotiated:
             return merger.merge
@@ -107,22 +118,29 @@ class ArgumentParser:
         return merge_and_negotiate
 
 
-class _CallParser(Parser[Call]):
-    """A webargs parser whose one location is all of a call, merged."""
+class _MergedParser(Parser[dict[str, Any]]):
+    """A webargs parser whose requests are the values of a call, merged; that is its one location too."""
 
     DEFAULT_LOCATION = "arguments"
     __location_map__ = {"arguments": "load_arguments"}
 
-    def __init__(self, load: Callable[[Call], dict[str, Any]], *, unknown: str | None) -> None:
+    def __init__(self, *, unknown: str | None) -> None:
         super().__init__(unknown=unknown)
-        self._load = load
 
-    def load_arguments(self, req: Call, schema: Schema) -> dict[str, Any]:
-        return self._load(req)
+    def load_arguments(self, req: dict[str, Any], schema: Schema) -> dict[str, Any]:
+        return req
 
-    def handle_error(self, error: ValidationError, req: Call, schema: Schema, **kwargs: Any) -> NoReturn:
+    def handle_error(self, error: ValidationError, req: dict[str, Any], schema: Schema, **kwargs: Any) -> NoReturn:
         # webargs puts the location around the messages; clients expect the names at top level
-        raise InvalidArguments(_reported(error.messages[self.location], schema)) from error  # type: ignore[call-overload]
+        raise _invalid(error.messages[self.location], schema) from error  # type: ignore[call-overload]
+
+
+def _refuse(value: Any) -> Any:
+    return REFUSED
+
+
+def _invalid(messages: Any, schema: Schema) -> InvalidArguments:
+    return InvalidArguments(_reported(messages, schema))
 
 
 def _build(declared: Declared) -> tuple[Schema, dict[str, str]]:

@@ -16,9 +16,12 @@ import msgspec
 
 from modelserve.errors import BadRequest, InvalidArguments, UnsupportedMedia
 
-__all__ = ["MAX_DEPTH", "MAX_FIELDS", "Kind", "kind", "parse_form", "parse_json", "parse_value"]
+__all__ = ["MAX_DEPTH", "MAX_FIELDS", "Body", "Kind", "kind", "parse_form", "parse_json", "parse_value"]
 
 Kind = Literal["json", "form", "multipart", "none"]
+# A large body need not be copied into bytes of its own; a memoryview is one of single bytes, without gaps.
+Body = bytes | bytearray | memoryview
+_Text = bytes | bytearray
 
 # Levels of nesting. Real arguments have under ten; marshmallow and models recurse into them.
 MAX_DEPTH = 64
@@ -26,9 +29,12 @@ MAX_DEPTH = 64
 MAX_FIELDS = 1000
 
 _MAX_SHOWN = 100
+# In longer texts a sign is looked for, not counted: to find the next takes about 60 ns, to count 0.3 ns a byte.
+_SHORT_BYTES = 512
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ALL_BUT_BRACKETS_AND_QUOTES = bytes(set(range(256)) - set(b'[]{}"'))
 _JSON_NAMES = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -64,7 +70,7 @@ def _kind_of(media_type: str) -> Kind:
     )
 
 
-def parse_json(body: bytes) -> dict[str, Any]:
+def parse_json(body: Body) -> dict[str, Any]:
     """Return the object that a JSON body holds.
 
     Raises:
@@ -78,22 +84,38 @@ def parse_json(body: bytes) -> dict[str, Any]:
     return value
 
 
-def parse_value(body: bytes) -> Any:
+def parse_value(body: Body) -> Any:
     """Return any JSON value, read strictly; whole numbers are exact at any size.
 
     Raises:
         BadRequest: Malformed or truncated JSON, anything after it, NaN or a number beyond float64, an encoding other
             than UTF-8, a key given twice in one object, or more than ``MAX_DEPTH`` levels.
     """
-    value = _decode(body)
+    # A copy takes a hundredth of the time that decoding takes, and a view cannot be searched.
+    text = bytes(body) if isinstance(body, memoryview) else body
+    value = _decode(text)
+    braces = _count(text, b"{", MAX_DEPTH)
     # The limit needs the decoder's word that the JSON is sound: only then do strings end where the expression says.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _too_deep(body):
+    if braces + _count(text, b"[", MAX_DEPTH) > MAX_DEPTH and _too_deep(text):
         raise BadRequest(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
-    _refuse_duplicate_keys(body, value)
+    # Outside of strings every key has one colon. One object with as many keys as the body has colons lost none.
+    if braces and not (braces == 1 and type(value) is dict and _count(text, b":", len(value)) == len(value)):
+        _refuse_duplicate_keys(text, value)
     return value
 
 
-def _decode(body: bytes) -> Any:
+def _count(text: _Text, sign: bytes, limit: int) -> int:
+    """Return how often a sign is there, in strings too; where that is over the limit, any number over the limit."""
+    if len(text) <= _SHORT_BYTES or limit > MAX_DEPTH:
+        return text.count(sign)
+    found, place = 0, text.find(sign)
+    while place >= 0 and found <= limit:
+        found += 1
+        place = text.find(sign, place + 1)
+    return found
+
+
+def _decode(body: _Text) -> Any:
     try:
         return msgspec.json.decode(body)
     except UnicodeDecodeError as error:
@@ -105,14 +127,22 @@ def _decode(body: bytes) -> Any:
         raise BadRequest(f"The JSON cannot be read: {reason[:1].lower()}{reason[1:]}.") from error
 
 
-def _too_deep(body: bytes) -> bool:
+def _too_deep(text: _Text) -> bool:
     """Peel the innermost pair of brackets from everywhere at once; as many times as there are levels."""
-    brackets = _STRING.sub(b"", body).translate(None, _ALL_BUT_BRACKETS)
+    brackets = _brackets(text)
     for _ in range(MAX_DEPTH):
         if not brackets:
             return False
         brackets = _peel(brackets)
     return bool(brackets)
+
+
+def _brackets(text: _Text) -> bytes:
+    """Return the brackets that stand outside of strings."""
+    if b"\\" in text:
+        return _STRING.sub(b"", text).translate(None, _ALL_BUT_BRACKETS)
+    # No quote is escaped, so strings are as well found in what is left: four times as fast for an array of numbers.
+    return _STRING.sub(b"", bytes(text.translate(None, _ALL_BUT_BRACKETS_AND_QUOTES)))
 
 
 def _peel(brackets: bytes) -> bytes:
@@ -121,12 +151,22 @@ def _peel(brackets: bytes) -> bytes:
     return marked.translate(None, b".")
 
 
-def _refuse_duplicate_keys(body: bytes, value: Any) -> None:
-    # Outside of strings every key has one colon. One object with as many keys as the body has colons lost none.
-    if isinstance(value, dict) and body.count(b"{") == 1 and body.count(b":") == len(value):
-        return
-    if b"{" in body:
-        json.loads(body, object_pairs_hook=_object_of_unique_keys)
+def _refuse_duplicate_keys(text: _Text, value: Any) -> None:
+    if not (isinstance(value, dict) and _is_surely_flat(text, value)):
+        json.loads(text, object_pairs_hook=_object_of_unique_keys)
+
+
+def _is_surely_flat(text: _Text, value: dict[str, Any]) -> bool:
+    """Return whether there is one object alone, with all its keys, by leaving out the signs that its texts hold.
+
+    Signs in texts that were lost, or stand deeper, are not left out, so that they only make it look less sure.
+    """
+    if b"\\" in text:  # an escaped sign is none of those counted
+        return False
+    texts = [*value, *(each for each in value.values() if type(each) is str)]
+    braces = text.count(b"{") - sum(each.count("{") for each in texts)
+    colons = text.count(b":") - sum(each.count(":") for each in texts)
+    return braces == 1 and colons == len(value)
 
 
 def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -138,16 +178,17 @@ def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def parse_form(body: bytes) -> list[tuple[str, str]]:
+def parse_form(body: Body) -> list[tuple[str, str]]:
     """Return names and values of a query string or of an ``application/x-www-form-urlencoded`` body, in order.
 
     Raises:
         BadRequest: Bytes that are not UTF-8, before or after percent-decoding, or over ``MAX_FIELDS`` fields.
     """
-    if body.count(b"&") >= MAX_FIELDS:
+    text = bytes(body) if isinstance(body, memoryview) else body
+    if text.count(b"&") >= MAX_FIELDS:
         raise BadRequest(f"The form or query string has more than {MAX_FIELDS} fields.")
     try:
-        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
+        return parse_qsl(text.decode(), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError as error:
         raise BadRequest("The form or query string is not valid UTF-8.") from error
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from modelserve.errors import BadAnswer, ContractError
-from modelserve.messages import Answer, Answers, decode_server_bound, encode
+from modelserve.frames import encode
+from modelserve.messages import Answer, Answers, decode_server_bound
 from modelserve.v2 import fields
 from modelserve.v2.answers import Renderer
 
@@ -295,7 +296,7 @@ class TestBytesWhereJsonWasChosen:
 @pytest.mark.parametrize("value", [{"y": 2}, b"\x00", "text", {"n": 2**70, "s": "\ud800"}])
 def test_every_answer_crosses_the_process_border(value: Any) -> None:
     answer = render(value)
-    assert decode_server_bound(encode(Answers([answer]))[4:]) == Answers([answer])
+    assert decode_server_bound(bytes(encode(Answers([answer]))[0])[8:]) == Answers([answer])
 
 
 def test_one_renderer_answers_after_a_bad_answer() -> None:

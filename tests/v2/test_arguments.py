@@ -372,3 +372,78 @@ def test_an_accept_without_choices_never_becomes_a_content_type() -> None:
     parser = ArgumentParser({"accept": fields.Str()})
     assert parser.parse(Call(query="accept=text/html")) == ({"accept": "text/html"}, "application/json")
     assert parser.parse(Call()) == ({}, "application/json")
+
+
+class CountedInt(fields.Int):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loads = 0
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        self.loads += 1
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+def counted_loads(schema: Schema) -> list[Any]:
+    """Return the list to which every load by marshmallow adds what it was given."""
+    given: list[Any] = []
+    load = schema.load
+
+    def counting(data: Any, **kwargs: Any) -> Any:
+        given.append(data)
+        return load(data, **kwargs)
+
+    schema.load = counting  # type: ignore[method-assign]
+    return given
+
+
+def test_common_arguments_are_loaded_without_marshmallow_and_refused_in_its_words() -> None:
+    parser = ArgumentParser(
+        {"x": fields.Int(required=True, validate=validate.Range(1)), "y": fields.Float(load_default=0.5)}
+    )
+    loads = counted_loads(parser.schema)
+    assert parser.parse(json_call({"x": 1})).values == {"x": 1, "y": 0.5}
+    assert parser.parse(Call(query="x=7&y=1e3")).values == {"x": 7, "y": 1000.0}
+    assert not loads
+    with pytest.raises(InvalidArguments) as caught:
+        parser.parse(json_call({"x": 0, "y": "a", "z": 1}))
+    assert len(loads) == 1
+    assert caught.value.fields == {
+        "x": ["Must be greater than or equal to 1."],
+        "y": ["Not a valid number."],
+        "z": ["Unknown argument. Known are: x, y."],
+    }
+
+
+def test_the_code_of_an_author_runs_once_for_a_call() -> None:
+    """Also where another argument is wrong, and so marshmallow has to word it."""
+    parser = ArgumentParser({"a": CountedInt(), "b": fields.Int()})
+    field: Any = parser.schema.fields["a"]
+    parser.parse(json_call({"a": 1, "b": 1}))
+    assert field.loads == 1
+    with pytest.raises(InvalidArguments):
+        parser.parse(json_call({"a": 1, "b": "no"}))
+    assert field.loads == 2
+
+
+@pytest.mark.parametrize("unknown", ["error", "ignore"])
+def test_unknown_arguments_meet_the_same_rule_with_and_without_marshmallow(unknown: Any) -> None:
+    for declared in ({"x": fields.Int()}, {"x": CountedInt()}):
+        parser = ArgumentParser(declared, unknown=unknown)
+        if unknown == "ignore":
+            assert parser.parse(json_call({"x": 1, "y": 2})).values == {"x": 1}
+        else:
+            with pytest.raises(InvalidArguments):
+                parser.parse(json_call({"x": 1, "y": 2}))
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_body_may_be_a_buffer_that_is_not_bytes(kind: Any) -> None:
+    body: Any = kind(json.dumps({"x": [1.5] * 1000, "s": "a:b{"}).encode())
+    values = parsed(
+        {"x": fields.List(fields.Float()), "s": fields.Str()}, Call(content_type="application/json", body=body)
+    )
+    assert values == {"x": [1.5] * 1000, "s": "a:b{"}
+    form = Call(content_type="application/x-www-form-urlencoded", body=kind(b"s=a"))
+    assert parsed({"s": fields.Str()}, form) == {"s": "a"}
+    assert parsed({"s": fields.Str()}, Call(body=kind(b""))) == {}

@@ -7,6 +7,7 @@ import math
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -205,3 +206,49 @@ def test_a_form_of_too_many_fields_is_a_400() -> None:
     assert len(parse_form(b"&".join([b"a=1"] * 1000))) == 1000
     with pytest.raises(BadRequest, match="more than 1000 fields"):
         parse_form(b"&".join([b"a=1"] * 1001))
+
+
+SIGNS = st.text('{}[]":\\a', max_size=4)
+
+
+@given(
+    st.lists(st.tuples(SIGNS, SIGNS | st.lists(SIGNS, max_size=2) | st.just({":": 1})), max_size=4),
+    st.sampled_from([0, 1000]),
+    st.booleans(),
+    st.sampled_from([bytes, bytearray, memoryview]),
+)
+def test_a_key_given_twice_is_found_whatever_the_texts_hold(
+    pairs: list[tuple[str, Any]], spaces: int, escape: bool, kind: Any
+) -> None:
+    """FAULTS D03."""
+    members = [f"{json.dumps(key)}:{json.dumps(value)}" for key, value in pairs]
+    text = "{" + ",".join(members) + " " * spaces + "}"
+    body = kind((text.replace("a", "\\u0061") if escape else text).encode())
+    if len({key for key, _ in pairs}) < len(pairs):
+        with pytest.raises(BadRequest, match="twice in one object"):
+            parse_value(body)
+    else:
+        assert parse_value(body) == dict(pairs)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_the_depth_is_seen_in_long_bodies_and_in_any_buffer(kind: Any) -> None:
+    """FAULTS D04."""
+    rows = json.dumps({"x": [[0.5] * 3] * 500, "s": "]]]}" * 100}).encode()
+    assert len(parse_value(kind(rows))["x"]) == 500
+    with pytest.raises(BadRequest, match="nested more than 64 levels"):
+        parse_value(kind(b'{"x": ' + nested(MAX_DEPTH) + b', "s": "]]]"' + b" " * 1000 + b"}"))
+
+
+def test_a_long_body_of_numbers_takes_hardly_longer_than_to_decode_it() -> None:
+    body = json.dumps({"x": [[0.123456789] * 100] * 2000}).encode()
+
+    def cost(read: Any) -> float:
+        times = []
+        for _ in range(5):
+            before = time.process_time()
+            read(body)
+            times.append(time.process_time() - before)
+        return min(times)
+
+    assert cost(parse_value) < 2 * cost(msgspec.json.decode)
