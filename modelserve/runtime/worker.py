@@ -1,9 +1,9 @@
 """The child's main: pin, load, describe, warm, say Ready, then answer calls until the server closes the channel.
 
-    channel --Calls--> Predictor --Answers--> channel
+    channel --Calls--> Turns or Together, with a Predictor --Answers, Parts--> channel
 
-It runs in a process of its own, started by ``process.py``. It is the only file of the runtime that runs the contract,
-and it imports neither aiohttp nor the command line. Nothing it sends is pickled.
+It runs in a process of its own, started by ``process.py``. Only it, and the loops it starts, run the contract; it
+imports neither aiohttp nor the command line. Nothing it sends is pickled.
 """
 
 from __future__ import annotations
@@ -15,74 +15,70 @@ import logging
 import os
 import signal
 import socket
-import time
+import sys
 import traceback
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-from multiprocess.connection import Connection
+from modelserve import loading, logs
+from modelserve.messages import Description, Failed, Ready, Stage, sendable
+from modelserve.runtime import gpu, lifeline
+from modelserve.runtime.boot import Boot
+from modelserve.runtime.interface import DEVICE_EXIT
+from modelserve.runtime.outlet import Outlet
 
-from modelserve import discovery, logs
-from modelserve.messages import (
-    Answer,
-    Answers,
-    Calls,
-    Failed,
-    FrameReader,
-    Ready,
-    decode_worker_bound,
-    encode,
-    sendable,
-)
-from modelserve.runtime import lifeline
-from modelserve.runtime.interface import WorkerSpec
+if TYPE_CHECKING:
+    from modelserve.runtime.turns import Begun
+    from modelserve.v2.predictor import Predictor
 
-__all__ = ["Boot", "main"]
+__all__ = ["main"]
 
 logger = logging.getLogger(__name__)
 
-# As much as one recv takes; below the size from which malloc asks the kernel for fresh pages each time (128 KiB).
-RECEIVE_BYTES = 65536
-
-# Answers that are ready wait this long for the next of the same frame, so that fast calls share system calls.
-GATHER_NS = 1_000_000
-
 # The kernel's out-of-memory killer takes a worker long before the server; from -1000 to 1000, see proc(5).
 OOM_SCORE_ADJ = 500
-
-
-class Boot(msgspec.Struct, frozen=True):
-    """What a worker is started with, besides its pipes. ``scratch`` is the folder for its temporary files."""
-
-    spec: WorkerSpec
-    scratch: str
 
 
 class _StartError(Exception):
     """Carries the stage in which starting failed; the cause says why."""
 
 
-def main(channel: socket.socket, life: Connection, begun: Any, boot: Boot) -> None:
+def main(channel: socket.socket, life: int, begun: Begun, boot: Boot) -> None:
     """Run a worker to its end. Returns when the server closes the channel, or when the model cannot start.
 
     Args:
         channel: The worker's end of the socket pair.
-        life: The worker's end of the lifeline.
-        begun: A shared 64-bit number, in which the worker counts the calls it has begun to run.
+        life: The descriptor of the worker's end of the lifeline.
+        begun: A shared number, in which the worker counts the calls it has begun to run.
         boot: What else it is started with.
     """
-    lifeline.hold(life.fileno())
+    lifeline.hold(life)
     _settle_in(boot)
+    outlet, loop = Outlet(channel), _LateLoop()
     try:
-        predictor, description = _start_model(boot)
+        predictor, description = _start_model(boot, outlet, loop)
     except _StartError as error:
-        channel.sendall(encode(_failed(str(error), error.__cause__)))
+        outlet.send(_failed(str(error), error.__cause__))
         raise SystemExit(1) from None
     gc.collect()
     gc.freeze()  # what loading made stays for good: keep the collector from walking it again and again
-    channel.sendall(encode(Ready(description)))
-    _answer_calls(channel, predictor, begun)
+    outlet.send(Ready(description))
+    _answer_calls(channel, predictor, outlet, begun, loop)
+    if predictor.is_broken:
+        _leave_device()
+
+
+class _LateLoop:
+    """The event loop of an asynchronous model; asyncio is imported for no other."""
+
+    def __init__(self) -> None:
+        self._loop: Any = None
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        from modelserve.runtime.together import Loop
+
+        self._loop = self._loop or Loop()
+        return self._loop.run(coroutine)
 
 
 def _settle_in(boot: Boot) -> None:
@@ -92,6 +88,7 @@ def _settle_in(boot: Boot) -> None:
     faulthandler.enable()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(OOM_SCORE_ADJ))
+    os.environ.update(boot.spec.environment)
     placement = boot.spec.placement
     with contextlib.suppress(OSError):  # a container may forbid it; the thread counts still hold
         os.sched_setaffinity(0, placement.cpus)
@@ -99,22 +96,39 @@ def _settle_in(boot: Boot) -> None:
     logs.configure(boot.spec.options.log_level, boot.spec.options.log_format, worker=boot.spec.name)
 
 
-def _start_model(boot: Boot) -> tuple[Any, Any]:
-    with _stage("load"):
-        model = discovery.load(boot.spec.ref)
-    with _stage("describe"):
-        # Imported after the model, so that a broken installation shows as the model's failure and not as a mute death.
-        from modelserve.v2.predictor import Predictor
-
-        predictor = Predictor(model, boot.spec.options.unknown_arguments, boot.spec.options.nan_answers, boot.scratch)
+def _start_model(boot: Boot, outlet: Outlet, loop: _LateLoop) -> tuple[Predictor, Description]:
+    fraction = boot.spec.options.gpu_memory_fraction
+    with _stage("load", outlet):
+        model = loading.load(boot.spec.ref)
+        gpu.limit_memory(fraction)
+    with _stage("describe", outlet):
+        predictor = _make_predictor(model, boot, loop)
         description = predictor.describe(boot.spec.ref.name, boot.spec.ref.distribution)
-    with _stage("warm"):
+    with _stage("warm", outlet):
         predictor.warm()
+        gpu.limit_memory(fraction)
     return predictor, description
 
 
+def _make_predictor(model: Any, boot: Boot, loop: _LateLoop) -> Predictor:
+    # Imported after the model, so that a broken installation shows as the model's failure and not as a mute death.
+    from modelserve.v2.predictor import Predictor, PredictorOptions
+
+    chosen = boot.spec.options
+    options = PredictorOptions(
+        unknown_arguments=chosen.unknown_arguments,
+        nan_answers=chosen.nan_answers,
+        scratch=boot.scratch,
+        max_batch_size=chosen.max_batch_size,
+        max_concurrency=chosen.max_concurrency,
+        max_answer_bytes=chosen.max_answer_bytes,
+    )
+    return Predictor(model, options, wait=loop.run)
+
+
 @contextlib.contextmanager
-def _stage(name: str) -> Iterator[None]:
+def _stage(name: str, outlet: Outlet) -> Iterator[None]:
+    outlet.send(Stage(name))
     try:
         yield
     except BaseException as error:  # sys.exit in a model's import is its failure, not our end
@@ -127,22 +141,23 @@ def _failed(stage: str, cause: BaseException | None) -> Failed:
     return Failed(stage, sendable(last), sendable(text))
 
 
-def _answer_calls(channel: socket.socket, predictor: Any, begun: Any) -> None:
-    def begin(count: int) -> None:
-        begun.value += count
+def _answer_calls(channel: socket.socket, predictor: Predictor, outlet: Outlet, begun: Begun, loop: _LateLoop) -> None:
+    from modelserve.runtime.intake import Intake
+    from modelserve.runtime.turns import Turns
 
-    reader = FrameReader()
-    answers: list[Answer] = []
-    while data := channel.recv(RECEIVE_BYTES):
-        since = time.monotonic_ns()
-        for payload in reader.feed(data):
-            calls: Calls = decode_worker_bound(payload)
-            for answer in predictor.answers(calls.calls, begin):
-                answers.append(answer)
-                now = time.monotonic_ns()
-                if now - since > GATHER_NS:
-                    channel.sendall(encode(Answers(answers, now - since)))
-                    answers, since = [], now
-        if answers:
-            channel.sendall(encode(Answers(answers, time.monotonic_ns() - since)))
-            answers = []
+    if predictor.is_async:
+        from modelserve.runtime.together import Together
+
+        loop.run(Together(channel, predictor, outlet, begun).run())
+        return
+    intake = Intake(channel, predictor.parse, outlet)
+    intake.start()
+    Turns(predictor, intake, outlet, begun).run()
+
+
+def _leave_device() -> None:
+    """End at once: what libraries do at exit would call a GPU that answers no more."""
+    logger.error("the GPU answers every further call with an error; the worker ends")
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(DEVICE_EXIT)

@@ -24,9 +24,10 @@ from modelserve.messages import Argument, Description, FileRule
 from modelserve.v2.arguments import ArgumentParser
 from modelserve.v2.fields import Field, NDArray, file_rule
 from modelserve.v2.metadata import read_metadata
-from modelserve.v2.model import METHODS, batch_size, provides
+from modelserve.v2.model import METHODS, batch_size, concurrency, is_stream, provides
 from modelserve.v2.properties import openapi, parameter, swagger
 from modelserve.v2.reading import location_of, wire_name
+from modelserve.v2.streaming import offered
 
 __all__ = ["describe"]
 
@@ -71,14 +72,22 @@ def describe(
         implements=_implements(model),
         predict=predict,
         train=train,
-        media_types=list(parser.media_types) if parser else ["application/json"],
+        media_types=_media_types(model, parser),
         response=response,
         response_definition=response_definition,
         components=writer.components(),
         definitions=writer.definitions(),
         max_batch_size=batch_size(model),
         headers=list(parser.headers) if parser else [],
+        max_concurrency=concurrency(model),
+        streams=is_stream(model),
     )
+
+
+def _media_types(model: Any, parser: ArgumentParser | None) -> list[str]:
+    if parser is None:
+        return ["application/json"]
+    return list(offered(parser.media_types) if is_stream(model) else parser.media_types)
 
 
 def _implements(model: Any) -> list[str]:

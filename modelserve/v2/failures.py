@@ -3,7 +3,8 @@
     exception --> failure_of(error) --> Failure: status, code, a sentence for the client, a text for the log
 
 An error of ``modelserve.errors`` or of ``aiohttp.web`` says itself what the client reads. Of any other the client reads
-one fixed sentence, and the log its traceback. aiohttp is never loaded for this.
+a fixed sentence, one where the GPU's memory was too small and one else, and the log its traceback. Neither aiohttp nor
+a GPU library is loaded for this.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from modelserve.errors import InvalidArguments, ModelserveError
+from modelserve.errors import InvalidArguments, ModelserveError, OutOfMemory
+from modelserve.gpu_errors import is_out_of_memory
 from modelserve.messages import Failure, sendable
 
-__all__ = ["MODEL_ERROR", "failure_of"]
+__all__ = ["MODEL_ERROR", "OUT_OF_MEMORY", "failure_of"]
 
 MODEL_ERROR = "The model raised an exception while it handled this request."
+OUT_OF_MEMORY = "The memory of the model's device was too small for this request; a smaller one may fit."
 
 _AIOHTTP = "aiohttp.web_exceptions"
 
@@ -55,6 +58,8 @@ def _reported(error: Any) -> Failure:
 
 
 def _unexpected(error: BaseException) -> Failure:
+    if is_out_of_memory(error):
+        return Failure(OutOfMemory.status, OutOfMemory.code, OUT_OF_MEMORY, log=_traceback(error))
     return Failure(500, "model_error", MODEL_ERROR, log=_traceback(error))
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import abc
 import inspect
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from modelserve.errors import ContractError, NotImplementedByModel
 
-__all__ = ["METHODS", "BaseModel", "attribute", "batch_size", "provides"]
+__all__ = ["METHODS", "BaseModel", "attribute", "batch_size", "concurrency", "is_async", "is_stream", "provides"]
 
 METHODS = ("get_metadata", "warm", "get_predict_args", "predict", "predict_batch", "get_train_args", "train")
 """Every method of the contract, in the order they are first called."""
@@ -20,12 +21,17 @@ METHODS = ("get_metadata", "warm", "get_predict_args", "predict", "predict_batch
 DEFAULT_BATCH_SIZE = 32
 """Calls that go to ``predict_batch`` together where the model does not say."""
 
+DEFAULT_CONCURRENCY = 100
+"""Calls that an ``async def predict`` runs at the same time where the model does not say."""
+
 
 class BaseModel(abc.ABC):
     """A model, as modelserve sees it.
 
     Only ``get_metadata`` must be there. A class is instantiated without arguments, once in each worker process, and
-    every method below runs there, on the main thread, one at a time. Nothing of a model runs in the server process.
+    every method below runs there, on the main thread, one at a time unless ``predict`` is ``async``. The fields of
+    ``get_predict_args`` may validate the next call on another thread meanwhile. Nothing of a model runs in the server
+    process.
 
     An exception out of any of these methods costs what it was raised for, no more: one call for ``predict``, the start
     of this one model for the others. The client reads a fixed sentence; the traceback goes to the log.
@@ -36,10 +42,13 @@ class BaseModel(abc.ABC):
             None for no promise: answers come in the envelope ``{"status": "OK", "predictions": ...}``.
         max_batch_size: Most calls that ``predict_batch`` is given at once, 1 or more. 0 leaves the choice to
             modelserve: 32 where there is a ``predict_batch``. Without one it means nothing: calls go one by one.
+        max_concurrency: Most calls that an ``async def predict`` runs at the same time in one worker, 1 or more. 0
+            leaves the choice to modelserve: 100. It means nothing where ``predict`` is not ``async``.
     """
 
     schema: Any = None
     max_batch_size: int = 0
+    max_concurrency: int = 0
 
     @abc.abstractmethod
     def get_metadata(self) -> dict[str, Any]:
@@ -57,6 +66,8 @@ class BaseModel(abc.ABC):
 
     def warm(self) -> None:
         """Load weights and run what is slow the first time; called once, before the worker takes any call.
+
+        It may be ``async``; an ``async def predict`` then runs on the same event loop.
 
         Raises:
             Exception: The model is listed as failed; other models are served.
@@ -78,6 +89,16 @@ class BaseModel(abc.ABC):
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the answer to one call.
+
+        As ``async def`` it runs for many calls at the same time, on one event loop, ``max_concurrency`` at most; a call
+        whose client has left is cancelled. Code that does not await holds up all of them.
+
+        As a generator, sync or ``async``, it answers with a stream: an item is sent as soon as it is yielded, and the
+        generator waits while the client does not read. By the Accept header, each item is a server-sent event
+        (``text/event-stream``) or a line (``application/x-ndjson``, ``application/jsonl``) of JSON, validated against
+        ``schema``; for any other media type a chunk, bytes and str as they are. Without a preference it is events, and
+        ``application/octet-stream`` where the first item is bytes. It is closed, as ``close()`` does it, when the
+        client leaves. What it raises before its first item is an ordinary failure; later, it ends the answer uncleanly.
 
         Args:
             *args: Never used; it lets a subclass declare the arguments it has.
@@ -106,8 +127,12 @@ class BaseModel(abc.ABC):
     def predict_batch(self, calls: list[dict[str, Any]]) -> list[Any]:
         """Return the answers to several calls at once; where it is provided, ``predict`` is not called.
 
+        As ``async def`` it is awaited, one batch at a time. A batch for which the device's memory was not enough is run
+        in two halves before each of its calls is run alone.
+
         Args:
-            calls: The keyword arguments of one to ``max_batch_size`` calls, each validated alone.
+            calls: The keyword arguments of one to ``max_batch_size`` calls, each validated alone. All have the same
+                media type for their answers, and the same ``batch_key``.
 
         Returns:
             A list or tuple of as many answers as calls, in their order, each of a form that ``predict`` may return. An
@@ -118,6 +143,17 @@ class BaseModel(abc.ABC):
                 are then new ones, the values in them the same.
         """
         raise _missing("predict_batch")
+
+    def batch_key(self, call: dict[str, Any]) -> Hashable:
+        """Return what the calls of one batch must have in common, such as the size of their images.
+
+        Args:
+            call: The keyword arguments of one call, as ``predict_batch`` gets them.
+
+        Raises:
+            Exception: This call fails with 500 ``model_error``, the others do not.
+        """
+        raise _missing("batch_key")
 
     def get_train_args(self) -> Any:
         """Return the arguments of ``train``, in the forms of ``get_predict_args``."""
@@ -162,16 +198,47 @@ def attribute(model: Any, name: str, default: Any) -> Any:
         return default
 
 
-def batch_size(model: Any) -> int:
-    """Return how many calls the model is given at once: 1 without ``predict_batch``.
+def batch_size(model: Any, chosen: int = 0) -> int:
+    """Return how many calls the model is given at once: 1 without ``predict_batch``, else what was chosen, if any.
 
     Raises:
         ContractError: ``max_batch_size`` is no whole number of 0 or more.
     """
-    size = attribute(model, "max_batch_size", 0)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ContractError(f"max_batch_size is {size!r}; it must be a whole number, 1 or more (0 for the default).")
-    return (size or DEFAULT_BATCH_SIZE) if provides(model, "predict_batch") else 1
+    size = _whole(model, "max_batch_size")
+    return (chosen or size or DEFAULT_BATCH_SIZE) if provides(model, "predict_batch") else 1
+
+
+def concurrency(model: Any, chosen: int = 0) -> int:
+    """Return how many calls the model runs at the same time: 1 unless ``predict`` is ``async``.
+
+    Raises:
+        ContractError: ``max_concurrency`` is no whole number of 0 or more.
+    """
+    limit = _whole(model, "max_concurrency")
+    return (chosen or limit or DEFAULT_CONCURRENCY) if is_async(model) else 1
+
+
+def is_async(model: Any) -> bool:
+    """Return whether ``predict`` is ``async``, a coroutine or a generator, and is what is called."""
+    return _predict_is(model, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+
+
+def is_stream(model: Any) -> bool:
+    """Return whether ``predict`` is a generator, sync or ``async``, and is what is called."""
+    return _predict_is(model, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+
+def _predict_is(model: Any, *kinds: Callable[[Any], bool]) -> bool:
+    if provides(model, "predict_batch") or not provides(model, "predict"):
+        return False
+    return any(kind(model.predict) or kind(getattr(model.predict, "__call__", None)) for kind in kinds)  # noqa: B004
+
+
+def _whole(model: Any, name: str) -> int:
+    value = attribute(model, name, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ContractError(f"{name} is {value!r}; it must be a whole number, 1 or more (0 for the default).")
+    return value
 
 
 def _is_declared(model: Any, name: str) -> bool:

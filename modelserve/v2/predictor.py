@@ -1,33 +1,62 @@
 """A loaded model as the worker runs it: calls in, answers out.
 
-    Call -> ArgumentParser -> model.predict or predict_batch -> Renderer -> Answer
+    Call -> parse -> Parsed -> run, run_async or run_batch -> Renderer -> Answer, or the Stream of a generator
 
 Everything that can be built once is built in the constructor. Answering never raises: whatever goes wrong with a call
-becomes its own answer, as a status, a code, a sentence for the client and a text for the log.
+becomes its own answer, as a status, a code, a sentence for the client and a text for the log. Which call runs when is
+the worker's matter; ``parse`` may run on another thread than the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, cast
 
-from modelserve.errors import BadAnswer, ModelserveError, NotImplementedByModel
+import msgspec
+
+from modelserve.errors import BadAnswer, ContractError, NotImplementedByModel
+from modelserve.frames import FRAME_LIMIT_BYTES
 from modelserve.messages import Answer, Call, Description
 from modelserve.v2.answers import Renderer
-from modelserve.v2.arguments import ArgumentParser, Arguments, UnknownRule
+from modelserve.v2.arguments import ArgumentParser, UnknownRule
+from modelserve.v2.batches import BAD_BATCH, Batches, Parsed
 from modelserve.v2.describe import describe
 from modelserve.v2.failures import failure_of
-from modelserve.v2.model import attribute, provides
+from modelserve.v2.guard import Guard
+from modelserve.v2.model import attribute, batch_size, concurrency, is_async, is_stream, provides
 from modelserve.v2.plain import NanRule
+from modelserve.v2.streaming import Stream, Streams
 
-__all__ = ["Predictor"]
+__all__ = ["BAD_BATCH", "Parsed", "Predictor", "PredictorOptions"]
 
-BAD_BATCH = "The model did not return one answer for each call of a batch."
+# What besides its body an answer's frame may hold.
+_FRAME_ROOM_BYTES = 1 << 20
 
 
-class _Parsed(NamedTuple):
-    id: int
-    arguments: Arguments
+@dataclass(frozen=True)
+class PredictorOptions:
+    """How a model is run.
+
+    ``unknown_arguments`` is "error" or "ignore", ``nan_answers`` "error" or "null". ``scratch`` is the worker's own
+    temporary folder: files the model answers with from there are deleted once sent. Of the others 0 is what the model
+    says, for ``max_answer_bytes`` no limit but that of a frame.
+    """
+
+    unknown_arguments: str = "error"
+    nan_answers: str = "error"
+    scratch: str = ""
+    max_batch_size: int = 0
+    max_concurrency: int = 0
+    max_answer_bytes: int = 0
+
+
+def _cannot_wait(coroutine: Any) -> Any:
+    coroutine.close()
+    raise ContractError("This model is asynchronous, and here is no event loop to run it.")
 
 
 class Predictor:
@@ -35,33 +64,56 @@ class Predictor:
 
     Args:
         model: What the entry point names: a module or an object that provides the contract's methods.
-        unknown_arguments: "error" or "ignore".
-        nan_answers: "error" or "null".
-        scratch: The worker's own temporary folder; files the model answers with from there are deleted once sent.
+        options: How it is run.
+        wait: Runs a coroutine to its end, for an asynchronous ``warm`` or ``predict_batch``.
+
+    Attributes:
+        batches: Whether calls go to :meth:`run_batch`.
+        is_async: Whether calls go to :meth:`run_async`; else one goes to :meth:`run` at a time.
+        max_concurrency: How many calls may run at the same time, 1 unless ``is_async``.
 
     Raises:
         Exception: Whatever ``get_predict_args``, ``get_train_args`` or building the schemas raises.
     """
 
     def __init__(
-        self, model: Any, unknown_arguments: str = "error", nan_answers: str = "error", scratch: str = ""
+        self,
+        model: Any,
+        options: PredictorOptions = PredictorOptions(),
+        *,
+        wait: Callable[[Any], Any] = _cannot_wait,
     ) -> None:
         self._model = model
-        self._unknown = cast(UnknownRule, unknown_arguments)
-        self._batches = provides(model, "predict_batch")
-        self._predicts = self._batches or provides(model, "predict")
+        self._options = options
+        self._wait = wait
+        self._guard = Guard()
+        self.batches = provides(model, "predict_batch")
+        self.is_async = is_async(model)
+        self.max_concurrency = concurrency(model, options.max_concurrency)
+        self._max_batch_size = batch_size(model, options.max_batch_size)
+        self._predicts = self.batches or provides(model, "predict")
         self._parser = self._make_parser("get_predict_args")
         self._train_parser = self._make_parser("get_train_args") if provides(model, "get_train_args") else None
-        self._renderer = Renderer(
-            attribute(model, "schema", None),
-            media_types=self._parser.media_types,
-            nan=cast(NanRule, nan_answers),
-            scratch=scratch,
+        self._max_bytes = options.max_answer_bytes or FRAME_LIMIT_BYTES - _FRAME_ROOM_BYTES
+        self._renderer = self._make_renderer()
+        self._streams = Streams(
+            self._renderer,
+            self._parser.media_types,
+            cast(NanRule, options.nan_answers),
+            max_bytes=self._max_bytes,
+            guard=self._guard,
         )
+        self._is_stream = is_stream(model)
+        self._batcher = Batches(model, self._max_batch_size, render=self._render, guard=self._guard, wait=wait)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the model's GPU answers no more calls of this process."""
+        return self._guard.is_broken
 
     def describe(self, name: str, distribution: Mapping[str, str]) -> Description:
         """Return what the server needs to know of the model; calls its ``get_metadata``."""
-        return describe(
+        description = describe(
             self._model,
             name=name,
             distribution=distribution,
@@ -69,91 +121,84 @@ class Predictor:
             train_parser=self._train_parser,
             renderer_schema=self._renderer.schema,
         )
+        limits = {"max_batch_size": self._max_batch_size, "max_concurrency": self.max_concurrency}
+        return msgspec.structs.replace(description, **limits)
 
     def warm(self) -> None:
         """Run the model's ``warm``, if it has one."""
         if provides(self._model, "warm"):
-            self._model.warm()
+            returned = self._model.warm()
+            if inspect.iscoroutine(returned):
+                self._wait(returned)
 
-    def answers(self, calls: list[Call], begin: Callable[[int], object] = lambda count: None) -> Iterator[Answer]:
-        """Yield one answer for each call. A model that batches gets all the valid calls together.
+    def parse(self, call: Call) -> Parsed | Answer:
+        """Return the call with its arguments validated, or the failure that answers it."""
+        accept = call.accept
+        try:
+            if not self._predicts:
+                raise NotImplementedByModel("This model does not provide predict.")
+            if self._is_stream:
+                call.accept = self._streams.left_to_the_model(accept)
+            arguments = self._parser.parse(call)
+            return Parsed(call.id, arguments.values, arguments.media_type, accept, call.deadline)
+        except BaseException as error:  # a field of the model's own may raise anything
+            return Answer(call.id, failure=failure_of(error))
 
-        Args:
-            calls: The calls; those of a model that does not batch are run and answered in this order.
-            begin: Called with how many of the calls, in order, are run next, before they are.
-        """
-        if not self._predicts:
-            error = NotImplementedByModel("This model does not provide predict.")
-            return (_failed(call.id, error) for call in calls)
-        if self._batches:
-            begin(len(calls))
-            return self._answer_together(calls)
-        return self._answer_in_turn(calls, begin)
+    def run(self, item: Parsed) -> Answer | Stream:
+        """Predict one call. Of a generator, the first item is awaited: what it raises before is an ordinary failure."""
+        try:
+            value = self._model.predict(**item.values)
+            if type(value) is types.GeneratorType:
+                return self._stream(item, value, list(islice(value, 1)))
+            return self._rendered(item, value)
+        except BaseException as error:  # the border to the model: SystemExit and KeyboardInterrupt are its errors too
+            return self._guard.failed(item.id, error)
+
+    async def run_async(self, item: Parsed) -> Answer | Stream:
+        """Predict one call with an asynchronous ``predict``. That its task is cancelled is a failure like any other."""
+        try:
+            value = self._model.predict(**item.values)
+            if inspect.isawaitable(value):
+                value = await value
+            if isinstance(value, types.AsyncGeneratorType):
+                return self._stream(item, value, await _first_of(value))
+            return self._rendered(item, value)
+        except BaseException as error:  # as in run
+            return self._guard.failed(item.id, error)
+
+    def run_batch(self, items: list[Parsed]) -> Iterator[Answer]:
+        """Yield the answers of calls that are run in as few batches as they may share."""
+        return self._batcher.run(items)
 
     def _make_parser(self, method: str) -> ArgumentParser:
         declared = getattr(self._model, method)() if provides(self._model, method) else None
-        return ArgumentParser({} if declared is None else declared, unknown=self._unknown)
+        unknown = cast(UnknownRule, self._options.unknown_arguments)
+        return ArgumentParser({} if declared is None else declared, unknown=unknown)
 
-    def _answer_in_turn(self, calls: list[Call], begin: Callable[[int], object]) -> Iterator[Answer]:
-        for call in calls:
-            begin(1)
-            yield self._answer_one(call)
+    def _make_renderer(self) -> Renderer:
+        nan = cast(NanRule, self._options.nan_answers)
+        schema = attribute(self._model, "schema", None)
+        return Renderer(schema, media_types=self._parser.media_types, nan=nan, scratch=self._options.scratch)
 
-    def _answer_one(self, call: Call) -> Answer:
+    def _stream(self, item: Parsed, items: Any, first: list[Any]) -> Stream:
+        return self._streams.of(item.id, items, accept=item.accept, media_type=item.media_type, first=first)
+
+    def _render(self, item: Parsed, value: Any) -> Answer:
         try:
-            arguments = self._parser.parse(call)
-            value = self._model.predict(**arguments.values)
-            return self._renderer.render(call.id, value, arguments.media_type)
-        except BaseException as error:  # the border to the model: SystemExit and KeyboardInterrupt are its errors too
-            return _failed(call.id, error)
-
-    def _answer_together(self, calls: list[Call]) -> Iterator[Answer]:
-        valid: list[_Parsed] = []
-        for call in calls:
-            parsed = self._parse(call)
-            if isinstance(parsed, Answer):
-                yield parsed
-            else:
-                valid.append(parsed)
-        if valid:
-            yield from self._run_batch(valid)
-
-    def _parse(self, call: Call) -> _Parsed | Answer:
-        try:
-            return _Parsed(call.id, self._parser.parse(call))
-        except BaseException as error:  # a field of the model's own may raise anything
-            return _failed(call.id, error)
-
-    def _run_batch(self, batch: list[_Parsed]) -> Iterable[Answer]:
-        try:
-            # New dicts, for if the model changes them and then raises, each call is run once more.
-            returned = self._model.predict_batch([dict(item.arguments.values) for item in batch])
-            values = list(returned) if isinstance(returned, list | tuple) else None
-        except BaseException as error:  # the border to the model
-            return self._run_singly(batch) if len(batch) > 1 else [_failed(batch[0].id, error)]
-        if values is None or len(values) != len(batch):  # nobody can say whose answers they are
-            wrong = _wrong_batch(len(batch), returned)
-            return [_failed(item.id, wrong) for item in batch]
-        return [self._render(item, value) for item, value in zip(batch, values, strict=True)]
-
-    def _run_singly(self, batch: list[_Parsed]) -> Iterator[Answer]:
-        """Find the call that spoilt a batch: each is run once more, alone."""
-        for item in batch:
-            yield from self._run_batch([item])
-
-    def _render(self, item: _Parsed, value: Any) -> Answer:
-        if isinstance(value, BaseException):  # the model says of one call of a batch what predict would have raised
-            return _failed(item.id, value)
-        try:
-            return self._renderer.render(item.id, value, item.arguments.media_type)
+            return self._rendered(item, value)
         except BaseException as error:  # the value is the model's: its methods may raise anything
-            return _failed(item.id, error)
+            return self._guard.failed(item.id, error)
+
+    def _rendered(self, item: Parsed, value: Any) -> Answer:
+        answer = self._renderer.render(item.id, value, item.media_type)
+        if len(answer.body) > self._max_bytes:
+            log = f"it is {len(answer.body)} bytes, and max_answer_bytes is {self._max_bytes}; answer with a file"
+            raise BadAnswer("The model's answer is larger than this service sends.", log=log)
+        return answer
 
 
-def _failed(call_id: int, error: BaseException) -> Answer:
-    return Answer(call_id, failure=failure_of(error))
-
-
-def _wrong_batch(calls: int, returned: Any) -> ModelserveError:
-    count = f"{len(returned)} answers" if isinstance(returned, list | tuple) else f"a {type(returned).__name__}"
-    return BadAnswer(BAD_BATCH, log=f"{calls} calls, and predict_batch returned {count}; it must return a list of them")
+async def _first_of(items: Any) -> list[Any]:
+    try:
+        return [await anext(items)]
+    except StopAsyncIteration:
+        return []

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from modelserve import errors
 from modelserve.messages import TEXT_LIMIT, Failure
-from modelserve.v2.failures import MODEL_ERROR, failure_of
+from modelserve.v2.failures import MODEL_ERROR, OUT_OF_MEMORY, failure_of
 
 
 def failure(error: BaseException) -> Failure:
@@ -47,6 +47,13 @@ def test_the_client_reads_a_fixed_sentence_and_the_log_has_the_traceback(error: 
     assert found.log.startswith("Traceback")
     assert type(error).__name__ in found.log
     assert "secret" not in found.message
+
+
+def test_a_gpu_whose_memory_is_too_small_has_a_code_and_a_sentence_of_its_own() -> None:
+    """FAULTS P01."""
+    found = failure(RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"))
+    assert (found.status, found.code, found.message) == (500, "out_of_memory", OUT_OF_MEMORY)
+    assert "Tried to allocate" in found.log
 
 
 def test_the_cause_is_in_the_log() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from typing import Any
 
@@ -9,7 +10,16 @@ import pytest
 
 from modelserve import errors
 from modelserve.errors import ContractError
-from modelserve.v2.model import METHODS, BaseModel, attribute, batch_size, provides
+from modelserve.v2.model import (
+    METHODS,
+    BaseModel,
+    attribute,
+    batch_size,
+    concurrency,
+    is_async,
+    is_stream,
+    provides,
+)
 
 
 class Minimal(BaseModel):
@@ -116,3 +126,53 @@ def test_without_predict_batch_calls_go_one_by_one() -> None:
 def test_a_batch_size_that_is_none_is_named(size: object) -> None:
     with pytest.raises(ContractError, match="max_batch_size"):
         batch_size(types.SimpleNamespace(predict_batch=list, max_batch_size=size))
+
+
+async def _coroutine() -> None: ...
+
+
+async def _async_generator() -> Any:
+    yield 1
+
+
+def _generator() -> Any:
+    yield 1
+
+
+class _Callable:
+    async def __call__(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("predict", "runs_async", "streams"),
+    [
+        (_coroutine, True, False),
+        (_async_generator, True, True),
+        (_generator, False, True),
+        (lambda: None, False, False),
+        (_Callable(), True, False),
+        (functools.partial(_coroutine), True, False),
+        (None, False, False),
+    ],
+)
+def test_how_predict_runs_is_seen_without_calling_it(predict: Any, runs_async: bool, streams: bool) -> None:
+    model = types.SimpleNamespace(predict=predict)
+    assert (is_async(model), is_stream(model)) == (runs_async, streams)
+    model.predict_batch = list
+    assert (is_async(model), is_stream(model)) == (False, False), "predict is not what is called"
+
+
+def test_how_many_calls_run_at_a_time() -> None:
+    model = types.SimpleNamespace(predict=_coroutine)
+    assert concurrency(model) == 100
+    model.max_concurrency = 7
+    assert (concurrency(model), concurrency(model, 3)) == (7, 3)
+    assert concurrency(types.SimpleNamespace(predict=print, max_concurrency=7), 3) == 1
+    model.max_concurrency = True
+    with pytest.raises(ContractError, match="max_concurrency is True"):
+        concurrency(model)
+
+
+def test_a_deployments_batch_size_is_for_models_that_batch() -> None:
+    assert batch_size(Batching(), 5) == 5
+    assert batch_size(Minimal(), 5) == 1

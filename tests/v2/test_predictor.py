@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import types
 from typing import Any
 
 import msgspec
@@ -11,10 +9,11 @@ import pytest
 from aiohttp import web
 
 from modelserve import errors
-from modelserve.messages import TEXT_LIMIT, Answer, Answers, Call, Failure, decode_server_bound, encode
+from modelserve.messages import TEXT_LIMIT, Call
 from modelserve.v2 import BaseModel, OutputFile, fields
 from modelserve.v2.failures import MODEL_ERROR
-from modelserve.v2.predictor import BAD_BATCH, Predictor
+from modelserve.v2.predictor import Predictor, PredictorOptions
+from tests.v2.running import answered, body, call, failed, failure, made, predictions, run
 
 
 class Adder(BaseModel):
@@ -51,63 +50,6 @@ class Raising(BaseModel):
 
     def predict(self, **kwargs: Any) -> Any:
         raise self.error
-
-
-class Batching:
-    """Adds one to many; keeps what it was called with. No class of ours: a model needs none."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[int]] = []
-
-    def get_predict_args(self) -> dict[str, Any]:
-        return {"x": fields.Int(required=True)}
-
-    def predict_batch(self, calls: list[dict[str, Any]]) -> Any:
-        values = [call.pop("x") for call in calls]
-        self.batches.append(values)
-        return self.answers(values)
-
-    def answers(self, values: list[int]) -> Any:
-        if min(values) < 0:
-            raise ValueError("secret")
-        return [value + 1 for value in values]
-
-
-def made(**attributes: Any) -> Any:
-    return types.SimpleNamespace(**attributes)
-
-
-def call(number: int, x: Any) -> Call:
-    return Call(number, content_type="application/json", body=json.dumps({"x": x}).encode())
-
-
-def answered(model: Any, calls: list[Call], **options: Any) -> dict[int, Answer]:
-    """Return the answers by call, once they have crossed the process border."""
-    answers = list(Predictor(model, **options).answers(calls))
-    sent = decode_server_bound(encode(Answers(answers))[4:])
-    assert isinstance(sent, Answers)
-    assert sent.answers == answers
-    assert sorted(answer.id for answer in answers) == [each.id for each in calls]
-    return {answer.id: answer for answer in answers}
-
-
-def body(answer: Answer) -> Any:
-    assert answer.failure is None, answer.failure
-    return json.loads(answer.body)
-
-
-def predictions(answer: Answer) -> Any:
-    return body(answer)["predictions"]
-
-
-def failure(answer: Answer) -> Failure:
-    assert answer.failure is not None
-    assert answer.body == b""
-    return answer.failure
-
-
-def failed(model: Any, given: Call | None = None) -> Failure:
-    return failure(answered(model, [given or Call(1)])[1])
 
 
 class TestOneByOne:
@@ -162,121 +104,27 @@ class TestOneByOne:
         assert (answer.content_type, answer.filename) == ("text/plain", "a.txt")
 
 
-class TestBatches:
-    def test_all_valid_calls_go_together(self) -> None:
-        model = Batching()
-        answers = answered(model, [call(1, 1), call(2, "x"), call(3, 3)])
-        assert model.batches == [[1, 3]]
-        assert (predictions(answers[1]), predictions(answers[3])) == (2, 4)
-        assert failure(answers[2]).status == 422
+class TestLimits:
+    def test_an_answer_over_the_limit_is_a_bad_answer(self) -> None:
+        model = made(predict=lambda: "x" * 100)
+        assert failure(answered(model, [Call(1)], max_answer_bytes=100)[1]).code == "bad_answer"
+        assert "max_answer_bytes is 100" in failure(answered(model, [Call(1)], max_answer_bytes=100)[1]).log
+        assert predictions(answered(model, [Call(1)], max_answer_bytes=1000)[1]) == "x" * 100
 
-    def test_without_a_valid_call_the_model_is_not_asked(self) -> None:
-        model = Batching()
-        assert failure(answered(model, [call(1, "x")])[1]).status == 422
-        assert model.batches == []
+    def test_one_answer_of_a_batch_over_the_limit_costs_its_call_alone(self) -> None:
+        model = made(predict_batch=lambda calls: ["x" * 1000, "y"])
+        answers = answered(model, [Call(1), Call(2)], max_answer_bytes=100)
+        assert failure(answers[1]).code == "bad_answer"
+        assert predictions(answers[2]) == "y"
 
-    def test_a_batch_that_raises_is_run_again_call_by_call(self) -> None:
-        """FAULTS O03. The model has changed its arguments by then: each call gets new ones."""
-        model = Batching()
-        answers = answered(model, [call(1, 1), call(2, -1), call(3, 3)])
-        assert model.batches == [[1, -1, 3], [1], [-1], [3]]
-        assert (predictions(answers[1]), predictions(answers[3])) == (2, 4)
-        assert failure(answers[2]).message == MODEL_ERROR
-        assert "secret" in failure(answers[2]).log
+    def test_memory_that_runs_out_is_the_models_error(self) -> None:
+        assert failed(Raising(MemoryError())).code == "model_error"
 
-    def test_one_call_that_raises_is_not_run_again(self) -> None:
-        model = Batching()
-        assert failed(model, call(1, -1)).message == MODEL_ERROR
-        assert model.batches == [[-1]]
-
-    @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), errors.BadAnswer("x")])
-    def test_a_batch_that_would_end_the_process_is_run_again_too(self, error: BaseException) -> None:
-        """FAULTS A05."""
-
-        class Model(Batching):
-            def answers(self, values: list[int]) -> Any:
-                if len(values) > 1:
-                    raise error
-                return values
-
-        assert sorted(map(predictions, answered(Model(), [call(1, 5), call(2, 6)]).values())) == [5, 6]
-
-    @pytest.mark.parametrize(
-        ("item", "status", "message"),
-        [
-            (ValueError("secret"), 500, MODEL_ERROR),
-            (SystemExit(3), 500, MODEL_ERROR),
-            (errors.BadRequest("Too dark."), 400, "Too dark."),
-            (web.HTTPBadRequest(reason="Too dark."), 400, "Too dark."),
-        ],
-    )
-    def test_an_exception_as_an_item_is_as_if_predict_had_raised_it(
-        self, item: BaseException, status: int, message: str
-    ) -> None:
-        class Model(Batching):
-            def answers(self, values: list[int]) -> Any:
-                return [item if value == 2 else value for value in values]
-
-        model = Model()
-        answers = answered(model, [call(1, 1), call(2, 2), call(3, 3)])
-        assert len(model.batches) == 1
-        assert (predictions(answers[1]), predictions(answers[3])) == (1, 3)
-        found = failure(answers[2])
-        assert (found.status, found.message) == (status, message)
-
-    @pytest.mark.parametrize(
-        ("returned", "said"),
-        [
-            ([1], "1 answers"),
-            ((1, 2, 3), "3 answers"),
-            (None, "a NoneType"),
-            ("ab", "a str"),
-            ({"a": 1, "b": 2}, "a dict"),
-        ],
-    )
-    def test_a_wrong_number_of_answers_answers_nobody(self, returned: Any, said: str) -> None:
-        """FAULTS O01: they are not run again, since nothing says that one call is at fault."""
-        model = made(predict_batch=lambda calls: returned)
-        for answer in answered(model, [Call(1), Call(2)]).values():
-            found = failure(answer)
-            assert (found.code, found.message) == ("bad_answer", BAD_BATCH)
-            assert f"2 calls, and predict_batch returned {said};" in found.log
-
-    def test_a_list_that_lies_about_itself_is_the_models_failure(self) -> None:
-        class Liar(list[Any]):
-            def __len__(self) -> int:
-                return 2
-
-            def __iter__(self) -> Any:
-                raise SystemExit(3)
-
-        assert failed(made(predict_batch=lambda calls: Liar())).message == MODEL_ERROR
-
-    def test_one_answer_that_cannot_be_written_does_not_spoil_the_others(self) -> None:
-        """FAULTS C05."""
-        model = made(predict_batch=lambda calls: ["a", object(), {"b": 1}])
-        answers = answered(model, [Call(1), Call(2), Call(3)])
-        assert failure(answers[2]).code == "bad_answer"
-        assert (predictions(answers[1]), predictions(answers[3])) == ("a", {"b": 1})
-
-    def test_a_model_with_both_is_only_asked_for_batches(self) -> None:
-        model = made(predict=lambda: "one", predict_batch=lambda calls: ["many"] * len(calls))
-        assert predictions(answered(model, [Call(1)])[1]) == "many"
-
-    def test_a_field_that_ends_the_process_costs_its_call_alone(self) -> None:
-        """FAULTS A05."""
-
-        def deadly(value: int) -> None:
-            if value == 2:
-                raise SystemExit(3)
-
-        class Model(Batching):
-            def get_predict_args(self) -> dict[str, Any]:
-                return {"x": fields.Int(validate=deadly)}
-
-        answers = answered(Model(), [call(1, 1), call(2, 2)])
-        assert predictions(answers[1]) == 2
-        assert failure(answers[2]).message == MODEL_ERROR
+    def test_an_error_that_breaks_the_gpu_is_remembered(self) -> None:
+        for text, is_broken in (("oops", False), ("CUDA error: unspecified launch failure", True)):
+            predictor = Predictor(Raising(RuntimeError(text)))
+            run(predictor, [Call(1)])
+            assert predictor.is_broken is is_broken
 
 
 class TestOptions:
@@ -288,11 +136,11 @@ class TestOptions:
     def test_unknown_arguments_and_nan_are_as_the_deployment_says(self) -> None:
         model = made(predict=lambda: float("nan"))
         assert failed(model, call(1, 1)).fields == {"x": ["Unknown argument. There are none."]}
-        options = {"unknown_arguments": "ignore", "nan_answers": "null"}
+        options: dict[str, Any] = {"unknown_arguments": "ignore", "nan_answers": "null"}
         assert predictions(answered(model, [call(1, 1)], **options)[1]) is None
         for name in options:
             with pytest.raises(ValueError, match="perhaps"):
-                Predictor(model, **{name: "perhaps"})
+                Predictor(model, PredictorOptions(**{**options, name: "perhaps"}))
 
     def test_files_of_the_scratch_folder_are_deleted_after(self, tmp_path: Any) -> None:
         (tmp_path / "a").touch()
@@ -337,7 +185,7 @@ class TestOptions:
 
         predictor = Predictor(Model())
         predictor.warm()
-        (answer,) = predictor.answers([Call(1)])
+        (answer,) = run(predictor, [Call(1)])
         assert predictions(answer) == "compiled"
 
 

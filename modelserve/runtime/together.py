@@ -1,0 +1,225 @@
+"""The worker's main loop for a model whose ``predict`` is ``async``: many calls at a time on one event loop.
+
+    channel --> Together: a task for each call --> Outlet
+
+The loop reads the channel itself, so there is no other thread. Answers that become ready in one turn of the loop share
+a frame. It stands in a file of its own because only such models need asyncio, whose import takes time and memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any
+
+from modelserve.frames import Receiver
+from modelserve.messages import Answer, Call, Calls, Cancel, Failure, More, Part, decode_worker_bound
+from modelserve.runtime.intake import CANCELLED
+from modelserve.runtime.interface import FIRST_PARTS
+from modelserve.runtime.outlet import Outlet
+from modelserve.runtime.turns import Begun, answer_unrun, stopped
+from modelserve.v2.predictor import Parsed, Predictor
+from modelserve.v2.streaming import Stream
+
+__all__ = ["Loop", "Together"]
+
+logger = logging.getLogger(__name__)
+
+
+class Loop:
+    """The one event loop of a worker, for ``warm`` and for what comes after; made when it is first needed."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end, even if the model stops the loop meanwhile."""
+        loop = self._runner.get_loop()
+        task = loop.create_task(coroutine)
+        while not task.done():
+            # A model may stop the loop, which is a RuntimeError here, or leave a task that exits.
+            with contextlib.suppress(RuntimeError, SystemExit, KeyboardInterrupt):
+                loop.run_until_complete(task)
+        return task.result()
+
+
+class _Running:
+    """One call that runs: its task, the credit of its stream, and whether and why it is to end early."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.is_started = False
+        self.left: Failure | None = None
+        self._credit = FIRST_PARTS
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def has_credit(self) -> bool:
+        return self._credit > 0
+
+    def allow(self, parts: int) -> None:
+        self._credit += parts
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def cancel(self, why: Failure) -> None:
+        self.left = self.left or why
+        if self.is_started and self.task is not None:  # a task that is cancelled before would never run, nor answer
+            self.task.cancel()
+
+    async def spend(self) -> None:
+        """Wait until the stream may send a part, or is left."""
+        while not self._credit and not self.left:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        self._credit -= 1
+
+
+class Together:
+    """Runs calls as they come until the server has closed the channel and all of them are answered."""
+
+    def __init__(self, channel: socket.socket, predictor: Predictor, outlet: Outlet, begun: Begun) -> None:
+        self._channel = channel
+        self._predictor = predictor
+        self._outlet = outlet
+        self._begun = begun
+        self._receiver = Receiver(decode_worker_bound)
+        self._waiting: deque[Call | Answer] = deque()
+        self._running: dict[int, _Running] = {}
+        self._is_closed = False
+        self._is_due = False
+        self._ended: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Run to the end; all answers are sent then."""
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+        loop.add_reader(self._channel, self._read)
+        try:
+            await self._ended
+        finally:
+            loop.remove_reader(self._channel)
+            self._outlet.flush()
+
+    def _read(self) -> None:
+        try:
+            self._receive()
+        except BlockingIOError:
+            return
+        except Exception as error:  # the channel is broken, or what came is no frame
+            assert self._ended is not None
+            self._ended.set_exception(error)
+
+    def _receive(self) -> None:
+        count = self._channel.recv_into(self._receiver.buffer(), 0, socket.MSG_DONTWAIT)
+        if not count:
+            self._close()
+        for message in self._receiver.received(count) if count else ():
+            if type(message) is Calls:
+                self._waiting += message.calls
+                self._begin()
+            elif type(message) is Cancel:
+                self._cancel(set(message.ids))
+            elif type(message) is More and message.id in self._running:
+                self._running[message.id].allow(message.parts)
+
+    def _close(self) -> None:
+        """No calls come any more, and no credit: what runs is awaited, but streams that wait for their client end."""
+        asyncio.get_running_loop().remove_reader(self._channel)
+        self._is_closed = True
+        for running in self._running.values():
+            if not running.has_credit:
+                running.cancel(stopped())
+        self._end_if_done()
+
+    def _begin(self) -> None:
+        if not self._running:
+            self._outlet.begin()
+        while self._waiting and len(self._running) < self._predictor.max_concurrency:
+            call = self._waiting.popleft()
+            self._begun.value += 1
+            unrun = call if isinstance(call, Answer) else answer_unrun(call)
+            if unrun is not None:
+                self._answer(unrun)
+                continue
+            assert isinstance(call, Call)
+            running = self._running[call.id] = _Running()
+            running.task = asyncio.get_running_loop().create_task(self._run(call, running))
+
+    def _cancel(self, ids: set[int]) -> None:
+        for place, call in enumerate(self._waiting):
+            if call.id in ids:
+                self._waiting[place] = Answer(call.id, failure=CANCELLED)
+        for call_id in ids & self._running.keys():
+            self._running[call_id].cancel(CANCELLED)
+
+    async def _run(self, call: Call, running: _Running) -> None:
+        """Answer one call; never raises."""
+        running.is_started = True
+        try:
+            answer = await self._predicted(call, running)
+            if isinstance(answer, Stream):
+                await self._send_stream(call.id, answer, running)
+            else:
+                self._answer(answer)
+        finally:
+            del self._running[call.id]
+            self._begin()
+            self._end_if_done()
+
+    async def _predicted(self, call: Call, running: _Running) -> Answer | Stream:
+        if running.left:
+            return Answer(call.id, failure=running.left)
+        parsed = self._predictor.parse(call)
+        answer = await self._predictor.run_async(parsed) if isinstance(parsed, Parsed) else parsed
+        if running.left and isinstance(answer, Answer):  # set while the line above awaited
+            return Answer(call.id, failure=running.left)
+        return answer
+
+    async def _send_stream(self, call_id: int, stream: Stream, running: _Running) -> None:
+        self._outlet.gather(stream.answer)
+        self._outlet.flush()
+        try:
+            last = await self._send_parts(call_id, stream, running)
+        except BaseException as error:  # the border to the model; or its client has left
+            last = Part(call_id, last=True, failure=running.left) if running.left else stream.broken(error)
+        await _close(stream)
+        self._outlet.send(last)
+
+    async def _send_parts(self, call_id: int, stream: Stream, running: _Running) -> Part:
+        """Send all parts but the last, which is returned: before it is sent, the generator is to be closed."""
+        while True:
+            await running.spend()
+            if running.left:
+                return Part(call_id, last=True, failure=running.left)
+            part = await stream.next_part_async()
+            if part.last:
+                return part
+            self._outlet.send(part)
+
+    def _answer(self, answer: Answer) -> None:
+        """Send an answer with all others of this turn of the loop."""
+        self._outlet.gather(answer)
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_due = False
+        self._outlet.flush()
+
+    def _end_if_done(self) -> None:
+        is_done = self._is_closed and not self._running and not self._waiting
+        if (is_done or self._predictor.is_broken) and self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+
+async def _close(stream: Stream) -> None:
+    try:
+        await stream.items.aclose()
+    except BaseException:  # the border to the model
+        logger.warning("the model's generator raised when it was closed", exc_info=True)

@@ -1,0 +1,178 @@
+"""What a generator yields, as the parts of a streamed answer.
+
+    generator --> Streams.of(...) --> Stream: the Answer that begins it, then a Part for each item, then the last Part
+
+The form follows from the Accept header: ``text/event-stream`` gives one event ``data: JSON`` for each item,
+``application/x-ndjson`` and ``application/jsonl`` one line of JSON. Any other media type gives chunks: bytes and text
+as they are, anything else as a line of JSON. Without a preference, a model that declares no media types of its own
+streams events, and ``application/octet-stream`` where its first item is bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelserve.errors import BadAnswer, NotAcceptable
+from modelserve.messages import Answer, Failure, Part
+from modelserve.v2.answers import Renderer
+from modelserve.v2.failures import failure_of
+from modelserve.v2.guard import Guard
+from modelserve.v2.negotiation import choose
+from modelserve.v2.plain import NanRule, NotJsonError, dump
+
+__all__ = ["Stream", "Streams", "offered"]
+
+EVENTS = "text/event-stream"
+LINES = ("application/x-ndjson", "application/jsonl")
+OCTETS = "application/octet-stream"
+TEXT = "text/plain"
+
+_JSON = "application/json"
+_BYTES = (bytes, bytearray, memoryview)
+
+
+def offered(media_types: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the media types in which a model that declares these can stream, the default first."""
+    if media_types == (_JSON,):
+        return (EVENTS, *LINES, _JSON, OCTETS, TEXT)
+    return (*media_types, *(each for each in (EVENTS, *LINES) if each not in media_types))
+
+
+class Streams:
+    """Makes the streams of one model.
+
+    Args:
+        renderer: Its renderer, whose schema each item is validated against.
+        media_types: What it declares to answer with, the default first.
+        nan: Whether NaN and infinity are errors or null.
+        max_bytes: Most that an item may be as it is sent.
+        guard: What the model raises in mid-stream goes to it.
+    """
+
+    def __init__(
+        self, renderer: Renderer, media_types: tuple[str, ...], nan: NanRule, *, max_bytes: int, guard: Guard
+    ) -> None:
+        self._renderer = renderer
+        self._guard = guard
+        self.max_bytes = max_bytes
+        self._offered = offered(media_types)
+        self._declared = media_types
+        self._nan = nan
+
+    def left_to_the_model(self, accept: str) -> str:
+        """Return the Accept header as the model's own negotiation is to see it: "" where it asks for a form of ours.
+
+        Raises:
+            NotAcceptable: The header names nothing in which the model can stream.
+        """
+        return accept if choose(accept, self._offered) in self._declared else ""
+
+    def of(self, call_id: int, items: Any, *, accept: str, media_type: str, first: list[Any]) -> Stream:
+        """Return a stream, whose first item is known, or that is known to be empty.
+
+        Args:
+            call_id: The call that it answers.
+            items: The generator; it is the stream's to close.
+            accept: The call's Accept header.
+            media_type: What the model's own negotiation chose.
+            first: The first item, nothing for an empty stream.
+        """
+        chosen = self._chosen(accept, media_type, bool(first) and isinstance(first[0], _BYTES))
+        return Stream(call_id, items, first, chosen, self)
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """Return what the client and the log may know of an error in mid-stream."""
+        self._guard.look_at(error)
+        return failure_of(error)
+
+    def json(self, item: Any) -> bytes:
+        """Return an item's JSON, on one line, validated where there is a schema.
+
+        Raises:
+            BadAnswer: It does not fit the schema or is no JSON.
+        """
+        if isinstance(item, _BYTES):
+            raise BadAnswer("An item of the model's answer cannot be written as JSON.", log="an item is bytes")
+        if self._renderer.schema is not None:
+            return bytes(self._renderer.render(0, item, _JSON).body)
+        try:
+            return dump(item, self._nan)
+        except NotJsonError as error:
+            raise BadAnswer("An item of the model's answer cannot be written as JSON.", log=str(error)) from error
+
+    def _chosen(self, accept: str, media_type: str, is_bytes: bool) -> str:
+        if is_bytes and media_type == _JSON and self._takes_octets(accept):
+            return OCTETS
+        try:
+            choice = choose(accept, self._offered)
+        except NotAcceptable:  # the client named its choice in the model's own argument
+            return media_type
+        return media_type if choice in self._declared else choice
+
+    def _takes_octets(self, accept: str) -> bool:
+        try:
+            return choose(accept, (OCTETS, *self._offered)) == OCTETS
+        except NotAcceptable:
+            return False
+
+
+class Stream:
+    """One streamed answer in the making; renders and does no I/O.
+
+    Attributes:
+        answer: What is sent first.
+        items: The generator, sync or async.
+    """
+
+    def __init__(self, call_id: int, items: Any, first: list[Any], media_type: str, streams: Streams) -> None:
+        self._id = call_id
+        self._first = first
+        self._media_type = media_type
+        self._streams = streams
+        self.items = items
+        content_type = LINES[0] if media_type == _JSON else media_type
+        self.answer = Answer(call_id, f"{TEXT}; charset=utf-8" if media_type == TEXT else content_type, stream=True)
+
+    def next_part(self) -> Part:
+        """Return the next part, or the last one, once the model's generator has given the item for it; never raises."""
+        try:
+            return self._part(self._first.pop() if self._first else next(self.items))
+        except StopIteration:
+            return Part(self._id, last=True)
+        except BaseException as error:  # the border to the model
+            return self.broken(error)
+
+    async def next_part_async(self) -> Part:
+        """Return what :meth:`next_part` returns, of an asynchronous generator.
+
+        Raises:
+            BaseException: What the model raised, or that the task is cancelled; only the caller can tell them apart.
+        """
+        try:
+            return self._part(self._first.pop() if self._first else await anext(self.items))
+        except StopAsyncIteration:
+            return Part(self._id, last=True)
+
+    def broken(self, error: BaseException) -> Part:
+        """Return the last part of a stream that ends uncleanly; in events, the client can read the failure."""
+        failure, data = self._streams.failure_of(error), b""
+        if self._media_type == EVENTS:
+            data = b"event: error\ndata: %b\n\n" % dump({"message": failure.message, "code": failure.code})
+        return Part(self._id, data, last=True, failure=failure)
+
+    def _part(self, item: Any) -> Part:
+        data = self._rendered(item)
+        if len(data) > self._streams.max_bytes:
+            log = f"it is {len(data)} bytes, and max_answer_bytes is {self._streams.max_bytes}; yield smaller ones"
+            raise BadAnswer("An item of the model's answer is larger than this service sends.", log=log)
+        return Part(self._id, data)
+
+    def _rendered(self, item: Any) -> bytes:
+        if self._media_type == EVENTS:
+            return b"data: %b\n\n" % self._streams.json(item)
+        if self._media_type not in (_JSON, *LINES):
+            if isinstance(item, _BYTES):
+                return bytes(item)
+            if isinstance(item, str):
+                return item.encode()
+        return self._streams.json(item) + b"\n"
