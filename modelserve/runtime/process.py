@@ -1,6 +1,6 @@
-"""The server's handle on one worker process of this machine: spawn, await Ready, send, ask-wait-kill.
+"""The server's handle on one worker process of this machine: start, await Ready, send, ask-wait-kill.
 
-    LocalReplica --Calls--> [socket pair] --> worker.py --> [socket pair] --Answers--> LocalReplica
+    LocalReplica --Calls--> [channel.py] --> worker.py --> [channel.py] --Answers--> LocalReplica
 
 One Unix socket pair per worker carries the frames; nobody else has its ends, so a worker that dies in the middle of a
 frame harms no other. Its death is seen on a pidfd, which no grandchild can hold open.
@@ -14,32 +14,15 @@ import os
 import shutil
 import signal
 import socket
-import sys
+import subprocess
 import tempfile
-import types
-from collections.abc import Iterator
-from typing import Any
 
-import multiprocess
-
-from modelserve.messages import (
-    Answers,
-    Call,
-    Calls,
-    Description,
-    Failed,
-    FrameReader,
-    Ready,
-    decode_server_bound,
-    encode,
-)
-from modelserve.runtime import worker
-from modelserve.runtime.interface import Exit, Listener, StartFailed, WorkerSpec
+from modelserve.messages import Call, Calls, Cancel, Description, Failed, More
+from modelserve.runtime import boot, channel, lifeline
+from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, StartFailed, WorkerSpec
+from modelserve.runtime.launch import added_paths, launch, what_is_wrong
 
 __all__ = ["LocalBackend", "LocalReplica"]
-
-# A body of some megabytes then passes in few system calls (8 MiB in 1.3 ms with 4 MiB buffers, measured by us).
-SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 
 # How long the last answers of a worker that has just died may take to be read from its channel.
 DRAIN_S = 0.05
@@ -48,14 +31,14 @@ TERMINATE_WAIT_S = 1.0
 
 
 class LocalBackend:
-    """Runs workers as processes started by spawn; their temporary files live under one folder that it removes."""
+    """Runs workers as processes of their own; their temporary files live under one folder."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._context = multiprocess.get_context("spawn")
+        self._paths = added_paths()
 
     def replica(self, spec: WorkerSpec) -> LocalReplica:
-        return LocalReplica(spec, self._context, self._folder)
+        return LocalReplica(spec, self._folder, self._paths)
 
     async def __aenter__(self) -> LocalBackend:
         return self
@@ -67,16 +50,18 @@ class LocalBackend:
 class LocalReplica:
     """A :class:`modelserve.runtime.interface.Replica` that is a process of this machine."""
 
-    def __init__(self, spec: WorkerSpec, context: Any, folder: str) -> None:
+    def __init__(self, spec: WorkerSpec, folder: str, paths: boot.AddedPaths) -> None:
         self._spec = spec
-        self._context = context
         self._folder = folder
-        self._process: Any = None
-        self._pid = 0
-        self._channel: _Channel | None = None
-        self._stopping = False
+        self._paths = paths
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: channel.Channel | None = None
+        self._listener: Listener | None = None
+        self._begun: boot.Counter | None = None
+        self._stage = "load"
+        self._timer: asyncio.TimerHandle | None = None
+        self._end: Exit | None = None
         self._ended = asyncio.Event()
-        self._begun = context.RawValue("Q", 0)
         self._closers = contextlib.ExitStack()
 
     @property
@@ -85,15 +70,16 @@ class LocalReplica:
 
     @property
     def pid(self) -> int:
-        return self._pid
+        return self._process.pid if self._process is not None else 0
 
     @property
     def begun(self) -> int:
-        return int(self._begun.value)
+        return self._begun.value if self._begun is not None else 0
 
     async def start(self, listener: Listener) -> Description:
         try:
-            await self._spawn(listener)
+            with await self._connect(listener) as theirs:
+                self._spawn(theirs)
             assert self._channel is not None
             return await self._channel.started
         except BaseException as error:
@@ -102,87 +88,142 @@ class LocalReplica:
             if isinstance(error, OSError):  # no room for another process, file or folder
                 raise StartFailed(Failed("load", f"A worker cannot be made: {error}.", "")) from error
             raise
+        finally:
+            self._bound(0, "")
 
     def send(self, calls: list[Call]) -> None:
-        assert self._channel is not None
-        self._channel.write(encode(Calls(calls)))
+        assert self._channel is not None, "start it first"
+        self._channel.send(Calls(calls))
+
+    def cancel(self, ids: list[int]) -> None:
+        assert self._channel is not None, "start it first"
+        self._channel.send(Cancel(ids))
+
+    def more(self, call_id: int, parts: int) -> None:
+        assert self._channel is not None, "start it first"
+        self._channel.send(More(call_id, parts))
+
+    def end(self, reason: str, detail: str) -> None:
+        self._end = self._end or Exit(reason, detail)
+        self._signal(signal.SIGTERM)
+        asyncio.get_running_loop().call_later(TERMINATE_WAIT_S, self.kill)
 
     async def stop(self, wait_s: float) -> None:
-        if not self._pid or self._ended.is_set():
+        if self._process is None or self._ended.is_set():
             return
-        self._stopping = True
+        self._end = self._end or Exit("stopped", "it was stopped")
         if self._channel is not None:
             self._channel.finish()
         if not await self._ends_within(wait_s):
             self._signal(signal.SIGTERM)
             if not await self._ends_within(TERMINATE_WAIT_S if wait_s else 0):
-                self._signal(signal.SIGKILL)
+                self.kill()
                 await self._ended.wait()
 
-    async def _spawn(self, listener: Listener) -> None:
-        loop = asyncio.get_running_loop()
+    def kill(self) -> None:
+        """End the worker at once; nothing happens where it has ended."""
+        self._signal(signal.SIGKILL)
+
+    async def _connect(self, listener: Listener) -> socket.socket:
+        """Make the channel, and return the worker's end of it."""
+        ours, theirs = channel.pair()
+        self._closers.callback(theirs.close)
+        self._closers.callback(ours.close)
+        # A channel that closes under a living worker is broken.
+        self._channel = link = channel.Channel(self, listener, self._enter, self.kill)
+        self._listener = listener
+        self._closers.callback(link.abort)
+        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+        return theirs
+
+    def _spawn(self, theirs: socket.socket) -> None:
+        assert self._channel is not None
         scratch = tempfile.mkdtemp(prefix=f"{self.name}-", dir=self._folder)
         self._closers.callback(shutil.rmtree, scratch, ignore_errors=True)
-        ours, theirs = socket.socketpair()
-        their_life, our_life = self._context.Pipe(duplex=False)
-        self._closers.callback(our_life.close)
-        self._closers.callback(ours.close)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
-        with theirs, their_life:
-            boot = worker.Boot(self._spec, scratch)
-            # Not a daemon in multiprocess's sense: those may have no children of their own, which models do.
-            arguments = (theirs, their_life, self._begun, boot)
-            self._process = self._context.Process(target=worker.main, args=arguments, name=self.name)
-            with _hidden_program():
-                self._process.start()
-        self._pid = self._process.pid
-        pidfd = os.pidfd_open(self._pid)
-        self._closers.callback(os.close, pidfd)
-        loop.add_reader(pidfd, self._on_death, loop, pidfd)
-        self._channel = channel = _Channel(self, listener)
-        await loop.create_unix_connection(lambda: channel, sock=ours)
+        with contextlib.ExitStack() as passed:
+            memory = boot.Counter.memory()
+            passed.callback(os.close, memory)
+            self._begun = boot.Counter(memory)
+            self._closers.callback(self._begun.close)
+            life, our_life = os.pipe()
+            passed.callback(os.close, life)
+            self._closers.callback(os.close, our_life)
+            self._process = launch(self._spec, (theirs.fileno(), life, memory))
+            self._tie_and_watch(life)
+        self._channel.write([boot.pack(self._paths, boot.Boot(self._spec, scratch))])
+        self._enter("load")
+
+    def _tie_and_watch(self, life: int) -> None:
+        """Let the kernel end the worker with us, and tell us of its end; where it cannot, leave nothing behind."""
+        assert self._process is not None
+        loop = asyncio.get_running_loop()
+        try:
+            lifeline.tie(life, self.pid)
+            pidfd = os.pidfd_open(self.pid)
+            self._closers.callback(os.close, pidfd)
+            loop.add_reader(pidfd, self._on_death, loop, pidfd)
+        except BaseException:
+            self.kill()
+            self._process.wait()
+            self._ended.set()
+            raise
+
+    def _enter(self, stage: str) -> None:
+        """The worker's start has come to a stage: from now on that stage's time counts."""
+        self._stage = stage
+        if stage == "load":
+            self._bound(self._spec.load_timeout_s, "load_timeout_s")
+        elif stage == "warm":
+            self._bound(self._spec.warm_timeout_s, "warm_timeout_s")
+
+    def _bound(self, seconds: float, setting: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds, self._overrun, seconds, setting) if seconds else None
+
+    def _overrun(self, seconds: float, setting: str) -> None:
+        became = "warm" if setting == "warm_timeout_s" else "loaded"
+        self._fail(f"The model was not {became} within {setting}, which is {seconds:g} s: raise it, or do less there.")
+
+    def _fail(self, message: str) -> None:
+        assert self._channel is not None
+        if not self._channel.started.done():
+            self._channel.started.set_exception(StartFailed(Failed(self._stage, message, "")))
 
     def _on_death(self, loop: asyncio.AbstractEventLoop, pidfd: int) -> None:
         """The process has ended; read what it still said, then tell."""
         loop.remove_reader(pidfd)
-        self._signal(signal.SIGKILL)  # its children, while the dead leader still reserves the group's number
+        self.kill()  # its children, while the dead leader still reserves the group's number
         assert self._channel is not None
         if self._channel.closed:
             self._bury()
         else:
             self._channel.on_closed = self._bury
-            loop.call_later(DRAIN_S, self._channel.close)
+            loop.call_later(DRAIN_S, self._channel.abort)
 
     def _bury(self) -> None:
+        """Take the dead worker's status, remove what it had, and tell who waits for it."""
+        assert self._process is not None
+        assert self._channel is not None
         if self._ended.is_set():
             return
-        self._process.join()
-        end = self._how_it_ended()
+        status = self._process.wait()  # which is there
+        end = self._end or _how_it_ended(status)
         self._ended.set()
         self._closers.close()
-        assert self._channel is not None
-        self._channel.ended(end)
-        self._process.close()
-
-    def _how_it_ended(self) -> Exit:
-        code = self._process.exitcode
-        if self._stopping:
-            return Exit("stopped", "it was stopped")
-        if code < 0:
-            return Exit("signal", f"killed by signal {-code} ({_signal_name(-code)})")
-        return Exit("exit", f"exited with status {code}")
+        started = self._channel.started
+        if not started.done():
+            self._fail(what_is_wrong(self._spec, status) or f"The worker {end.detail} before its model was ready.")
+        elif not started.cancelled() and started.exception() is None:
+            assert self._listener is not None
+            self._listener.lost(self, end)
 
     def _signal(self, number: signal.Signals) -> None:
-        """Signal the worker's process group; the worker alone while it has not made one yet."""
-        for send in (os.killpg, os.kill):
-            with contextlib.suppress(ProcessLookupError):
-                send(self._pid, number)
-                return
-
-    def kill(self) -> None:
-        """End the worker at once, because its channel broke."""
-        self._signal(signal.SIGKILL)
+        """Signal the worker's process group, whose number nobody else has before the worker is buried."""
+        if self._process is not None and not self._ended.is_set():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
 
     async def _ends_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -190,78 +231,16 @@ class LocalReplica:
         return self._ended.is_set()
 
 
+def _how_it_ended(status: int) -> Exit:
+    if status < 0:
+        return Exit("signal", f"killed by signal {-status} ({_signal_name(-status)})")
+    if status == DEVICE_EXIT:
+        return Exit("device", f"exited with status {status}, since its GPU fails every call")
+    return Exit("exit", f"exited with status {status}")
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:  # one of the real-time signals, which have no names
         return "a real-time signal"
-
-
-@contextlib.contextmanager
-def _hidden_program() -> Iterator[None]:
-    """Keep spawn from running the program once more in the worker, which without a guard would serve again.
-
-    Nothing of it is missed, since a model that is defined there is carried by value; and a program that came from
-    standard input cannot be read twice. See get_preparation_data in multiprocess/spawn.py.
-    """
-    program = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = program
-
-
-class _Channel(asyncio.Protocol):
-    """The server's end of the socket pair. uvloop gathers the writes of one turn of the loop into one system call."""
-
-    def __init__(self, replica: LocalReplica, listener: Listener) -> None:
-        self._replica = replica
-        self._listener = listener
-        self._reader = FrameReader()
-        self._transport: Any = None
-        self.closed = False
-        self.on_closed: Any = replica.kill  # a channel that closes under a living worker is broken
-        self.started: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
-
-    def write(self, frame: bytes) -> None:
-        if not self._transport.is_closing():  # a worker may be dead before its death is known here
-            self._transport.write(frame)
-
-    def finish(self) -> None:
-        """Tell the worker that no more calls come; what it still answers is read."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        for payload in self._reader.feed(data):
-            message = decode_server_bound(payload)
-            if type(message) is Answers:
-                self._listener.answered(self._replica, message)
-            elif not self.started.done():
-                self._on_start(message)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.closed = True
-        self.on_closed()
-
-    def ended(self, end: Exit) -> None:
-        """The worker is dead and buried: a start still awaited fails, a running one is lost."""
-        if not self.started.done():
-            message = f"The worker {end.detail} before its model was ready."
-            self.started.set_exception(StartFailed(Failed("load", message, "")))
-        elif not self.started.cancelled() and self.started.exception() is None:
-            self._listener.lost(self._replica, end)
-
-    def _on_start(self, message: Ready | Failed | Answers) -> None:
-        if isinstance(message, Ready):
-            self.started.set_result(message.description)
-        elif isinstance(message, Failed):
-            self.started.set_exception(StartFailed(message))

@@ -53,3 +53,28 @@ def test_a_worker_that_starts_after_the_server_has_gone_ends_at_once(tmp_path: P
     done = subprocess.run([sys.executable, str(script)], check=False, timeout=30, start_new_session=False)
     assert done.returncode in (1, -9)
     assert time.monotonic() - since < 20
+
+
+TIED = """
+import os, subprocess, time
+from modelserve.runtime import lifeline
+theirs, ours = os.pipe()
+child = subprocess.Popen(["sleep", "300"], pass_fds=[theirs], start_new_session=True)
+lifeline.tie(theirs, child.pid)
+os.close(theirs)
+print(child.pid, flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_worker_that_never_gets_to_run_code_of_ours_ends_with_the_server(tmp_path: Path) -> None:
+    script = tmp_path / "server.py"
+    script.write_text(TIED)
+    server = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    worker = psutil.Process(int(server.stdout.readline()))
+    server.kill()
+    server.wait()
+    server.stdout.close()
+    _, alive = psutil.wait_procs([worker], timeout=2)
+    assert not alive

@@ -7,16 +7,13 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
 import uvloop
 
 from modelserve.discovery import ModelRef
-from modelserve.runtime.interface import StartFailed
 from modelserve.runtime.process import LocalBackend, LocalReplica
 from tests.models.installed import side_log
 from tests.runtime.workers import CHAOS, Heard, ask, spec, until
@@ -35,44 +32,7 @@ def predict():
 """
 
 
-@pytest.fixture(autouse=True)
-def log(packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let workers find the chaos model, and return the side log that it writes."""
-    monkeypatch.syspath_prepend(packages["chaos"])
-    monkeypatch.setenv("CHAOS_LOG", str(tmp_path / "side.log"))
-    return tmp_path / "side.log"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The folder of the workers' temporary files."""
-    (tmp_path / "workers").mkdir()
-    return tmp_path / "workers"
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
-def replica(folder: Path) -> LocalReplica:
-    """A worker that is not started yet."""
-    return LocalBackend(str(folder)).replica(spec())
-
-
-@pytest_asyncio.fixture
-async def warm(replica: LocalReplica, heard: Heard, folder: Path) -> AsyncIterator[LocalReplica]:
-    """A warm worker, of which nothing may be left in the end."""
-    descriptors = psutil.Process().num_fds()
-    await replica.start(heard)
-    worker = psutil.Process(replica.pid)
-    yield replica
-    await replica.stop(0)
-    assert not worker.is_running()
-    assert list(folder.iterdir()) == []
-    assert len(heard.ends) == 1
-    assert psutil.Process().num_fds() <= descriptors + 2, "the resource tracker's pipe may have come"
+pytestmark = pytest.mark.usefixtures("log")
 
 
 def began(log: Path, mode: str) -> bool:
@@ -220,52 +180,6 @@ async def test_a_worker_that_closes_its_channel_and_lives_on_is_killed(folder: P
     await until(lambda: heard.ends)
     assert heard.ends[0].detail == "killed by signal 9 (SIGKILL)"
     assert list(folder.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("variable", "fault", "stage", "words"),
-    [
-        ("CHAOS_IMPORT", "raise", "load", "RuntimeError: CHAOS_IMPORT asked for this"),
-        ("CHAOS_ARGS", "valueerror", "describe", "ValueError: CHAOS_ARGS asked for this"),
-        ("CHAOS_WARM", "raise", "warm", "RuntimeError: CHAOS_WARM asked for this"),
-        ("CHAOS_WARM", "exit", "load", "exited with status 3 before its model was ready"),
-        ("CHAOS_WARM", "segv", "load", "killed by signal 11 (SIGSEGV) before its model was ready"),
-    ],
-)
-async def test_a_start_that_fails_says_in_which_stage_and_why_and_leaves_nothing(
-    replica: LocalReplica, heard: Heard, folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, fault: str,
-    stage: str, words: str,
-) -> None:  # fmt: skip
-    monkeypatch.setenv(variable, fault)
-    with pytest.raises(StartFailed) as caught:
-        await replica.start(heard)
-    assert (caught.value.failed.stage, heard.ends) == (stage, [])
-    assert words in caught.value.failed.message
-    assert list(folder.iterdir()) == []
-    assert not psutil.pid_exists(replica.pid)
-
-
-async def test_a_start_that_is_cancelled_leaves_no_process_and_no_folder(
-    replica: LocalReplica, heard: Heard, folder: Path, log: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CHAOS_WARM", "hang")
-    starting = asyncio.create_task(replica.start(heard))
-    await until(lambda: side_log(log, "warm"))
-    worker = psutil.Process(replica.pid)
-    starting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await starting
-    assert not worker.is_running()
-    assert list(folder.iterdir()) == []
-    assert not heard.ends
-
-
-async def test_a_worker_that_cannot_be_made_is_a_failed_start(folder: Path, heard: Heard) -> None:
-    """As when there is no room for another file, folder or process."""
-    replica = LocalBackend(str(folder / "nosuch")).replica(spec())
-    with pytest.raises(StartFailed, match=r"A worker cannot be made: .*No such file"):
-        await replica.start(heard)
-    assert replica.pid == 0
 
 
 async def test_a_backend_runs_many_workers_that_share_nothing(folder: Path) -> None:

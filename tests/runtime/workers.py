@@ -9,7 +9,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from modelserve.discovery import ModelRef
-from modelserve.messages import Answer, Answers, Call
+from modelserve.messages import Answer, Answers, Call, Part
 from modelserve.runtime.devices import Placement
 from modelserve.runtime.interface import Exit, Replica, WorkerOptions, WorkerSpec
 
@@ -36,12 +36,17 @@ class Heard:
     def __init__(self) -> None:
         self.answers: dict[int, Answer] = {}
         self.frames: list[Answers] = []
+        self.parts: list[Part] = []
         self.ends: list[Exit] = []
 
     def answered(self, replica: Replica, answers: Answers) -> None:
         assert not self.ends, "nothing comes after the end"
         self.frames.append(answers)
         self.answers |= {answer.id: answer for answer in answers.answers}
+
+    def part(self, replica: Replica, part: Part) -> None:
+        assert not self.ends, "nothing comes after the end"
+        self.parts.append(part)
 
     def lost(self, replica: Replica, end: Exit) -> None:
         self.ends.append(end)

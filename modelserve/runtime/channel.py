@@ -1,0 +1,147 @@
+"""The server's end of the socket pair to one worker.
+
+    calls --> frames.encode --> [socket pair] --> worker        listener <-- frames.Receiver <-- [socket pair]
+
+A large body is sent from the object that holds it and received into the one that keeps it. Of what is sent in one turn
+of the loop, the first frame goes out at once, so that an idle worker starts, and the rest together in one system call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from modelserve import frames
+from modelserve.messages import (
+    Answers,
+    Calls,
+    Cancel,
+    Description,
+    Failed,
+    More,
+    Part,
+    Ready,
+    Stage,
+    decode_server_bound,
+)
+from modelserve.runtime.interface import Listener, Replica, StartFailed
+
+__all__ = ["SOCKET_BUFFER_BYTES", "Channel", "pair"]
+
+logger = logging.getLogger(__name__)
+
+# A body of some megabytes then passes in few system calls; see the table in docs/explanation/workers.md.
+SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return the two ends of a new channel."""
+    ends = socket.socketpair()
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+    return ends
+
+
+class Channel(asyncio.BufferedProtocol):
+    """Sends to one worker, and tells a listener what comes from it.
+
+    Args:
+        replica: In whose name the listener is told.
+        listener: Who is told of answers and parts.
+        on_stage: Called with each stage that the worker's start comes to.
+        on_closed: Called once the channel has closed, by either side; may be replaced.
+    """
+
+    def __init__(
+        self, replica: Replica, listener: Listener, on_stage: Callable[[str], None], on_closed: Callable[[], None]
+    ) -> None:
+        self._replica = replica
+        self._listener = listener
+        self._on_stage = on_stage
+        self._receiver = frames.Receiver(decode_server_bound)
+        self._transport: asyncio.Transport | None = None
+        self._gathered: list[frames.Body] | None = None  # from the first frame of a turn of the loop to its end
+        self._loop = asyncio.get_running_loop()
+        self._finished = False
+        self.closed = False
+        self.on_closed = on_closed
+        self.started: asyncio.Future[Description] = self._loop.create_future()
+
+    def send(self, message: Calls | Cancel | More) -> None:
+        """Send a message; without a word where the worker is dead already, which may not be known here yet."""
+        self.write(frames.encode(message))
+
+    def write(self, buffers: list[frames.Body]) -> None:
+        """Send buffers in order, none of which may be changed before it is sent; nothing goes out after ``finish``."""
+        if self._finished:
+            return
+        if self._gathered is not None:
+            self._gathered += buffers
+        else:
+            self._gathered = []
+            self._loop.call_soon(self._flush)
+            self._pass(buffers)
+
+    def finish(self) -> None:
+        """Tell the worker that no more calls come; what it still answers is read."""
+        self._flush()
+        self._finished = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent: the worker is dead."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._receiver.buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        try:
+            messages = self._receiver.received(nbytes)
+        except frames.FrameError as error:
+            logger.error("worker %s sent what cannot be read: %s", self._replica.name, error)
+            self.abort()
+            return
+        for message in messages:
+            self._tell(message)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed = True
+        self.on_closed()
+
+    def _flush(self) -> None:
+        gathered, self._gathered = self._gathered, None
+        if gathered:
+            self._pass(gathered)
+
+    def _pass(self, buffers: list[frames.Body]) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if len(buffers) == 1:
+            self._transport.write(buffers[0])
+        else:
+            self._transport.writelines(buffers)
+
+    def _tell(self, message: Answers | Part | Stage | Ready | Failed) -> None:
+        if type(message) is Answers:
+            self._listener.answered(self._replica, message)
+        elif type(message) is Part:
+            self._listener.part(self._replica, message)
+        elif not self.started.done():
+            self._on_start(message)
+
+    def _on_start(self, message: Answers | Part | Stage | Ready | Failed) -> None:
+        if isinstance(message, Stage):
+            self._on_stage(message.stage)
+        elif isinstance(message, Ready):
+            self.started.set_result(message.description)
+        elif isinstance(message, Failed):
+            self.started.set_exception(StartFailed(message))

@@ -1,0 +1,96 @@
+"""A worker that the server ends: for a call that overran, a client that left, or itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from modelserve.messages import Call
+from modelserve.runtime.interface import FIRST_PARTS
+from modelserve.runtime.process import LocalBackend, LocalReplica
+from tests.models.installed import side_log
+from tests.runtime.child import STREAM
+from tests.runtime.workers import Heard, ask, spec, until
+
+pytestmark = pytest.mark.usefixtures("log")
+
+
+def began(log: Path, mode: str) -> bool:
+    return any(line["mode"] == mode for line in side_log(log, "predict"))
+
+
+@pytest.mark.parametrize("mode", ["sleep", "spin_c", "stop"])
+async def test_a_worker_that_is_ended_is_gone_within_seconds_whatever_it_does(
+    warm: LocalReplica, heard: Heard, log: Path, mode: str
+) -> None:
+    """A08 to A10: asleep, in C code that holds the interpreter lock, or frozen."""
+    warm.send([ask(1, mode, n=300)])
+    await until(lambda: began(log, mode))
+    since = time.monotonic()
+    warm.end("timeout", "a call ran longer than predict_timeout_s")
+    await until(lambda: heard.ends)
+    assert time.monotonic() - since < 3
+    assert (heard.ends[0].reason, heard.ends[0].detail) == ("timeout", "a call ran longer than predict_timeout_s")
+
+
+async def test_a_worker_that_ignores_being_ended_is_killed_a_second_later(
+    warm: LocalReplica, heard: Heard, log: Path
+) -> None:
+    warm.send([ask(1, "signals"), ask(2, "sleep", n=300)])
+    await until(lambda: began(log, "sleep"))
+    since = time.monotonic()
+    warm.end("cancelled", "its client has left")
+    await until(lambda: heard.ends)
+    assert 1 <= time.monotonic() - since < 3
+    assert heard.ends[0].reason == "cancelled"
+
+
+async def test_ending_an_ended_worker_does_nothing(warm: LocalReplica, heard: Heard) -> None:
+    warm.end("recycled", "it was large")
+    warm.end("timeout", "too late")
+    await until(lambda: heard.ends)
+    warm.end("timeout", "much too late")
+    assert [end.reason for end in heard.ends] == ["recycled"]
+
+
+async def test_the_children_of_a_worker_that_is_ended_end_with_it(warm: LocalReplica, heard: Heard) -> None:
+    """A19."""
+    warm.send([ask(1, "fork", n=300)])
+    await until(lambda: heard.answers)
+    child = psutil.Process(json.loads(heard.answers[1].body)["predictions"]["grandchild"])
+    warm.end("timeout", "")
+    await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_a_worker_that_leaves_its_device_says_so_by_its_status(warm: LocalReplica, heard: Heard) -> None:
+    warm.send([ask(1, "cuda_sticky")])
+    await until(lambda: heard.ends)
+    assert heard.ends[0].reason == "device"
+    assert "71" in heard.ends[0].detail
+    assert heard.answers[1].failure is not None
+
+
+async def test_parts_of_a_streamed_answer_come_one_by_one_as_far_as_they_are_asked_for(
+    packages: dict[str, Path], folder: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(packages["chaos_stream"])
+    replica = LocalBackend(str(folder)).replica(spec(STREAM))
+    description = await replica.start(heard)
+    assert description.streams
+    replica.send([Call(id=1, query=f"items={2 * FIRST_PARTS}", accept="application/x-ndjson")])
+    await until(lambda: len(heard.parts) == FIRST_PARTS)
+    assert heard.answers[1].stream
+    replica.more(1, FIRST_PARTS + 1)
+    await until(lambda: heard.parts[-1].last)
+    replica.send([Call(id=2, query="items=1000000", accept="application/x-ndjson")])
+    await until(lambda: 2 in heard.answers)
+    replica.cancel([2])
+    replica.send([Call(id=3, query="items=1", accept="application/x-ndjson")])
+    replica.more(3, 2)
+    await until(lambda: heard.parts[-1].id == 3 and heard.parts[-1].last)
+    await replica.stop(5)
+    assert heard.ends[0].reason == "stopped"
