@@ -5,6 +5,8 @@ Labels are bounded: a deployment's name, a closed set of operations, a status cl
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -42,6 +44,27 @@ class Metrics:
             registry=self.registry,
         )
         self._workers = Gauge("modelserve_workers", "Workers that are warm.", ["deployment"], registry=self.registry)
+        self._queue_calls = Gauge(
+            "modelserve_queue_calls", "Calls that wait for a worker.", ["deployment"], registry=self.registry
+        )
+        self._queue_bytes = Gauge(
+            "modelserve_queue_bytes",
+            "Bytes of request bodies that wait for a worker.",
+            ["deployment"],
+            registry=self.registry,
+        )
+        self._restarts = Counter(
+            "modelserve_worker_restarts",
+            "Workers started in place of one that had died.",
+            ["deployment"],
+            registry=self.registry,
+        )
+        self._timeouts = Counter(
+            "modelserve_timeouts",
+            "Calls whose time was over while they waited (queue) or ran (predict).",
+            ["deployment", "stage"],
+            registry=self.registry,
+        )
         self._exits = Counter(
             "modelserve_worker_exits",
             "Workers that ended, by reason.",
@@ -52,7 +75,15 @@ class Metrics:
     def deployment(self, name: str) -> DeploymentMetrics:
         """Return the instruments of one deployment, bound once to its name."""
         return DeploymentMetrics(
-            name, self._requests, self._latency, self._batch_size.labels(name), self._workers.labels(name), self._exits
+            name,
+            requests=self._requests,
+            latency=self._latency,
+            batch_size=self._batch_size.labels(name),
+            workers=self._workers.labels(name),
+            restarts=self._restarts.labels(name),
+            queue=(self._queue_calls.labels(name), self._queue_bytes.labels(name)),
+            timeouts=self._timeouts,
+            exits=self._exits,
         )
 
     def render(self) -> bytes:
@@ -64,16 +95,38 @@ class DeploymentMetrics:
     """The instruments of one deployment."""
 
     def __init__(
-        self, name: str, requests: Counter, latency: Histogram, batch_size: Histogram, workers: Gauge, exits: Counter
+        self,
+        name: str,
+        *,
+        requests: Counter,
+        latency: Histogram,
+        batch_size: Histogram,
+        workers: Gauge,
+        restarts: Counter,
+        queue: tuple[Gauge, Gauge],
+        timeouts: Counter,
+        exits: Counter,
     ) -> None:
         self._name = name
         self._exits = exits
+        self._queue_calls, self._queue_bytes = queue
+        self._timeouts = {stage: timeouts.labels(name, stage) for stage in ("queue", "predict")}
         self._by_class = {
             status // 100: requests.labels(name, "predict", f"{status // 100}xx") for status in (200, 300, 400, 500)
         }
         self._latency = latency.labels(name, "predict")
         self.batch_size = batch_size
         self.workers = workers
+        self.restarts = restarts
+
+    def watch_queue(self, calls: Callable[[], float], size_bytes: Callable[[], float]) -> None:
+        """Read the length of the queue from here whenever it is asked for, so that counting it costs a call nothing."""
+        self._queue_calls.set_function(calls)
+        self._queue_bytes.set_function(size_bytes)
+
+    def timed_out(self, stage: str) -> None:
+        """Count one call whose time was over in the "queue" or in "predict"."""
+        self._timeouts[stage].inc()
 
     def predicted(self, status: int, duration_s: float) -> None:
         """Count one answer to a predict request."""

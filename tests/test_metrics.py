@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -70,3 +72,35 @@ def test_two_servers_in_one_process_never_mix() -> None:
 
 def test_the_content_type_is_that_of_the_text_format() -> None:
     assert CONTENT_TYPE.startswith("text/plain; version=")
+
+
+def test_the_queue_is_read_when_it_is_asked_for() -> None:
+    metrics = Metrics()
+    queue = [3, 4096]
+    metrics.deployment("m").watch_queue(lambda: queue[0], lambda: queue[1])
+    assert read(metrics)["modelserve_queue_calls", "m"] == 3
+    queue[:] = [4, 8192]
+    samples = read(metrics)
+    assert (samples["modelserve_queue_calls", "m"], samples["modelserve_queue_bytes", "m"]) == (4, 8192)
+
+
+def test_timeouts_and_restarts_are_there_from_the_start_and_counted() -> None:
+    metrics = Metrics()
+    deployment = metrics.deployment("m")
+    assert read(metrics)["modelserve_timeouts_total", "m", "queue"] == 0
+    deployment.timed_out("predict")
+    deployment.restarts.inc()
+    samples = read(metrics)
+    assert samples["modelserve_timeouts_total", "m", "predict"] == 1
+    assert samples["modelserve_worker_restarts_total", "m"] == 1
+
+
+def test_twenty_deployments_are_rendered_within_a_tenth_of_a_second() -> None:
+    """F05."""
+    metrics = Metrics()
+    for number in range(20):
+        metrics.deployment(f"m{number}").predicted(200, 0.1)
+    metrics.render()
+    since = time.perf_counter()
+    metrics.render()
+    assert time.perf_counter() - since < 0.1

@@ -1,10 +1,10 @@
 """One deployment: a named model, its queue of calls, and the workers that take from it.
 
-    call() -> queue -> the free worker with the least to do -> Answer
+    call() -> queue -> dealer -> the free worker with the least to do -> Answer
 
-Calls wait in one queue. Once per turn of the event loop, what waits is dealt out to the workers that have room, so a
-worker that becomes free takes everything that has gathered meanwhile, up to what it may hold, and batches form under
-load without a timer. This file knows calls and answers, never HTTP.
+The parts are each in a file of their own: queue.py holds what waits, dealer.py deals it out, lane.py knows what is at a
+worker, watch.py ends what takes too long, slot.py and rotation.py replace workers, fate.py says what becomes of a dead
+one's calls. This file puts them together. It knows calls and answers, never HTTP.
 """
 
 from __future__ import annotations
@@ -12,18 +12,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections import deque
-from collections.abc import Sequence
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
-from modelserve.errors import NotReady, QueueFull, Stopping, Unavailable, WorkerDied
-from modelserve.messages import Answer, Answers, Call, Description, Failed, Failure
+from modelserve.errors import ModelserveError, Stopping, WorkerDied
+from modelserve.messages import Answer, Answers, Call, Description, Failed, Part
 from modelserve.metrics import DeploymentMetrics
-from modelserve.runtime.interface import Exit, Replica
-from modelserve.runtime.lane import Lane, Pending
-from modelserve.runtime.slot import Slot
+from modelserve.runtime.budget import Budget, Gpus
+from modelserve.runtime.dealer import Dealer
+from modelserve.runtime.fate import OURS, fates
+from modelserve.runtime.interface import Exit, Replica, StartFailed
+from modelserve.runtime.lane import Lane
+from modelserve.runtime.limits import Limits
+from modelserve.runtime.pending import Pending
+from modelserve.runtime.queue import Queue, size_of
+from modelserve.runtime.report import DeploymentReport, ExitReport, ReloadReport, report_workers
+from modelserve.runtime.rotation import Rotation
+from modelserve.runtime.slot import MakeReplica, Slot
+from modelserve.runtime.status import ReloadFailed, Status, message, refusal
+from modelserve.runtime.watch import Watch, overran
 
-__all__ = ["Deployment", "Status"]
+__all__ = ["Deployment", "ReloadFailed", "Status"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,233 +42,271 @@ START_TRIES = 3
 DIED = "The worker process that ran this call ended before it had answered."
 
 
-class Status(StrEnum):
-    """What a deployment is doing."""
-
-    # Its workers are loading and warming for the first time.
-    STARTING = "starting"
-    # At least one worker is warm.
-    READY = "ready"
-    # It had warm workers and is replacing the last that died; calls wait in the queue.
-    RESTARTING = "restarting"
-    # Its model could not be loaded, described or warmed.
-    FAILED = "failed"
-    # The server is shutting down.
-    STOPPING = "stopping"
-
-
 class Deployment:
     """Answers calls with one model.
 
     Args:
         name: The name clients use.
         slots: One for each worker.
-        max_queue: How many calls may wait.
+        limits: What it allows.
         metrics: Where this deployment counts.
+        gpus: Which GPUs of the server have failed.
     """
 
-    def __init__(self, name: str, slots: Sequence[Slot], *, max_queue: int, metrics: DeploymentMetrics) -> None:
+    def __init__(
+        self, name: str, slots: Sequence[Slot], *, limits: Limits, metrics: DeploymentMetrics, gpus: Gpus | None = None
+    ) -> None:
         self.name = name
         self.status = Status.STARTING
         self.description: Description | None = None
         self.failure: Failed | None = None
+        self.trouble = ""
+        self.restarts = 0
+        self.last_exit: ExitReport | None = None
+        self.last_reload: ReloadReport | None = None
         self._slots = slots
-        self._max_queue = max_queue
+        self._limits = limits
         self._metrics = metrics
-        self._queue: deque[Pending] = deque()
-        self._lanes: dict[Replica, Lane] = {}
+        self._gpus = gpus or Gpus()
+        self._budget = Budget(limits.restart_budget, lambda: self._loop.time())
+        self._queue = Queue(limits.max_queue, limits.max_queue_bytes)
+        self._dealer = Dealer(self._queue, metrics.batch_size.observe, limits.batch_wait_s)
+        self._watch = Watch(limits, self._queue, self._dealer, budget=self._budget, metrics=metrics)
+        self._rotation = Rotation(self, slots, self._dealer, limits)
+        self._loop: asyncio.AbstractEventLoop
         self._ids = itertools.count(1)
-        self._is_dealing = False
         self._failed_starts = 0
-        self._last_dealt = 1
         self._keepers: list[asyncio.Task[None]] = []
-        self._idle = asyncio.Event()
+        self._started = asyncio.Event()
+        self._is_stopped = False
+        metrics.watch_queue(lambda: self._queue.calls, lambda: self._queue.bytes)
 
     @property
     def workers(self) -> dict[str, int]:
         """The name and process id of each warm worker."""
-        return {lane.replica.name: lane.replica.pid for lane in self._lanes.values()}
+        return {lane.replica.name: lane.replica.pid for lane in self._dealer.lanes.values()}
 
     @property
-    def _batches(self) -> bool:
-        return self.description is not None and self.description.max_batch_size > 1
+    def message(self) -> str:
+        """What is wrong with it, in a sentence that a client may read; "" for nothing."""
+        return message(self.status, self.trouble, self.failure)
+
+    def status_report(self) -> DeploymentReport:
+        """Return all that its operator may want to know."""
+        return DeploymentReport(
+            name=self.name,
+            status=self.status.value,
+            message=self.message,
+            version="" if self.description is None else self.description.metadata.version,
+            workers=report_workers(self._slots, self._dealer),
+            restarts=self.restarts,
+            queue_calls=self._queue.calls,
+            queue_bytes=self._queue.bytes,
+            last_exit=self.last_exit,
+            last_reload=self.last_reload,
+        )
 
     async def start(self) -> None:
         """Start every worker and wait until each is warm or has failed. One warm worker makes the deployment ready."""
         self._loop = asyncio.get_running_loop()
+        self._dealer.start(self._loop)
+        self._watch.start(self._loop)
+        self._rotation.start()
         await asyncio.gather(*(slot.start(self) for slot in self._slots))
-        if not self._lanes and self.status is Status.STARTING:
+        if not self._dealer.lanes and self.status is Status.STARTING:
             self.status = Status.FAILED
-            return
-        self._keepers = [asyncio.create_task(slot.keep(self)) for slot in self._slots]
+        else:
+            self._keep()
+        self._started.set()
+
+    def check_room(self, size: int) -> None:
+        """Check that a call of so many bytes would be taken now, before its body is read.
+
+        Raises:
+            NotReady: No worker is warm and none is being replaced.
+            QueueFull: ``max_queue`` calls or ``max_queue_bytes`` are waiting.
+            Stopping: The server is shutting down.
+        """
+        if self.status is not Status.READY and self.status is not Status.RESTARTING:
+            raise refusal(self.status, self.trouble)
+        self._queue.check_room(size)
 
     def call(self, call: Call) -> asyncio.Future[Answer]:
         """Queue a call and return the future of its answer; one that is cancelled leaves the queue.
 
+        An answer with ``stream`` set is a :class:`modelserve.runtime.streams.Streamed`, whose ``parts`` the caller
+        reads and closes.
+
         Raises:
             NotReady: No worker is warm and none is being replaced.
-            QueueFull: ``max_queue`` calls are waiting.
+            QueueFull: ``max_queue`` calls or ``max_queue_bytes`` are waiting.
+            QueueTimeout: The call's deadline has passed already.
             Stopping: The server is shutting down.
         """
-        if self.status is not Status.READY and self.status is not Status.RESTARTING:
-            raise self._refusal()
-        if len(self._queue) >= self._max_queue and not self._forget_given_up():
-            raise QueueFull(f"{self._max_queue} calls are waiting for this model already; try again later.")
+        size = size_of(call) if call.form else len(call.body)  # spares most calls a call
+        self.check_room(size)
         call.id = next(self._ids)
-        pending = Pending(call, self._loop.create_future())
-        self._queue.append(pending)
-        if self._comes_alone():
-            self._deal()
-        else:
-            self._deal_soon()
-        return pending.future
+        pending = Pending.of(call, size, self._watch.left, self._loop)
+        if call.deadline:
+            self._watch.limit(pending)
+        if self._limits.batch_wait_s:
+            pending.since = self._loop.time()
+        self._queue.push(pending)
+        self._dealer.came()
+        if self._limits.predict_timeout_s:
+            self._watch.wake()
+        return pending
 
     async def drain(self) -> None:
         """Take no more calls and return once those accepted are answered."""
         if self.status is not Status.FAILED:
             self.status = Status.STOPPING
-            self._deal_soon()  # notices when there is nothing left to do
-            await self._idle.wait()
+            await self._dealer.idle()
 
     def abandon(self) -> None:
         """Fail what is unanswered, so that nobody waits for it any longer."""
         self.status = Status.STOPPING
-        sent = [part for lane in self._lanes.values() for part in lane.clear()]
-        unanswered = itertools.chain(self._queue, *sent)
-        self._fail(list(unanswered), Stopping("The server is shutting down and could not finish this call."))
-        self._queue.clear()
+        sent = [part for lane in self._dealer.lanes.values() for part in lane.clear()]
+        error = Stopping("The server is shutting down and could not finish this call.")
+        self._fail(itertools.chain(self._queue.clear(), *sent), error)
 
     async def stop(self, wait_s: float) -> None:
         """Fail what is unanswered and end every worker; each may take ``wait_s`` seconds to end by itself."""
+        self._is_stopped = True
         self.abandon()
+        self._watch.stop()
         for keeper in self._keepers:
             keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
-        await asyncio.gather(*(slot.stop(wait_s) for slot in self._slots))
+        await asyncio.gather(self._rotation.stop(), *self._keepers, return_exceptions=True)
+        held = {slot.replica for slot in self._slots}
+        leaving = [replica.stop(wait_s) for replica in self._dealer.lanes if replica not in held]
+        await asyncio.gather(*(slot.stop(wait_s) for slot in self._slots), *leaving)
+
+    async def reload(self, makers: Sequence[MakeReplica]) -> None:
+        """Replace every worker by a new one and let the old ones finish; return once they have ended.
+
+        Args:
+            makers: Make the new workers, one for each slot.
+
+        Raises:
+            ReloadFailed: A new worker could not be started, or the server is shutting down; the old ones serve on.
+        """
+        await self._started.wait()
+        try:
+            await self._rotation.reload(makers, self._limits.grace_s)
+        except StartFailed as error:
+            why = f"its new workers could not {error.failed.stage} the model: {error.failed.message}"
+            self.note_reload(why)
+            raise ReloadFailed(f"{self.name} was not reloaded, {why}", log=error.failed.traceback) from error
+        self.note_reload("")
+        self._keep()
+
+    def note_reload(self, failure: str) -> None:
+        """Note how a reload went: why it failed, or "" where it did not."""
+        extra = {"deployment": self.name}
+        if failure:
+            logger.error("reload failed, the old workers stay: %s", failure, extra=extra)
+        else:
+            logger.info("reloaded", extra=extra)
+        self.last_reload = ReloadReport(not failure, failure, datetime.now(UTC))
 
     def warm(self, replica: Replica, description: Description) -> None:
         """A slot has a warm worker: it takes calls from now on."""
         self.description = description
+        self.trouble = ""
         self._failed_starts = 0
-        self._lanes[replica] = Lane(replica, description.max_batch_size)
+        lane = Lane(replica, description)
+        self._rotation.limit(lane)
         if self.status is not Status.STOPPING:
             self.status = Status.READY
         logger.info("worker is warm", extra={"deployment": self.name, "worker": replica.name, "pid": replica.pid})
+        self._dealer.add(lane)
         self._count_workers()
-        self._deal_soon()
 
     def failed(self, failed: Failed) -> None:
         """A worker could not start; when no other serves and this is not the first in a row, calls stop waiting."""
         self.failure = failed
         self._failed_starts += 1
-        if not self._lanes and self.status is Status.RESTARTING and self._failed_starts >= START_TRIES:
-            self.status = Status.FAILED
-            waiting, self._queue = list(self._queue), deque()
-            self._fail(waiting, self._refusal())
+        if self._failed_starts >= START_TRIES:
+            self._give_up("its model cannot be started any more")
+
+    def replacing(self) -> None:
+        """A slot starts a worker in place of one that is gone."""
+        self._budget.spend()
+        self.restarts += 1
+        self._metrics.restarts.inc()
+
+    def exhausted(self, why: str) -> None:
+        """A slot stays empty for now; when no other worker serves, calls stop waiting."""
+        self._give_up(why)
 
     def answered(self, replica: Replica, answers: Answers) -> None:
         """A worker has answered calls; it has room for more now."""
-        self._lanes[replica].answered(answers)
-        if self._queue or self.status is Status.STOPPING:
-            self._deal_soon()
+        lane = self._dealer.lanes[replica]
+        self._dealer.answered(lane, answers)
+        if lane.answered_calls >= lane.call_limit:
+            self._rotation.recycle(lane, f"after {lane.answered_calls} calls")
+
+    def part(self, replica: Replica, part: Part) -> None:
+        """A worker has sent the next part of a streamed answer."""
+        lane = self._dealer.lanes[replica]
+        lane.part(part)
+        if part.last:
+            self._dealer.freed(lane)
 
     def lost(self, replica: Replica, end: Exit) -> None:
-        """A worker has died: the call it ran fails, all others go to the next worker.
-
-        Calls that it had not begun are as good as never sent. Of a batch nobody can say which call was the deadly one,
-        so each is run once more, alone. Of calls that are run in turn it was the last one begun; the answers to those
-        before it were lost on their way, so they are run again.
-        """
-        begun, again = self._lanes.pop(replica).clear()
-        if not self._lanes and self.status is Status.READY:
-            self.status = Status.RESTARTING
-        self._metrics.worker_ended(end.reason)
-        self._count_workers()
-        if end.reason != "stopped":
-            self._log_death(replica, end, begun)
-        if self._batches and len(begun) > 1:
-            for pending in begun:
-                pending.alone = True
-        else:
-            self._fail(begun[-1:], WorkerDied(DIED))
-            begun = begun[:-1]
-        self._queue.extendleft(reversed(begun + again))
+        """A worker has ended: the call it ran fails, all others go to the next worker."""
+        lane = self._dealer.remove(replica)
+        slot = next((slot for slot in self._slots if slot.replica is replica), None)
+        if lane is not None:
+            reason = lane.closing if end.reason == "stopped" and lane.closing else end.reason
+            self._bury(lane, Exit(reason, end.detail))
+        if slot is not None and end.reason == "device":
+            self._gpus.note_exit(slot.gpu)
         for slot in self._slots:
             slot.lost(replica)
-        self._deal_soon()
+        self._dealer.soon()
 
-    def _forget_given_up(self) -> bool:
-        """Free the places of calls whose clients have left, and tell whether there is one now."""
-        self._queue = deque(pending for pending in self._queue if not pending.future.done())
-        return len(self._queue) < self._max_queue
-
-    def _log_death(self, replica: Replica, end: Exit, running: list[Pending]) -> None:
-        requests = ", ".join(pending.call.request_id for pending in running) or "no call"
-        extra = {"deployment": self.name, "worker": replica.name}
-        logger.error("worker %s while it ran %s", end.detail, requests, extra=extra)
-
-    def _refusal(self) -> Unavailable:
-        if self.status is Status.STOPPING:
-            return Stopping("The server is shutting down.")
+    def _bury(self, lane: Lane, end: Exit) -> None:
+        name = lane.replica.name
+        if not self._dealer.open and self.status is Status.READY:
+            self.status = Status.RESTARTING
+        self.last_exit = ExitReport(name, end.reason, end.detail, datetime.now(UTC))
+        self._metrics.worker_ended(end.reason)
+        self._count_workers()
+        if end.reason not in OURS:
+            running = ", ".join(pending.call.request_id for pending in lane.running()) or "no call"
+            extra = {"deployment": self.name, "worker": name}
+            logger.error("worker %s while it ran %s", end.detail, running, extra=extra)
+        failed, again = fates(lane, end.reason)
+        self._fail(failed, overran(self._limits.predict_timeout_s) if end.reason == "timeout" else WorkerDied(DIED))
         if self.status is Status.FAILED:
-            return NotReady("This model could not be started; the server's log says why.")
-        return NotReady("This model is still being started; try again in a moment.")
+            self._fail(again, refusal(self.status, self.trouble))
+        else:
+            self._queue.put_back(again)
 
-    def _comes_alone(self) -> bool:
-        """Tell whether a call need not wait for others of this turn of the loop: none came with the one before it."""
-        return self._last_dealt == 1 and not self._is_dealing and any(not len(lane) for lane in self._lanes.values())
+    def _keep(self) -> None:
+        """See to it that every slot has a keeper; one whose GPU had failed has none any more."""
+        if self._is_stopped:
+            return
+        kept = {keeper.get_name() for keeper in self._keepers if not keeper.done()}
+        self._keepers = [keeper for keeper in self._keepers if not keeper.done()]
+        for number, slot in enumerate(self._slots):
+            if str(number) not in kept:
+                keeper = asyncio.create_task(slot.keep(self, self._budget, self._gpus), name=str(number))
+                self._keepers.append(keeper)
 
-    def _deal_soon(self) -> None:
-        """Deal once at the end of this turn of the loop, so that all of its calls go out together."""
-        if not self._is_dealing:
-            self._is_dealing = True
-            self._loop.call_soon(self._deal)
+    def _give_up(self, why: str) -> None:
+        if self._dealer.open or self.status is not Status.RESTARTING:
+            return
+        self.status = Status.FAILED
+        self.trouble = why
+        logger.error("deployment has failed, %s; calls are refused", why, extra={"deployment": self.name})
+        self._fail(self._queue.clear(), refusal(self.status, self.trouble))
 
-    def _deal(self) -> None:
-        self._is_dealing = False
-        while self._queue and self._lanes:
-            lane, room = self._freest()
-            if not room:
-                return
-            batch = self._take(room)
-            if batch:
-                self._last_dealt = len(batch)
-                lane.send(batch)
-                self._metrics.batch_size.observe(len(batch))
-        if self.status is Status.STOPPING and not self._queue and not any(len(lane) for lane in self._lanes.values()):
-            self._idle.set()
-
-    def _freest(self) -> tuple[Lane, int]:
-        """Return the lane with the fewest calls at it that has room, and how much; with none, any and 0."""
-        waiting = len(self._queue)
-        if len(self._lanes) == 1:
-            (lane,) = self._lanes.values()
-            return lane, lane.room(waiting)
-        lanes = [(len(lane), index, lane) for index, lane in enumerate(self._lanes.values()) if lane.room(waiting)]
-        if not lanes:
-            return next(iter(self._lanes.values())), 0
-        lane = min(lanes)[2]
-        return lane, lane.room(waiting)
-
-    def _take(self, room: int) -> list[Pending]:
-        """Take up to ``room`` waiting calls; one marked alone makes a batch of its own; those given up are dropped."""
-        batch: list[Pending] = []
-        while self._queue and len(batch) < room:
-            if self._queue[0].alone and batch:
-                break
-            pending = self._queue.popleft()
-            if pending.future.done():
-                continue
-            batch.append(pending)
-            if pending.alone:
-                break
-        return batch
-
-    def _fail(self, pendings: list[Pending], error: WorkerDied | Unavailable) -> None:
-        failure = Failure(error.status, error.code, error.message)
+    def _fail(self, pendings: Iterable[Pending], error: ModelserveError) -> None:
         for pending in pendings:
-            if not pending.future.done():
-                pending.future.set_result(Answer(pending.call.id, failure=failure))
+            pending.fail(error)
 
     def _count_workers(self) -> None:
-        self._metrics.workers.set(len(self._lanes))
+        self._metrics.workers.set(len(self._dealer.lanes))

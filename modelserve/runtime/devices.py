@@ -1,33 +1,28 @@
 """Plans which CPUs and which GPU each worker gets: a machine and a wish in, placements out.
 
-The plan is a pure function; only :func:`this_machine` looks at the real one. A placement reaches its worker before any
-library is imported there, because OpenMP, MKL and CUDA read their environment once, when they load.
+The plan is a pure function; ``inventory`` looks at the real machine. A placement reaches its worker before any library
+is imported there, because OpenMP, MKL and CUDA read their environment once, when they load.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from modelserve.errors import SettingsError
+from modelserve.runtime.inventory import this_machine
+from modelserve.runtime.machine import Gpu, Machine
 
-__all__ = ["Machine", "Placement", "plan", "this_machine"]
+__all__ = ["Gpu", "Machine", "Placement", "plan", "this_machine"]
 
 # The variables by which OpenMP, MKL, OpenBLAS, numexpr and, through OpenMP, PyTorch choose their number of threads.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+(?:,\d+)*))?")
 
-
-class Machine(msgspec.Struct, frozen=True):
-    """What there is to share out: the CPUs this process may use, and the GPUs by the name CUDA knows them."""
-
-    cpus: tuple[int, ...]
-    gpus: tuple[str, ...] = ()
+_Cpus = tuple[int, ...]
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -48,49 +43,44 @@ class Placement(msgspec.Struct, frozen=True):
         benchmark's MLP five times slower (1,612 against 7,959 requests per second, benchmarks on 2 cores).
         """
         threads = {name: str(self.threads) for name in THREAD_VARIABLES}
-        return {**threads, "OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": self.gpu}
+        gpu = {"CUDA_VISIBLE_DEVICES": self.gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        return {**threads, "OMP_WAIT_POLICY": "PASSIVE", **gpu}
 
     def missing_from(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return what of it to set in a process with these variables: an operator's own thread counts win, all or none.
 
-        With one of them set and the others not, OpenMP and MKL would disagree. The GPU is always the plan's.
+        With one of them set and the others not, OpenMP and MKL would disagree. An order of GPUs that the operator chose
+        stays, since the plan's numbers were counted in it. The GPU is always the plan's.
         """
         chosen = {*THREAD_VARIABLES, "OMP_WAIT_POLICY"} if any(name in environ for name in THREAD_VARIABLES) else set()
+        chosen |= {"CUDA_DEVICE_ORDER"} & environ.keys()
         return {name: value for name, value in self.environment.items() if name not in chosen}
 
 
-def plan(machine: Machine, *, workers: int, device: str = "auto") -> list[Placement]:
+def plan(machine: Machine, *, workers: int, device: str = "auto", workers_per_gpu: int = 1) -> list[Placement]:
     """Return one placement for each of a deployment's workers.
 
-    The CPUs are dealt out in contiguous, nearly equal shares, since neighbours share caches; with more workers than
-    CPUs, workers share one each in turn. GPUs are dealt out in turn.
+    Each GPU is given to ``workers_per_gpu`` workers in a row, and when all GPUs have theirs, from the first again. CPUs
+    are dealt out in contiguous, nearly equal shares, since neighbours share caches: a GPU's workers share the CPUs near
+    it, others all CPUs. Where there are several NUMA nodes, no share crosses from one into another, unless there are
+    fewer workers than nodes: then each gets whole nodes. With more workers than CPUs, workers share one each in turn.
 
     Args:
         machine: What is there.
         workers: How many workers, at least 1.
         device: ``auto`` (GPUs if there are any), ``cpu``, ``cuda`` (every GPU) or ``cuda:0,2`` (these, by position).
+        workers_per_gpu: How many workers in a row share a GPU, at least 1.
 
     Raises:
         SettingsError: The device is misspelt, or names a GPU that is not there.
     """
     gpus = _chosen_gpus(machine, device)
-    return [
-        Placement(_share(machine.cpus, number, workers), gpus[number % len(gpus)] if gpus else "")
-        for number in range(workers)
-    ]
+    chosen = [gpus[number // workers_per_gpu % len(gpus)] if gpus else Gpu("") for number in range(workers)]
+    shares = _shares(machine, [_near(gpu, machine) for gpu in chosen])
+    return [Placement(cpus, gpu.name) for cpus, gpu in zip(shares, chosen, strict=True)]
 
 
-def this_machine() -> Machine:
-    """Return the machine this process may use: its CPU affinity, and NVIDIA's device files or CUDA_VISIBLE_DEVICES."""
-    cpus = tuple(sorted(os.sched_getaffinity(0)))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return Machine(cpus, tuple(name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")))
-    found = [path.name for path in Path("/dev").glob("nvidia[0-9]*")]
-    return Machine(cpus, tuple(sorted((name.removeprefix("nvidia") for name in found), key=int)))
-
-
-def _chosen_gpus(machine: Machine, device: str) -> tuple[str, ...]:
+def _chosen_gpus(machine: Machine, device: str) -> tuple[Gpu, ...]:
     match = _DEVICE.fullmatch(device)
     if match is None:
         raise SettingsError(f"device is {device!r}, but must be auto, cpu, cuda or cuda with numbers like cuda:0,2.")
@@ -99,7 +89,9 @@ def _chosen_gpus(machine: Machine, device: str) -> tuple[str, ...]:
     if device == "auto":
         return machine.gpus
     if not machine.gpus:
-        raise SettingsError(f"device is {device!r}, but no GPU was found; check the driver, or use --device cpu.")
+        raise SettingsError(
+            f"device is {device!r}, but no GPU was found; check the driver and CUDA_VISIBLE_DEVICES, or say cpu."
+        )
     if match[1] is None:
         return machine.gpus
     numbers = [int(number) for number in match[1].split(",")]
@@ -109,7 +101,44 @@ def _chosen_gpus(machine: Machine, device: str) -> tuple[str, ...]:
     return tuple(machine.gpus[number] for number in numbers)
 
 
-def _share(cpus: tuple[int, ...], number: int, workers: int) -> tuple[int, ...]:
+def _near(gpu: Gpu, machine: Machine) -> _Cpus:
+    """Return the CPUs near a GPU that this process may use, () where none is or nothing is known."""
+    return tuple(cpu for cpu in machine.cpus if cpu in gpu.cpus)
+
+
+def _shares(machine: Machine, homes: Sequence[_Cpus]) -> list[_Cpus]:
+    """Return each worker's CPUs: workers with the same home share it, those without one share the machine."""
+    shares: list[_Cpus] = [()] * len(homes)
+    for home in dict.fromkeys(homes):
+        members = [number for number, own in enumerate(homes) if own == home]
+        parts = _deal([home], len(members)) if home else _deal(_nodes(machine), len(members))
+        for number, part in zip(members, parts, strict=True):
+            shares[number] = part
+    return shares
+
+
+def _nodes(machine: Machine) -> list[_Cpus]:
+    """Return the CPUs this process may use by NUMA node; as one node where the system does not tell all of them."""
+    nodes = [tuple(cpu for cpu in node if cpu in machine.cpus) for node in machine.nodes]
+    nodes = [node for node in nodes if node]
+    return nodes if sorted(cpu for node in nodes for cpu in node) == sorted(machine.cpus) else [machine.cpus]
+
+
+def _deal(nodes: Sequence[_Cpus], workers: int) -> list[_Cpus]:
+    """Return the share of each of so many workers of all the CPUs in these nodes."""
+    if workers < len(nodes):
+        return [sum(part, ()) for part in (_part(nodes, number, workers) for number in range(workers))]
+    # Were the CPUs one row, each worker would get an equal piece of it: it belongs to the node its middle lies in.
+    row = [number for number, node in enumerate(nodes) for _ in node]
+    at = [row[(2 * number + 1) * len(row) // (2 * workers)] for number in range(workers)]
+    return [_share(nodes[node], number - at.index(node), at.count(node)) for number, node in enumerate(at)]
+
+
+def _part(nodes: Sequence[_Cpus], number: int, workers: int) -> Sequence[_Cpus]:
+    return nodes[number * len(nodes) // workers : (number + 1) * len(nodes) // workers]
+
+
+def _share(cpus: _Cpus, number: int, workers: int) -> _Cpus:
     if workers >= len(cpus):
         return (cpus[number % len(cpus)],)
     return cpus[number * len(cpus) // workers : (number + 1) * len(cpus) // workers]

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Sequence
 from types import TracebackType
 
-from modelserve.discovery import ModelRef
-from modelserve.errors import NotFound, SettingsError
+import msgspec
+
+from modelserve.discovery import ModelRef, again
+from modelserve.errors import NotFound, SettingsError, StartError
 from modelserve.metrics import Metrics
-from modelserve.runtime.deployment import Deployment, Status
-from modelserve.runtime.devices import Placement, plan, this_machine
-from modelserve.runtime.interface import Backend, WorkerOptions, WorkerSpec
+from modelserve.runtime.budget import Gpus
+from modelserve.runtime.deployment import Deployment
+from modelserve.runtime.devices import Machine, Placement, plan, this_machine
+from modelserve.runtime.interface import Backend, Replica, WorkerOptions, WorkerSpec
+from modelserve.runtime.leftovers import run_folder, sweep
+from modelserve.runtime.limits import limits_of
 from modelserve.runtime.process import LocalBackend
-from modelserve.runtime.slot import Slot
+from modelserve.runtime.slot import MakeReplica, Slot
+from modelserve.runtime.status import ReloadFailed, Status
+from modelserve.runtime.streams import Streamed
 from modelserve.settings import Settings
 
-__all__ = ["Deployment", "Fleet", "Status"]
+__all__ = ["Deployment", "Fleet", "ReloadFailed", "Status", "Streamed"]
 
 # Workers get this long to end by themselves when nothing runs on them any more.
 WORKER_WAIT_S = 1.0
@@ -38,20 +43,24 @@ class Fleet:
     """
 
     def __init__(self, refs: Sequence[ModelRef], settings: Settings, metrics: Metrics | None = None) -> None:
-        self._refs = refs
+        self._refs = {ref.name: ref for ref in refs}
         self._settings = settings
         self._metrics = metrics or Metrics()
         self._stack = contextlib.AsyncExitStack()
         self._starting: asyncio.Future[list[None]] | None = None
+        self._placements: dict[str, list[Placement]] = {}
+        self._backend: Backend
+        self._gpus = Gpus()
         self.deployments: dict[str, Deployment] = {}
         self.folder = ""
 
     async def __aenter__(self) -> Fleet:
-        placements = plan(this_machine(), workers=self._settings.workers, device=self._settings.device)
+        machine = this_machine()
+        self._placements = {name: self._plan(name, machine) for name in self._refs}
+        await asyncio.to_thread(sweep, self._settings.temp_dir)
         self.folder = self._make_folder()
-        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        backend = await self._stack.enter_async_context(LocalBackend(self.folder))
-        self.deployments = {ref.name: self._deployment(ref, backend, placements) for ref in self._refs}
+        self._backend = await self._stack.enter_async_context(LocalBackend(self.folder))
+        self.deployments = {name: self._deployment(name) for name in self._refs}
         self._starting = asyncio.gather(*(deployment.start() for deployment in self.deployments.values()))
         return self
 
@@ -91,19 +100,90 @@ class Fleet:
         except KeyError:
             raise NotFound("There is no model of that name here; GET /v2/models/ lists those there are.") from None
 
+    async def reload(self, name: str | None = None) -> None:
+        """Replace the workers of one deployment, or of all in turn, by new ones of the code installed now.
+
+        Reloads of one deployment wait for each other. It returns once the old workers have ended.
+
+        Raises:
+            NotFound: There is no deployment of that name.
+            ReloadFailed: The model is gone or the new workers could not be started; the old ones serve on. Of several
+                deployments the others are reloaded first.
+        """
+        names = list(self.deployments) if name is None else [self.find(name).name]
+        failures = [error for name in names if (error := await self._reload(name)) is not None]
+        if failures:
+            log = "\n".join(error.log for error in failures if error.log)
+            raise ReloadFailed(" ".join(error.message for error in failures), log=log)
+
+    async def _reload(self, name: str) -> ReloadFailed | None:
+        deployment = self.deployments[name]
+        try:
+            ref = await asyncio.to_thread(again, self._refs[name])
+        except StartError as error:
+            deployment.note_reload(error.message)
+            return ReloadFailed(f"{name} was not reloaded: {error.message}")
+        self._gpus.forgive()
+        try:
+            await deployment.reload([make for _, make in self._places(ref)])
+        except ReloadFailed as error:
+            return error
+        self._refs[name] = ref
+        return None
+
+    def _plan(self, name: str, machine: Machine) -> list[Placement]:
+        settings = self._settings.of(name)
+        return plan(
+            machine,
+            workers=settings.workers,
+            device=settings.device,
+            workers_per_gpu=settings.workers_per_gpu,
+        )
+
     def _make_folder(self) -> str:
         try:
-            return tempfile.mkdtemp(prefix="modelserve-", dir=self._settings.temp_dir or None)
+            return self._stack.enter_context(run_folder(self._settings.temp_dir))
         except OSError as error:
             raise SettingsError(
                 f"temp_dir is {self._settings.temp_dir!r}, where no folder can be made: {error.strerror}."
             ) from error
 
-    def _deployment(self, ref: ModelRef, backend: Backend, placements: Sequence[Placement]) -> Deployment:
-        settings = self._settings
+    def _deployment(self, name: str) -> Deployment:
+        slots = [Slot(make, place.gpu) for place, make in self._places(self._refs[name])]
+        limits, metrics = limits_of(self._settings.of(name)), self._metrics.deployment(name)
+        return Deployment(name, slots, limits=limits, metrics=metrics, gpus=self._gpus)
+
+    def _places(self, ref: ModelRef) -> list[tuple[Placement, MakeReplica]]:
+        """Return where each worker of a model runs, and what makes it."""
+        placements = self._placements[ref.name]
+        return [(place, self._maker(self._spec(ref, number, place))) for number, place in enumerate(placements)]
+
+    def _maker(self, spec: WorkerSpec) -> MakeReplica:
+        def make_replica(generation: int) -> Replica:
+            named = spec if not generation else msgspec.structs.replace(spec, name=f"{spec.name}.{generation}")
+            return self._backend.replica(named)
+
+        return make_replica
+
+    def _spec(self, ref: ModelRef, number: int, place: Placement) -> WorkerSpec:
+        settings = self._settings.of(ref.name)
         options = WorkerOptions(
-            settings.unknown_arguments, settings.nan_answers, settings.log_level, settings.log_format
+            unknown_arguments=settings.unknown_arguments,
+            nan_answers=settings.nan_answers,
+            log_level=settings.log_level,
+            log_format=settings.log_format,
+            max_batch_size=settings.max_batch_size,
+            max_concurrency=settings.max_concurrency,
+            max_answer_bytes=settings.max_answer_bytes,
+            gpu_memory_fraction=settings.gpu_memory_fraction,
         )
-        specs = [WorkerSpec(f"{ref.name}-{number}", ref, place, options) for number, place in enumerate(placements)]
-        slots = [Slot(lambda spec=spec: backend.replica(spec)) for spec in specs]  # type: ignore[misc]
-        return Deployment(ref.name, slots, max_queue=settings.max_queue, metrics=self._metrics.deployment(ref.name))
+        return WorkerSpec(
+            f"{ref.name}-{number}",
+            ref,
+            place,
+            options,
+            python=settings.python,
+            environment=dict(settings.environment),
+            load_timeout_s=settings.load_timeout_s,
+            warm_timeout_s=settings.warm_timeout_s,
+        )

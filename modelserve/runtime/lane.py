@@ -4,19 +4,26 @@ A worker holds the frame it runs and at most one more, sent ahead when it is ful
 for the socket and a call is never far from being run. How much a frame may hold follows from measurement: a model that
 batches gets up to its ``max_batch_size``; any other as many calls as it runs in about a millisecond, so that fast
 models share system calls and a slow model's calls wait in the deployment's queue, where any worker that becomes free
-can take them.
+can take them. A model that streams gets one call at a time, since a stream lasts as long as its client takes to read
+it; an async one as many as it runs at the same time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import os
+import sys
 from collections import deque
+from datetime import UTC, datetime
 
-from modelserve.messages import Answer, Answers, Call
+from modelserve.messages import Answer, Answers, Description, Part
 from modelserve.runtime.interface import Replica
+from modelserve.runtime.pending import Pending
+from modelserve.runtime.streams import Stream, Streamed
 
-__all__ = ["Lane", "Pending"]
+__all__ = ["Lane"]
 
 # What a frame of single calls should keep a worker busy for: 20 times the cost of passing one frame (about 50 us).
 FRAME_S = 0.001
@@ -31,33 +38,36 @@ AHEAD_S = 0.005
 SMOOTHING = 0.2
 
 
-class Pending:
-    """A call and the future of its answer.
-
-    ``alone`` marks one of a batch with which a worker died. ``number`` counts the calls of the lane it was sent to.
-    """
-
-    __slots__ = ("alone", "call", "future", "number")
-
-    def __init__(self, call: Call, future: asyncio.Future[Answer]) -> None:
-        self.call = call
-        self.future = future
-        self.alone = False
-        self.number = 0
-
-
 class Lane:
     """One replica that serves, with the frames that are at it.
 
+    ``answered_calls`` counts, and ``call_limit`` is the count at which the worker should be replaced. ``closing`` is
+    the reason for which the worker is about to end, "" while it serves; ``emptied`` is set once nothing is at it then,
+    and ``is_ending`` says that it was told to end at once. ``progress`` is what the watch saw of it when it last moved,
+    and ``progress_s`` when that was.
+
     Args:
         replica: A started replica.
-        max_batch_size: How many calls the model predicts together, 1 where it does not batch.
+        description: Its model's.
     """
 
-    def __init__(self, replica: Replica, max_batch_size: int) -> None:
+    def __init__(self, replica: Replica, description: Description) -> None:
         self.replica = replica
-        self._max_batch_size = max_batch_size
-        self._frames: deque[dict[int, Pending]] = deque()  # what is unanswered of each, by call id
+        self.batches = description.max_batch_size > 1
+        self.is_concurrent = description.max_concurrency > 1
+        self.since = datetime.now(UTC)
+        self.answered_calls = 0
+        self.call_limit = sys.maxsize
+        self.closing = ""
+        self.is_ending = False
+        self.emptied: asyncio.Event | None = None
+        self.progress: tuple[int, ...] | None = None
+        self.progress_s = 0.0
+        self._max_batch_size = description.max_batch_size
+        self._max_concurrency = description.max_concurrency
+        self._streams = description.streams
+        # What is unanswered of each frame, by call id; in one for all where calls run at the same time.
+        self._frames: deque[dict[int, Pending]] = deque()
         self._sent = itertools.count()
         self._call_s = AHEAD_S  # until the first answers tell, taken for slow
 
@@ -71,37 +81,117 @@ class Lane:
         A frame is sent ahead only when it is full: until then calls gather, and gathering costs nobody anything while
         the worker is busy.
         """
+        if self.is_concurrent:
+            return max(0, self._max_concurrency - len(self))
         size = self._max_batch_size
-        if size == 1:
+        if size == 1 and not self._streams:
             size = max(1, min(MAX_FRAME_CALLS, int(FRAME_S / self._call_s)))
         if not self._frames:
             return size
-        is_quick = self._call_s * size < AHEAD_S
+        is_quick = self._call_s * size < AHEAD_S and not self._streams
         return size if is_quick and len(self._frames) == 1 and waiting >= size else 0
 
     def send(self, batch: list[Pending]) -> None:
         """Send calls as one frame."""
+        replica = self.replica
         for pending in batch:
             pending.number = next(self._sent)
-        self._frames.append({pending.call.id: pending for pending in batch})
-        self.replica.send([pending.call for pending in batch])
+            pending.replica = replica
+        frame = {pending.call.id: pending for pending in batch}
+        if self.is_concurrent:
+            self._send_beside(frame)
+        else:
+            self._frames.append(frame)
+        replica.send([pending.call for pending in batch])
 
     def answered(self, answers: Answers) -> None:
         """Resolve the calls that were answered and learn how long they took."""
         for answer in answers.answers:
+            if answer.stream:
+                self._open(answer)
+                continue
             pending = self._take(answer.id)
-            if pending is not None and not pending.future.done():
-                pending.future.set_result(answer)
-        if answers.answers:
-            newest_s = answers.busy_ns / 1e9 / len(answers.answers)
-            self._call_s += SMOOTHING * (newest_s - self._call_s)
+            if pending is None:
+                _discard(answer)
+                continue
+            if pending.timer is not None:
+                pending.release()
+            if pending.stream is not None:  # a stream that was cancelled ends with an answer
+                pending.stream.feed(Part(answer.id, last=True, failure=answer.failure))
+            elif not pending.done():
+                pending.set_result(answer)
+            else:
+                _discard(answer)
+        self._learn(answers)
+
+    def part(self, part: Part) -> None:
+        """Pass on the next part of a streamed answer; the last one takes the call off the lane."""
+        pending = self._find(part.id)
+        if pending is None or pending.stream is None:
+            return
+        if part.last:
+            self._take(part.id)
+            pending.release()
+        pending.stream.feed(part)
+
+    def pendings(self) -> list[Pending]:
+        """Return the calls at the replica, in the order sent."""
+        return [pending for frame in self._frames for pending in frame.values()]
+
+    def has_begun(self, pending: Pending) -> bool:
+        """Tell whether the worker has begun to run a call."""
+        return pending.number < self.replica.begun
+
+    def running(self) -> list[Pending]:
+        """Return the calls that run now, as far as can be known: of calls that are run in turn, the last one begun."""
+        begun = self.replica.begun
+        found = [pending for pending in self.pendings() if pending.number < begun]
+        return found if self.batches or self.is_concurrent else found[-1:]
 
     def clear(self) -> tuple[list[Pending], list[Pending]]:
         """Return (unanswered calls the worker had begun, those it had not), in the order sent, and forget them."""
-        unanswered = [pending for frame in self._frames for pending in frame.values()]
+        unanswered = self.pendings()
         self._frames.clear()
-        begun = sum(pending.number < self.replica.begun for pending in unanswered)
-        return unanswered[:begun], unanswered[begun:]
+        begun = self.replica.begun
+        count = sum(pending.number < begun for pending in unanswered)
+        return unanswered[:count], unanswered[count:]
+
+    def _send_beside(self, frame: dict[int, Pending]) -> None:
+        """Note calls that run at the same time as those that are here, each with its own time."""
+        now = asyncio.get_running_loop().time()
+        for pending in frame.values():
+            pending.sent_s = now
+        if self._frames:
+            self._frames[0].update(frame)
+        else:
+            self._frames.append(frame)
+
+    def _open(self, answer: Answer) -> None:
+        """Hand out the stream of an answer that has begun; the call stays here until its last part."""
+        pending, replica = self._find(answer.id), self.replica
+        if pending is None:
+            return
+        left = pending.left
+        stream = Stream(answer.id, lambda parts: replica.more(answer.id, parts), lambda: left(pending))
+        if pending.done():  # the client did not wait for it
+            stream.close()
+        pending.stream = stream
+        if not pending.done():
+            pending.set_result(
+                Streamed(answer.id, answer.content_type, filename=answer.filename, stream=True, parts=stream)
+            )
+
+    def _learn(self, answers: Answers) -> None:
+        count = len(answers.answers)
+        if count:
+            self.answered_calls += count
+            self._call_s += SMOOTHING * (answers.busy_ns / 1e9 / count - self._call_s)
+
+    def _find(self, call_id: int) -> Pending | None:
+        for frame in self._frames:
+            if call_id in frame:
+                return frame[call_id]
+        return None
 
     def _take(self, call_id: int) -> Pending | None:
         for frame in self._frames:
@@ -111,3 +201,10 @@ class Lane:
                     self._frames.remove(frame)
                 return pending
         return None
+
+
+def _discard(answer: Answer) -> None:
+    """Remove what an answer that nobody waits for has left on disk."""
+    if answer.file is not None and answer.file.delete:
+        with contextlib.suppress(OSError):
+            os.unlink(answer.file.path)

@@ -1,9 +1,9 @@
-"""A slot keeps one worker of a deployment alive: it starts it, and replaces it, warm, when it has died.
+"""A slot is one worker's place in a deployment: it starts the worker, replaces it when it has died, and renews it.
 
-    start -> warm -> lost -> back off -> start -> ...
+    start -> warm -> lost -> back off -> start -> ...          prepare -> adopt: the next beside the present one
 
-The first replacement comes at once; while workers keep dying young, the pause doubles up to half a minute, so that a
-deadly request sent over and over does not become a storm of starts.
+The first replacement comes at once; while workers keep dying young, the pause doubles up to some seconds, and beyond
+the deployment's budget of replacements nothing is started until its minute is over.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ from collections.abc import Callable
 from typing import Protocol
 
 from modelserve.messages import Description, Failed
+from modelserve.runtime.budget import Budget, Gpus
 from modelserve.runtime.interface import Listener, Replica, StartFailed
 
-__all__ = ["Owner", "Slot"]
+__all__ = ["Fresh", "MakeReplica", "Owner", "Slot"]
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 4.0
 
 # A worker that lived this long did not die of its start, so the next one is started without a pause again.
 GROWN_UP_S = 30.0
+
+# Returns a replica that is not started yet. The number counts the workers that were started beside their predecessor,
+# whose name they cannot have.
+MakeReplica = Callable[[int], Replica]
 
 
 class Owner(Listener, Protocol):
@@ -40,53 +45,144 @@ class Owner(Listener, Protocol):
     def failed(self, failed: Failed) -> None:
         """A worker could not start."""
 
+    def replacing(self) -> None:
+        """A worker is started in place of one that is gone."""
+
+    def exhausted(self, why: str) -> None:
+        """A worker is gone and is not replaced for now."""
+
+
+class Fresh:
+    """A worker that is about to be warm or is, and does not serve yet."""
+
+    def __init__(self, make_replica: MakeReplica, generation: int) -> None:
+        self.make_replica = make_replica
+        self.generation = generation
+        self.replica = make_replica(generation)
+        self.description: Description
+        self.is_lost = False
+
 
 class Slot:
     """One worker's place.
 
+    ``status`` is "starting", "warm", "waiting" (for the next start), "failed" or "down"; ``name`` is that of its latest
+    worker.
+
     Args:
-        make_replica: Returns a new replica for this place, not started yet.
+        make_replica: Makes the workers for this place.
+        gpu: The GPU they run on, "" for none.
     """
 
-    def __init__(self, make_replica: Callable[[], Replica]) -> None:
+    def __init__(self, make_replica: MakeReplica, gpu: str = "") -> None:
+        self.gpu = gpu
+        self.name = ""
+        self.status = "starting"
+        self.replica: Replica | None = None
         self._make_replica = make_replica
-        self._replica: Replica | None = None
+        self._generation = 0
+        self._last_generation = 0
+        self._coming: list[Fresh] = []
         self._gone = asyncio.Event()
         self._warm_since: float | None = None
         self._early_deaths = 0
 
     async def start(self, owner: Owner) -> Failed | None:
         """Start a worker; return None once it is warm, or why it could not start, which is logged here."""
-        self._replica = self._make_replica()
-        self._gone.clear()
+        generation = self._generation
+        self.status = "starting"
         self._warm_since = None
+        fresh = Fresh(self._make_replica, generation)
+        self.name = fresh.replica.name
         try:
-            description = await self._replica.start(owner)
+            await self._warm_up(owner, fresh)
         except StartFailed as error:
+            self.status = "failed"
             self._gone.set()
-            self._log_failure(owner, self._replica, error.failed)
+            self._log_failure(owner, fresh.replica, error.failed)
             owner.failed(error.failed)
             return error.failed
-        self._warm_since = asyncio.get_running_loop().time()
-        owner.warm(self._replica, description)
+        if generation == self._generation:
+            self.adopt(owner, fresh)
+        else:  # a renewal was quicker
+            await self.discard(fresh)
         return None
 
-    async def keep(self, owner: Owner) -> None:
-        """Replace the worker each time it is gone, until cancelled."""
+    async def prepare(self, owner: Owner, make_replica: MakeReplica | None = None) -> Fresh:
+        """Start the next worker beside the present one and return it once it is warm, to be adopted or discarded.
+
+        Args:
+            owner: Whom it answers to.
+            make_replica: Makes it, and those that come after it; by default what made the present one.
+
+        Raises:
+            StartFailed: It could not be started; the present one is not harmed.
+        """
+        self._last_generation += 1
+        fresh = Fresh(make_replica or self._make_replica, self._last_generation)
+        await self._warm_up(owner, fresh)
+        return fresh
+
+    def adopt(self, owner: Owner, fresh: Fresh) -> None:
+        """Let a warm worker take this place. The one that had it goes on until its owner retires it."""
+        self._coming.remove(fresh)
+        self._make_replica, self._generation = fresh.make_replica, fresh.generation
+        self.replica = fresh.replica
+        self.name = fresh.replica.name
+        self.status = "warm"
+        self._warm_since = asyncio.get_running_loop().time()
+        self._gone.clear()
+        owner.warm(fresh.replica, fresh.description)
+
+    async def discard(self, fresh: Fresh) -> None:
+        """End a worker that was not adopted."""
+        if fresh in self._coming:
+            self._coming.remove(fresh)
+            await fresh.replica.stop(0)
+
+    async def keep(self, owner: Owner, budget: Budget, gpus: Gpus) -> None:
+        """Replace the worker each time it is gone, until cancelled or its GPU has failed."""
         while True:
             await self._gone.wait()
+            if self.gpu in gpus.failed:
+                self.status = "down"
+                owner.exhausted(f"GPU {self.gpu} has failed")
+                return
+            self.status = "waiting"
             await asyncio.sleep(self._next_pause_s())
-            await self.start(owner)
+            await self._allowed(owner, budget)
+            if self._gone.is_set():  # else a renewal was quicker
+                owner.replacing()
+                await self.start(owner)
 
     def lost(self, replica: Replica) -> None:
         """Note that a worker has died, if it was this slot's."""
-        if replica is self._replica:
+        if replica is self.replica:
             self._gone.set()
+        for fresh in self._coming:
+            fresh.is_lost = fresh.is_lost or fresh.replica is replica
 
     async def stop(self, wait_s: float) -> None:
-        """End the worker."""
-        if self._replica is not None:
-            await self._replica.stop(wait_s)
+        """End the workers."""
+        replicas = [fresh.replica for fresh in self._coming]
+        if self.replica is not None:
+            replicas.append(self.replica)
+        await asyncio.gather(*(replica.stop(wait_s) for replica in replicas))
+
+    async def _warm_up(self, owner: Owner, fresh: Fresh) -> None:
+        self._coming.append(fresh)
+        try:
+            fresh.description = await fresh.replica.start(owner)
+            if fresh.is_lost:
+                raise StartFailed(Failed("warm", "The worker ended as soon as its model was warm.", ""))
+        except BaseException:
+            self._coming.remove(fresh)
+            raise
+
+    async def _allowed(self, owner: Owner, budget: Budget) -> None:
+        while wait_s := budget.wait_s():
+            owner.exhausted("its workers keep dying")
+            await asyncio.sleep(wait_s)
 
     def _next_pause_s(self) -> float:
         now = asyncio.get_running_loop().time()

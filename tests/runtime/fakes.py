@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from modelserve.messages import Answer, Answers, Call, Description, Failed, Metadata
+from modelserve.messages import Answer, Answers, Call, Description, Failed, Metadata, Part
 from modelserve.runtime.interface import Exit, Listener, StartFailed
 
 __all__ = ["FakeReplica", "JumpingLoop", "describe", "run"]
@@ -44,32 +44,46 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return runner.run(coroutine)
 
 
-def describe(*, max_batch_size: int = 1) -> Description:
+def describe(
+    *, max_batch_size: int = 1, max_concurrency: int = 1, streams: bool = False, version: str = "1"
+) -> Description:
     """Return the description of a model."""
-    return Description(Metadata("m", "M", "A model."), max_batch_size=max_batch_size)
+    return Description(
+        Metadata("m", "M", "A model.", version=version),
+        max_batch_size=max_batch_size,
+        max_concurrency=max_concurrency,
+        streams=streams,
+    )
 
 
 class FakeReplica:
-    """A replica that does what a test says. ``frames`` are the ids of the calls it was sent.
+    """A replica that does what a test says.
 
     Args:
         start_s: How long it takes to be warm.
         fails: The stage in which it fails to start, if any.
-        max_batch_size: What its description says.
+        end_s: How long it takes to die once it is told to end.
+        description: What its description says, as ``describe`` takes it.
     """
 
     pid = 4711
 
-    def __init__(self, name: str = "m-0", *, start_s: float = 0.0, fails: str = "", max_batch_size: int = 1) -> None:
+    def __init__(
+        self, name: str = "m-0", *, start_s: float = 0.0, fails: str = "", end_s: float = 0.0, **description: Any
+    ) -> None:
         self.name = name
         self.begun = 0
         self.calls: list[list[Call]] = []
         self.started_at: float | None = None
         self.is_warm = False
         self.stops: list[float] = []
+        self.cancelled: list[int] = []
+        self.allowed: list[int] = []
+        self.ends: list[str] = []
+        self._end_s = end_s
         self._start_s = start_s
         self._fails = fails
-        self._description = describe(max_batch_size=max_batch_size)
+        self._description = describe(**description)
         self._listener: Listener | None = None
 
     @property
@@ -89,6 +103,16 @@ class FakeReplica:
     def send(self, calls: list[Call]) -> None:
         self.calls.append(calls)
 
+    def cancel(self, ids: list[int]) -> None:
+        self.cancelled += ids
+
+    def more(self, call_id: int, parts: int) -> None:
+        self.allowed.append(parts)
+
+    def end(self, reason: str, detail: str) -> None:
+        self.ends.append(reason)
+        asyncio.get_running_loop().call_later(self._end_s, self.die, reason, detail)
+
     async def stop(self, wait_s: float) -> None:
         self.stops.append(wait_s)
         if self.is_warm:
@@ -100,12 +124,23 @@ class FakeReplica:
 
     def answer(self, *calls: Call, busy_s: float = 0.1) -> None:
         """Answer calls, each with its own body."""
-        assert self._listener is not None
         answers = [Answer(call.id, "text/plain", call.body) for call in calls]
-        self._listener.answered(self, Answers(answers, busy_ns=int(busy_s * 1e9)))
+        self._tell().answered(self, Answers(answers, busy_ns=int(busy_s * 1e9)))
 
-    def die(self, reason: str = "signal") -> None:
+    def open(self, call: Call) -> None:
+        """Begin a streamed answer."""
+        self._tell().answered(self, Answers([Answer(call.id, "text/event-stream", stream=True)]))
+
+    def part(self, call: Call, data: bytes, *, last: bool = False) -> None:
+        """Send a part of a streamed answer."""
+        self._tell().part(self, Part(call.id, data, last))
+
+    def die(self, reason: str = "signal", detail: str = "killed by signal 9 (SIGKILL)") -> None:
         """End as a worker does."""
+        if self.is_warm:
+            self.is_warm = False
+            self._tell().lost(self, Exit(reason, detail))
+
+    def _tell(self) -> Listener:
         assert self._listener is not None
-        self.is_warm = False
-        self._listener.lost(self, Exit(reason, "killed by signal 9 (SIGKILL)"))
+        return self._listener

@@ -13,6 +13,7 @@ from modelserve.messages import Answer, Answers, Call, Description, Failure
 from modelserve.metrics import Metrics
 from modelserve.runtime.deployment import Deployment
 from modelserve.runtime.interface import Exit, Listener
+from modelserve.runtime.limits import Limits
 from modelserve.runtime.slot import Slot
 from tests.runtime.fakes import describe, run
 
@@ -52,6 +53,15 @@ class StormReplica:
 
     def send(self, calls: list[Call]) -> None:
         self._frames.put_nowait(calls)
+
+    def cancel(self, ids: list[int]) -> None:
+        """A worker may as well finish what was given up."""
+
+    def more(self, call_id: int, parts: int) -> None:
+        raise NotImplementedError
+
+    def end(self, reason: str, detail: str) -> None:
+        raise NotImplementedError
 
     async def stop(self, wait_s: float) -> None:
         if not self._worker.done():
@@ -118,8 +128,10 @@ class Client:
 
 
 async def storm_over(storm: Storm) -> Client:
-    slots = [Slot(lambda: StormReplica(storm)) for _ in range(WORKERS)]
-    deployment = Deployment("m", slots, max_queue=CALLS, metrics=Metrics().deployment("m"))
+    slots = [Slot(lambda generation: StormReplica(storm)) for _ in range(WORKERS)]
+    deployment = Deployment(
+        "m", slots, limits=Limits(max_queue=CALLS, restart_budget=10_000), metrics=Metrics().deployment("m")
+    )
     await deployment.start()
     client = Client(deployment, storm)
     async with asyncio.TaskGroup() as callers:

@@ -8,7 +8,9 @@ import pytest
 
 from modelserve.messages import Answer, Answers, Call, Description
 from modelserve.runtime.interface import Listener
-from modelserve.runtime.lane import MAX_FRAME_CALLS, Lane, Pending
+from modelserve.runtime.lane import MAX_FRAME_CALLS, Lane
+from modelserve.runtime.pending import Pending
+from tests.runtime.fakes import describe
 
 
 class Recorder:
@@ -27,13 +29,22 @@ class Recorder:
     def send(self, calls: list[Call]) -> None:
         self.frames.append([call.id for call in calls])
 
+    def cancel(self, ids: list[int]) -> None:
+        raise NotImplementedError
+
+    def more(self, call_id: int, parts: int) -> None:
+        raise NotImplementedError
+
+    def end(self, reason: str, detail: str) -> None:
+        raise NotImplementedError
+
     async def stop(self, wait_s: float) -> None:
         raise NotImplementedError
 
 
 def pendings(*ids: int) -> list[Pending]:
     loop = asyncio.get_running_loop()
-    return [Pending(Call(id=number), loop.create_future()) for number in ids]
+    return [Pending.of(Call(id=number), 0, lambda pending: None, loop) for number in ids]
 
 
 def answers(*ids: int, call_s: float) -> Answers:
@@ -41,7 +52,7 @@ def answers(*ids: int, call_s: float) -> Answers:
 
 
 async def test_a_worker_nothing_is_known_of_gets_one_call_at_a_time() -> None:
-    lane = Lane(Recorder(), 1)
+    lane = Lane(Recorder(), describe(max_batch_size=1))
     assert lane.room(100) == 1
     lane.send(pendings(1))
     assert lane.room(100) == 0
@@ -49,7 +60,7 @@ async def test_a_worker_nothing_is_known_of_gets_one_call_at_a_time() -> None:
 
 @pytest.mark.parametrize(("call_s", "frame"), [(0.00001, MAX_FRAME_CALLS), (0.00015, 6), (0.01, 1)])
 async def test_a_frame_holds_about_a_millisecond_of_work(call_s: float, frame: int) -> None:
-    lane = Lane(Recorder(), 1)
+    lane = Lane(Recorder(), describe(max_batch_size=1))
     for number in range(60):
         lane.send(pendings(number))
         lane.answered(answers(number, call_s=call_s))
@@ -57,7 +68,7 @@ async def test_a_frame_holds_about_a_millisecond_of_work(call_s: float, frame: i
 
 
 async def test_a_fast_worker_is_sent_one_frame_ahead_and_no_more() -> None:
-    lane = Lane(Recorder(), 1)
+    lane = Lane(Recorder(), describe(max_batch_size=1))
     for number in range(60):
         lane.send(pendings(number))
         lane.answered(answers(number, call_s=0.0001))
@@ -68,7 +79,7 @@ async def test_a_fast_worker_is_sent_one_frame_ahead_and_no_more() -> None:
 
 
 async def test_a_frame_is_sent_ahead_only_when_it_is_full() -> None:
-    lane = Lane(Recorder(), 8)
+    lane = Lane(Recorder(), describe(max_batch_size=8))
     lane.send(pendings(1))
     lane.answered(answers(1, call_s=0.00001))
     for number in range(2, 60):
@@ -80,7 +91,7 @@ async def test_a_frame_is_sent_ahead_only_when_it_is_full() -> None:
 
 
 async def test_a_slow_worker_has_nothing_sent_ahead() -> None:
-    lane = Lane(Recorder(), 1)
+    lane = Lane(Recorder(), describe(max_batch_size=1))
     lane.send(pendings(1))
     lane.answered(answers(1, call_s=0.5))
     lane.send(pendings(2))
@@ -88,32 +99,32 @@ async def test_a_slow_worker_has_nothing_sent_ahead() -> None:
 
 
 async def test_a_batching_model_gets_up_to_its_batch_size_at_once() -> None:
-    lane = Lane(Recorder(), 8)
+    lane = Lane(Recorder(), describe(max_batch_size=8))
     assert lane.room(100) == 8
 
 
 async def test_answers_resolve_their_calls_and_strangers_are_ignored() -> None:
-    lane = Lane(Recorder(), 4)
+    lane = Lane(Recorder(), describe(max_batch_size=4))
     first, second = pendings(1, 2)
     lane.send([first, second])
     lane.answered(answers(2, 99, call_s=0.001))
-    assert second.future.done()
-    assert not first.future.done()
+    assert second.done()
+    assert not first.done()
     assert len(lane) == 1
 
 
 async def test_an_answer_to_a_call_that_was_given_up_is_dropped() -> None:
-    lane = Lane(Recorder(), 1)
+    lane = Lane(Recorder(), describe(max_batch_size=1))
     (pending,) = pendings(1)
     lane.send([pending])
-    pending.future.cancel()
+    pending.cancel()
     lane.answered(answers(1, call_s=0.001))
     assert len(lane) == 0
 
 
 async def test_death_tells_the_calls_that_were_begun_from_those_that_were_not() -> None:
     replica = Recorder()
-    lane = Lane(replica, 2)
+    lane = Lane(replica, describe(max_batch_size=2))
     lane.send(pendings(1, 2))
     lane.send(pendings(3, 4))
     lane.answered(answers(1, call_s=0.001))

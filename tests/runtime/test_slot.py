@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelserve.messages import Answers, Description, Failed
+from modelserve.messages import Answers, Description, Failed, Part
+from modelserve.runtime.budget import Budget, Gpus
 from modelserve.runtime.interface import Exit, Replica
 from modelserve.runtime.slot import FIRST_PAUSE_S, GROWN_UP_S, LONGEST_PAUSE_S, Slot
 from tests.runtime.fakes import FakeReplica, run
@@ -32,6 +33,15 @@ class Owner:
     def answered(self, replica: Replica, answers: Answers) -> None:
         raise NotImplementedError
 
+    def part(self, replica: Replica, part: Part) -> None:
+        raise NotImplementedError
+
+    def replacing(self) -> None:
+        """The budget of these tests is never spent."""
+
+    def exhausted(self, why: str) -> None:
+        self.told.append(why)
+
     def lost(self, replica: Replica, end: Exit) -> None:
         self.told.append("lost")
         assert self.slot is not None
@@ -47,9 +57,13 @@ class Place:
         self.owner = Owner()
         self.slot = self.owner.slot = Slot(self._next)
 
-    def _next(self) -> FakeReplica:
+    def _next(self, generation: int) -> FakeReplica:
         self.used.append(self.replicas.pop(0))
         return self.used[-1]
+
+    async def keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self.slot.keep(self.owner, Budget(1000, loop.time), Gpus())
 
     async def used_up(self, count: int) -> FakeReplica:
         """Wait until that many replicas were begun, and the last is warm or has failed."""
@@ -90,7 +104,7 @@ def pauses(lives_s: list[float]) -> list[float]:
     async def story() -> list[float]:
         place = Place(*(FakeReplica() for _ in range(len(lives_s) + 1)))
         await place.slot.start(place.owner)
-        keeper = asyncio.create_task(place.slot.keep(place.owner))
+        keeper = asyncio.create_task(place.keep())
         found: list[float] = []
         for count, life_s in enumerate(lives_s, start=1):
             worker = await place.used_up(count)
@@ -133,7 +147,7 @@ def test_a_start_that_failed_is_tried_again_until_it_succeeds() -> None:
     async def story() -> None:
         place = Place(FakeReplica(fails="load"), FakeReplica(fails="warm"), FakeReplica(fails="load"), FakeReplica())
         await place.slot.start(place.owner)
-        keeper = asyncio.create_task(place.slot.keep(place.owner))
+        keeper = asyncio.create_task(place.keep())
         await place.used_up(4)
         assert place.owner.told == ["load", "warm", "load", "warm"]
         starts = [replica.started_at or 0.0 for replica in place.used]
@@ -147,7 +161,7 @@ def test_the_death_of_another_slots_worker_is_not_its_own() -> None:
     async def story() -> None:
         place = Place(FakeReplica(), FakeReplica())
         await place.slot.start(place.owner)
-        keeper = asyncio.create_task(place.slot.keep(place.owner))
+        keeper = asyncio.create_task(place.keep())
         place.slot.lost(FakeReplica())
         await asyncio.sleep(100)
         assert len(place.used) == 1

@@ -1,0 +1,150 @@
+"""Deals waiting calls out to the workers that have room.
+
+Once per turn of the event loop, what waits is dealt out, so a worker that becomes free takes everything that has
+gathered meanwhile, up to what it may hold, and batches form under load without a timer. Only where ``batch_wait_s`` is
+set does a free worker wait for more, and never longer than that since the oldest call came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from modelserve.messages import Answers
+from modelserve.runtime.interface import Replica
+from modelserve.runtime.lane import Lane
+from modelserve.runtime.queue import Queue
+
+__all__ = ["Dealer"]
+
+# Timers of the loop have a resolution of a millisecond.
+TICK_S = 0.001
+
+
+class Dealer:
+    """Holds the lanes of one deployment, and sends what waits to those that are open.
+
+    Args:
+        queue: Where calls wait.
+        observe: Told how many calls went out together.
+        batch_wait_s: How long a free worker of a model that batches waits for a batch to fill.
+    """
+
+    def __init__(self, queue: Queue, observe: Callable[[float], None], batch_wait_s: float = 0.0) -> None:
+        self.lanes: dict[Replica, Lane] = {}
+        self.open: list[Lane] = []
+        self._queue = queue
+        self._observe = observe
+        self._batch_wait_s = batch_wait_s
+        self._loop: asyncio.AbstractEventLoop
+        self._is_dealing = False
+        self._last_dealt = 1
+        self._gathering: asyncio.TimerHandle | None = None
+        self._idle: asyncio.Event | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deal on this loop from now on."""
+        self._loop = loop
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call waits or is at a worker."""
+        return not self._queue.calls and not any(len(lane) for lane in self.lanes.values())
+
+    def add(self, lane: Lane) -> None:
+        """Deal to this lane too."""
+        self.lanes[lane.replica] = lane
+        self.open.append(lane)
+        self.soon()
+
+    def close(self, lane: Lane, reason: str) -> None:
+        """Deal no more to this lane, whose worker is about to end; what is at it may still be answered."""
+        lane.closing = lane.closing or reason
+        if lane in self.open:
+            self.open.remove(lane)
+
+    async def emptied(self, lane: Lane) -> None:
+        """Wait until a closed lane's calls are answered, or its worker has ended."""
+        if len(lane) and lane.replica in self.lanes:
+            lane.emptied = asyncio.Event()
+            await lane.emptied.wait()
+
+    def remove(self, replica: Replica) -> Lane | None:
+        """Take out the lane of a worker that has ended, if it had one."""
+        lane = self.lanes.pop(replica, None)
+        if lane is not None:
+            self.close(lane, "")
+            if lane.emptied is not None:
+                lane.emptied.set()
+        return lane
+
+    async def idle(self) -> None:
+        """Wait until no call waits or is at a worker."""
+        self._idle = asyncio.Event()
+        self.soon()
+        await self._idle.wait()
+
+    def came(self) -> None:
+        """A call came. One that comes alone need not wait for others of this turn of the loop."""
+        if self._last_dealt == 1 and not self._is_dealing and any(not len(lane) for lane in self.open):
+            self._deal()
+        else:
+            self.soon()
+
+    def answered(self, lane: Lane, answers: Answers) -> None:
+        """Take what a worker answered; it has room for more now."""
+        lane.answered(answers)
+        self.freed(lane)
+
+    def freed(self, lane: Lane) -> None:
+        """A lane may have room now, or be empty."""
+        if self._queue.calls or self._idle is not None:
+            self.soon()
+        if lane.emptied is not None and not len(lane):
+            lane.emptied.set()
+
+    def soon(self) -> None:
+        """Deal once at the end of this turn of the loop, so that all of its calls go out together."""
+        if not self._is_dealing:
+            self._is_dealing = True
+            self._loop.call_soon(self._deal)
+
+    def _deal(self) -> None:
+        self._is_dealing = False
+        while self._queue.calls and self.open:
+            lane, room = self._freest()
+            if not room or (self._batch_wait_s and lane.batches and self._gathers(room)):
+                break
+            batch = self._queue.take(room)
+            self._last_dealt = len(batch)
+            lane.send(batch)
+            self._observe(len(batch))
+        if self._idle is not None and self.is_idle:
+            self._idle.set()
+
+    def _gathers(self, room: int) -> bool:
+        """Tell whether what waits should wait for more, and see to it that it does not wait for ever."""
+        oldest = self._queue.oldest()
+        if oldest is None or oldest.alone or oldest.deaths or self._queue.calls >= room:
+            return False
+        due = oldest.since + self._batch_wait_s
+        if self._loop.time() + TICK_S > due:
+            return False
+        if self._gathering is None:
+            self._gathering = self._loop.call_at(due, self._gathered)
+        return True
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._deal()
+
+    def _freest(self) -> tuple[Lane, int]:
+        """Return the open lane with the fewest calls at it that has room, and how much; with none, any and 0."""
+        waiting = self._queue.calls
+        if len(self.open) == 1:
+            return self.open[0], self.open[0].room(waiting)
+        lanes = [(len(lane), index, lane) for index, lane in enumerate(self.open) if lane.room(waiting)]
+        if not lanes:
+            return self.open[0], 0
+        lane = min(lanes)[2]
+        return lane, lane.room(waiting)
