@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models.installed import install
-
-PACKAGES = ("chaos", "chaos_batch", "broken", "plain")
+from tests.models.installed import NAMES, install
 
 
 @pytest.fixture(scope="session")
@@ -22,4 +20,4 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder.mkdir(exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return {name: folder / name if (folder / name).exists() else install(folder / name, name) for name in PACKAGES}
+        return {name: folder / name if (folder / name).exists() else install(folder / name, name) for name in NAMES}

@@ -3,30 +3,59 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["install", "side_log"]
+__all__ = ["NAMES", "flip", "install", "side_log"]
+
+NAMES = ("chaos", "chaos_batch", "chaos_stream", "chaos_async", "broken", "plain")
+"""The folders that hold a model package each."""
 
 _SOURCES = Path(__file__).parent
+_KIT = "chaos_kit"
 
 
-def install(target: Path, *names: str) -> Path:
-    """Install the packages of the folders ``names`` (chaos, chaos_batch, broken, plain) into ``target``; return it.
+def install(target: Path, *names: str, version: str = "", changed: Mapping[str, str] = {}) -> Path:
+    """Install the packages of the folders ``names`` into ``target``, over what is there; return it.
 
     Needs no network: the running interpreter's own setuptools builds them.
+
+    Args:
+        target: The folder to put on ``PYTHONPATH``.
+        names: Some of ``NAMES``.
+        version: Of the packages, where it is not to be theirs: an upgrade is to have a new one.
+        changed: Pieces of their sources and what comes in their place.
+
+    Raises:
+        ValueError: One of the pieces is in none of the sources.
     """
     with tempfile.TemporaryDirectory(prefix="models-") as copies:
         # setuptools writes beside the sources, and tests run at the same time: each builds a copy of its own.
-        folders = [shutil.copytree(_SOURCES / name, Path(copies) / name) for name in names]
+        folders = [shutil.copytree(_SOURCES / name, Path(copies) / name) for name in _with_needs(names)]
+        if version:
+            _edit((folder / "setup.cfg" for folder in folders), r"^version = .*$", f"version = {version}")
+        for piece, other in changed.items():
+            _edit((path for folder in folders for path in folder.rglob("*.py")), re.escape(piece), other)
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-        options = ["--no-index", "--no-build-isolation", "--no-deps", "--target", str(target)]
+        options = ["--no-index", "--no-build-isolation", "--no-deps", "--upgrade", "--target", str(target)]
+        for folder in folders:
+            _forget(target, folder.name)
         subprocess.run([*pip, *options, *map(str, folders)], check=True)
     return target
+
+
+def flip(path: Path, **switches: str) -> None:
+    """Write the file that ``CHAOS_SWITCHES`` names, at once and whole: these words hold from now on, no others."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(json.dumps(switches))
+    os.replace(new, path)
 
 
 def side_log(path: Path, event: str = "") -> list[dict[str, Any]]:
@@ -35,3 +64,24 @@ def side_log(path: Path, event: str = "") -> list[dict[str, Any]]:
         return []
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     return [line for line in lines if not event or line["event"] == event]
+
+
+def _forget(target: Path, name: str) -> None:
+    # pip replaces the modules in a target folder, but leaves the record of another version beside the new one.
+    for record in target.glob(f"modelserve_{name}-*.dist-info"):
+        shutil.rmtree(record)
+
+
+def _with_needs(names: Iterable[str]) -> list[str]:
+    chosen = list(names)
+    return [*chosen, _KIT] if any(name.startswith("chaos") for name in chosen) else chosen
+
+
+def _edit(paths: Iterable[Path], pattern: str, text: str) -> None:
+    found = 0
+    for path in paths:
+        edited, count = re.subn(pattern, lambda _: text, path.read_text(), flags=re.M)
+        found += count
+        path.write_text(edited)
+    if not found:
+        raise ValueError(f"{pattern} is in none of the sources")

@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 
 from .picture import square
 
-__all__ = ["LABELS", "Classifier", "accuracy", "bundled", "enlarged", "fit", "held_out"]
+__all__ = ["LABELS", "Classifier", "accuracy", "bundled", "enlarged", "fit", "held_out", "shown"]
 
 LABELS = tuple(range(10))
 """The digits, in the order of the columns of ``predict_proba``."""
@@ -48,19 +48,25 @@ def held_out() -> NDArray[np.int64]:
 
 
 def fit() -> Classifier:
-    """Return a classifier fitted on the training part; takes about a second on one core.
-
-    Each digit is shown as it is and enlarged, upright and tilted both ways, through the same ``square`` that
-    pictures of clients go through.
-    """
-    images, labels = bundled()
-    training = np.sort(_parts()[0])
-    shown = [square(view).ravel() for index in training for view in _views(images[index])]
+    """Return a classifier fitted on the training part; takes about a second on one core."""
+    squares, labels = shown()
     # The views of one digit are neighbours and the folds are unshuffled, so that a fold is not calibrated on
     # views of digits that it was fitted on.
     classifier = CalibratedClassifierCV(SVC(C=10, gamma=0.001), method="temperature", cv=3, ensemble=False)
-    classifier.fit(np.stack(shown), np.repeat(labels[training], len(shown) // len(training)))
+    classifier.fit(squares.reshape(len(squares), -1), labels)
     return cast("Classifier", classifier)
+
+
+def shown() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return what a classifier is fitted on: ``(n, 8, 8)`` squares of 0..16 and their ``(n,)`` labels.
+
+    Each digit of the training part is shown as it is and enlarged, upright and tilted both ways, through the same
+    ``square`` that pictures of clients go through. The views of one digit are neighbours.
+    """
+    images, labels = bundled()
+    training = np.sort(_parts()[0])
+    squares = [square(view) for index in training for view in _views(images[index])]
+    return np.stack(squares), np.repeat(labels[training], len(squares) // len(training))
 
 
 def accuracy(classifier: Classifier) -> float:

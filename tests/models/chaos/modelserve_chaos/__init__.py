@@ -1,8 +1,6 @@
 """The model that misbehaves on demand, for tests of what modelserve does about it.
 
-model.py     what modelserve serves, and the faults that environment variables ask for
-faults.py    those variables: CHAOS_IMPORT, CHAOS_ARGS, CHAOS_METADATA, CHAOS_WARM
-side_log.py  CHAOS_LOG: one JSON line for each import, warm and call, so that a test can prove what ran
-asked.py     one call, and the table of modes
-processes.py, answers.py, errors.py, files.py    the modes
+model.py     what modelserve serves, and the switches that ask for faults before any call
+asked.py     one call, and what a mode is
+answers.py, errors.py, files.py, gpu.py, processes.py, upsets.py    the modes
 """

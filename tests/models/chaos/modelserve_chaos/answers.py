@@ -112,6 +112,16 @@ def _big(asked: Asked) -> dict[str, str]:
     return {"text": "x" * (int(asked.number(64)) * 1024 * 1024)}
 
 
+def _big_bytes(asked: Asked) -> bytes:
+    """Answer n megabytes (4) of bytes, as they are."""
+    return b"x" * (int(asked.number(4)) * 1024 * 1024)
+
+
+def _length(asked: Asked) -> dict[str, int]:
+    """Answer how long ``text`` is, for calls with large bodies."""
+    return {"characters": len(asked.text)}
+
+
 def _bad_schema(asked: Asked) -> dict[str, Any]:
     """Answer what fits neither the declared types nor the declared names."""
     return {"mode": {"not": "text"}, "surprise": 1}
@@ -143,6 +153,8 @@ ANSWER_MODES: dict[str, Mode] = {
     "numpy": _numpy,
     "nat": _nat,
     "big": _big,
+    "big_bytes": _big_bytes,
+    "length": _length,
     "bad_schema": _bad_schema,
 }
 """Mode names and what they answer."""
