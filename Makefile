@@ -25,11 +25,11 @@ lint: $(VENV)/.tox  ## Check style and format
 docs: $(VENV)/.tox  ## Build the documentation into site/
 	$(BIN)/tox run -q -e docs
 
-bench: $(VENV)/.bench  ## Measure against a bare aiohttp handler; installs PyTorch (ARGS=... adds flags)
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.bench  ## Measure against bare aiohttp handlers, with PEERS=1 other servers too (ARGS=... adds flags)
+	$(BIN)/python -m benchmarks$(if $(PEERS),.peers) $(ARGS)
 
 clean:  ## Remove what these targets made
-	rm -rf $(VENV) .tox site .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .tox site .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 
 # Each stamp is older than what it was made from exactly when it must be made again.
 $(VENV)/.made:

@@ -1,4 +1,7 @@
-"""What is measured: how each server is started, what it is asked, and how its answer is known to be right."""
+"""What is loaded: how each server is started, what it is asked, and how its answer is known to be right.
+
+A group is loaded together, at the same numbers of connections, beside the bare handlers that it is compared with.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +16,72 @@ from typing import Any
 
 from . import bare
 
-__all__ = ["BARE", "Case", "all_cases", "missing"]
+__all__ = [
+    "BARE",
+    "Case",
+    "Group",
+    "adder",
+    "bare_case",
+    "json_is",
+    "missing",
+    "mlp_answer",
+    "mlp_body",
+    "mlp_vector",
+    "modelserve",
+    "small",
+]
 
 BARE = "bare"
 
 _HERE = Path(__file__).resolve().parent
 _TOLERANCE = 1e-4
+_JSON = "application/json"
 
 
 @dataclass(frozen=True)
 class Case:
     """One server under load.
 
-    ``command`` starts it in an empty folder; it prints ``... ready on URL`` on stdout. ``path`` is where to POST
-    ``body``, or "" for the predict route of the one model that it serves. ``right`` judges the parsed JSON answer.
-    ``needs`` names packages that must be installed beside modelserve.
+    ``command`` starts it in an empty folder. It prints ``... ready on URL`` on stdout; or a part of it holds
+    ``{port}``, which is replaced by a free port, and it is ready when it answers right. ``path`` is where to POST
+    ``body``, or "" for the predict route of the one model that it serves. ``right`` judges the answer's body.
+    ``beside`` is the case of the same group that it is compared with, and ``needs`` names packages that must be
+    installed beside modelserve. ``environment`` is added to the bench's own.
     """
 
     name: str
     title: str
     command: tuple[str, ...]
     body: bytes
-    right: Callable[[Any], bool]
+    right: Callable[[bytes], bool]
     path: str = ""
+    content_type: str = _JSON
+    beside: str = BARE
     needs: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
 
 
-def all_cases() -> list[Case]:
-    """Return every case, the yardstick first."""
-    return [_bare(), _adder(), _mlp("mlp", "Single"), _mlp("mlp-batched", "Batched")]
+@dataclass(frozen=True)
+class Group:
+    """Cases that are loaded in turn; ``connections`` is () for those that the caller asks for."""
+
+    name: str
+    title: str
+    cases: tuple[Case, ...]
+    connections: tuple[int, ...] = ()
+
+
+def small() -> Group:
+    """Return the small requests: what each costs, and a model in torch that batches."""
+    vector = mlp_body()
+    cases = (
+        bare_case(BARE, "bare aiohttp", b'{"x": 1}'),
+        adder(),
+        bare_case("bare-mlp", "bare aiohttp, MLP's body", vector),
+        _mlp("mlp", "MLP", "Single"),
+        _mlp("mlp-batched", "MLP batched", "Batched"),
+    )
+    return Group("small", "Small requests", cases)
 
 
 def missing(case: Case) -> list[str]:
@@ -49,52 +89,83 @@ def missing(case: Case) -> list[str]:
     return [name for name in case.needs if importlib.util.find_spec(name) is None]
 
 
-def _bare() -> Case:
+def bare_case(name: str, title: str, body: bytes, path: str = bare.PATH) -> Case:
+    """Return the yardstick, given this body; its constant answer is what is right."""
     return Case(
-        name=BARE,
-        title="bare aiohttp",
+        name=name,
+        title=title,
         # -P keeps this folder off the path: its profile.py would hide the standard library's.
         command=(sys.executable, "-P", str(_HERE / "bare.py")),
-        path=bare.PATH,
-        body=b'{"x": 1}',
-        right=lambda answer: bool(answer == json.loads(bare.ANSWER)),
+        path=path,
+        body=body,
+        right=json_is(json.loads(bare.ANSWER)),
+        beside=name,
     )
 
 
-def _adder() -> Case:
+def adder() -> Case:
+    """Return the smallest model there is."""
     return Case(
         name="adder",
         title="x + 1",
-        command=_modelserve("adder.py"),
+        command=modelserve("adder.py"),
         body=b'{"x": 1}',
-        right=lambda answer: bool(answer == {"y": 2}),
+        right=json_is({"y": 2}),
     )
 
 
-def _mlp(name: str, attribute: str) -> Case:
-    suffix = " batched" if attribute == "Batched" else ""
-    # Six decimals, as a client writes a feature: about 1.2 kB a request.
-    vector = [round(math.sin(number), 6) for number in range(128)]
+def modelserve(target: str, *flags: str) -> tuple[str, ...]:
+    """Return the command that serves one of our models by its file, on a free port."""
+    return (sys.executable, "-m", "modelserve", "run", str(_HERE / "models" / target), "--port", "0", *flags)
+
+
+def json_is(wanted: Any) -> Callable[[bytes], bool]:
+    """Return a judge that accepts this JSON value alone."""
+    return lambda body: bool(_parsed(body) == wanted)
+
+
+def mlp_body() -> bytes:
+    """Return the perceptron's request: 128 numbers of six decimals, as a client writes a feature; about 1.2 kB."""
+    return json.dumps({"x": mlp_vector()}, separators=(",", ":")).encode()
+
+
+def mlp_vector() -> list[float]:
+    """Return the numbers in it."""
+    return [round(math.sin(number), 6) for number in range(128)]
+
+
+def mlp_answer(numbers: Any) -> bool:
+    """Tell whether these are the perceptron's ten numbers for that vector."""
+    # numpy is needed by these cases alone; the others run without.
+    import numpy as np
+
+    from .models import perceptron
+
+    right = perceptron.expected(np.asarray(mlp_vector(), np.float32)).tolist()
+    if not isinstance(numbers, list) or len(numbers) != len(right):
+        return False
+    return all(abs(a - b) < _TOLERANCE for a, b in zip(numbers, right, strict=True))
+
+
+def _mlp(name: str, title: str, attribute: str) -> Case:
     return Case(
         name=name,
-        title=f"MLP{suffix}",
-        command=_modelserve(f"mlp.py:{attribute}"),
-        body=json.dumps({"x": vector}, separators=(",", ":")).encode(),
-        right=lambda answer: _mlp_right(vector, answer),
+        title=title,
+        command=modelserve(f"mlp.py:{attribute}"),
+        body=mlp_body(),
+        right=_mlp_right,
+        beside="bare-mlp",
         needs=("torch", "numpy"),
     )
 
 
-def _modelserve(target: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "modelserve", "run", str(_HERE / "models" / target), "--port", "0")
+def _mlp_right(body: bytes) -> bool:
+    answer = _parsed(body)
+    return isinstance(answer, dict) and mlp_answer(answer.get("y"))
 
 
-def _mlp_right(vector: list[float], answer: Any) -> bool:
-    # numpy is needed by this case alone; the others run without.
-    import numpy as np
-
-    from .models import mlp
-
-    right = mlp.expected(np.asarray(vector, np.float32)).tolist()
-    found = answer.get("y", []) if isinstance(answer, dict) else []
-    return len(found) == len(right) and all(abs(a - b) < _TOLERANCE for a, b in zip(found, right, strict=True))
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

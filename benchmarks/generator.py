@@ -105,7 +105,7 @@ def _wire(request: Request) -> bytes:
     parts = urlsplit(request.url)
     head = (
         f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n\r\n"
+        f"Content-Type: {request.content_type}\r\nContent-Length: {len(request.body)}\r\n\r\n"
     )
     return head.encode() + request.body
 
@@ -118,7 +118,8 @@ class _Client(asyncio.Protocol):
         self._wire = wire
         self._tally = tally
         self._until = until
-        self._received = b""
+        self._received = bytearray()
+        self._awaited = 0
         self._sent = 0.0
         self._transport: asyncio.Transport | None = None
 
@@ -129,10 +130,13 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        if found and len(body) >= _content_length(head):
-            self._received = b""
-            self._answered(good=head[9:10] == b"2")
+        # The head is looked for until it is there, and not again for each of the many pieces of a large answer.
+        if not self._awaited and (end := self._received.find(b"\r\n\r\n")) >= 0:
+            self._awaited = end + 4 + _content_length(bytes(self._received[:end]))
+        if self._awaited and len(self._received) >= self._awaited:
+            good = self._received[9:10] == b"2"
+            self._received, self._awaited = bytearray(), 0
+            self._answered(good=good)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.done.done():

@@ -16,10 +16,11 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """The one POST that a load repeats: an ``http://host:port/path`` and a JSON body."""
+    """The one POST that a load repeats: an ``http://host:port/path`` and a body of some media type."""
 
     url: str
     body: bytes
+    content_type: str = "application/json"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ for each number of connections, for each repeat: every server in turn  ->  sampl
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -134,12 +134,17 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def rows(samples: Sequence[Sample], yardstick: str) -> list[Row]:
-    """Return one row per server and number of connections, in the order they were first measured."""
+def rows(samples: Sequence[Sample], beside: Mapping[str, str]) -> list[Row]:
+    """Return one row per server and number of connections, in the order they were first measured.
+
+    Args:
+        samples: All loads of one group.
+        beside: For each case, the case that is its yardstick.
+    """
     groups: dict[tuple[int, str], list[Sample]] = {}
     for sample in samples:
         groups.setdefault((sample.connections, sample.case), []).append(sample)
-    return [_row(group, groups.get((connections, yardstick), [])) for (connections, _), group in groups.items()]
+    return [_row(group, groups.get((connections, beside[case]), [])) for (connections, case), group in groups.items()]
 
 
 def _row(group: Sequence[Sample], yardstick: Sequence[Sample]) -> Row:

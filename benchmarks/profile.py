@@ -22,15 +22,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from .__main__ import choose_load
-from .cases import Case, all_cases, missing
+from .cases import Case, missing
+from .large import every
 from .load import BenchmarkError, Load, Outcome
+from .plan import choose_load
 from .servers import Server, started
 from .stacks import Shares, read
 
 __all__ = ["main"]
 
-_CASES = {case.name: case for case in all_cases()}
+_CASES = {case.name: case for case in every()}
 _RATE_HZ = 300
 _WARM_S = 2
 # py-spy is started and stopped inside the load, so that it sees nothing else.
@@ -73,7 +74,7 @@ def _by_pyspy(case: Case, plan: _Plan) -> None:
         raise BenchmarkError("py-spy is not installed; pip install py-spy, or use --cprofile.")
     with started(case) as server, tempfile.TemporaryDirectory(prefix="bench-spy-") as folder:
         _loaded(plan, server, _WARM_S)
-        # The first of the workers is the one that used most: the others are helpers of multiprocess.
+        # The first of the workers is the one that used most, should there be several.
         processes = [server.process, *server.workers()[:1]]
         watched = {name: one.pid for name, one in zip(("server", "worker"), processes, strict=False)}
         with _load_running(plan, server):

@@ -16,9 +16,23 @@ from typing import Any
 import psutil
 from rich.table import Table
 
+from .figures import Figure
 from .measure import Row, Sample, Schedule
+from .targets import Verdict
 
-__all__ = ["Result", "cpu_model", "environment", "markdown", "results_path", "table", "write"]
+__all__ = [
+    "Block",
+    "Result",
+    "cpu_model",
+    "environment",
+    "figures_table",
+    "grid",
+    "markdown",
+    "results_path",
+    "table",
+    "verdicts_table",
+    "write",
+]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = [
@@ -27,7 +41,6 @@ _PACKAGES = [
     "uvloop",
     "webargs",
     "marshmallow",
-    "multiprocess",
     "msgspec",
     "orjson",
     "prometheus-client",
@@ -37,8 +50,20 @@ _PACKAGES = [
 # From this many cores of other work on, a figure is marked; an idle machine shows about 0.02.
 _BUSY_CORES = 0.2
 _COLUMNS = ("req/s", "± %", "ratio", "p50 ms", "p99 ms", "CPU µs")
+_TEXT_COLUMNS = ("server", "what", "target", "found", "met")
 _CAPTION = f"""Medians. CPU per request: the server's own process + its workers.
 * other programs kept {_BUSY_CORES} cores or more busy meanwhile: measure again."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one group, with the samples that they come from."""
+
+    name: str
+    title: str
+    titles: dict[str, str]
+    rows: tuple[Row, ...]
+    samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
@@ -49,32 +74,74 @@ class Result:
     load: str
     load_cpus: tuple[int, ...]
     schedule: Schedule
-    samples: tuple[Sample, ...]
-    rows: tuple[Row, ...]
+    blocks: tuple[Block, ...]
+    figures: tuple[Figure, ...]
+    verdicts: tuple[Verdict, ...]
     left_out: dict[str, str]
 
 
-def table(rows: Sequence[Row], titles: dict[str, str]) -> Table:
-    """Return the rows for the terminal, one block per number of connections."""
-    made = Table(caption=_CAPTION, caption_justify="left")
-    made.add_column("conn.", justify="right")
-    made.add_column("server")
-    for name in _COLUMNS:
-        made.add_column(name, justify="right")
+def table(block: Block) -> Table:
+    """Return the rows for the terminal, one section per number of connections."""
+    made = _table(block.title, ("conn.", "server", *_COLUMNS), caption=_CAPTION)
     last = None
-    for row in rows:
+    for row in block.rows:
         if last is not None and row.connections != last:
             made.add_section()
-        made.add_row("" if row.connections == last else str(row.connections), titles[row.case], *_cells(row))
+        shown = "" if row.connections == last else str(row.connections)
+        made.add_row(shown, block.titles[row.case], *_cells(row))
         last = row.connections
     return made
 
 
-def markdown(rows: Sequence[Row], titles: dict[str, str]) -> str:
-    """Return the same rows as a Markdown table, for a page of the docs or an issue."""
-    lines = [("connections", "server", *_COLUMNS), ("--:", "---", *("--:" for _ in _COLUMNS))]
-    lines += [(str(row.connections), titles[row.case], *_cells(row)) for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def figures_table(figures: Sequence[Figure]) -> Table:
+    """Return the figures for the terminal."""
+    made = _table("Without load", ("", "what", "value", "ratio"))
+    for figure in figures:
+        made.add_row("", figure.title, *_figure_cells(figure))
+    return made
+
+
+def verdicts_table(verdicts: Sequence[Verdict]) -> Table:
+    """Return the targets for the terminal."""
+    made = _table("Targets", ("met", "target", "found"))
+    for verdict in verdicts:
+        made.add_row("yes" if verdict.met else "NO", verdict.target, verdict.found)
+    return made
+
+
+def markdown(result: Result) -> str:
+    """Return the same as Markdown tables, for a page of the docs or an issue."""
+    parts = [_markdown_rows(block) for block in result.blocks]
+    if result.figures:
+        cells = [(figure.title, *_figure_cells(figure)) for figure in result.figures]
+        parts.append("### Without load\n\n" + grid(("what", "value", "ratio"), cells, left=1))
+    if result.verdicts:
+        told = [(verdict.target, verdict.found, "met" if verdict.met else "**not met**") for verdict in result.verdicts]
+        parts.append("### Targets\n\n" + grid(("target", "found", ""), told, left=3))
+    return "\n\n".join(parts)
+
+
+def grid(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: int) -> str:
+    """Return a Markdown table whose first ``left`` columns hold text and whose others hold numbers."""
+    rule = ["---"] * left + ["--:"] * (len(head) - left)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
+
+
+def _markdown_rows(block: Block) -> str:
+    lines = [(block.titles[row.case], str(row.connections), *_cells(row)) for row in block.rows]
+    return f"### {block.title}\n\n" + grid(("server", "connections", *_COLUMNS), lines, left=1)
+
+
+def _table(title: str, columns: Sequence[str], *, caption: str = "") -> Table:
+    made = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
+    for name in columns:
+        made.add_column(name, justify="left" if name in _TEXT_COLUMNS else "right")
+    return made
+
+
+def _figure_cells(figure: Figure) -> tuple[str, str]:
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+    return f"{figure.value:,.{figure.digits}f} {figure.unit}", ratio
 
 
 def _cells(row: Row) -> list[str]:

@@ -9,25 +9,29 @@ import re
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from .cases import Case
+from .exchange import exchange, free_port, get
 from .load import BenchmarkError, Request
 
-__all__ = ["CpuTime", "Server", "started"]
+__all__ = ["CpuTime", "LeftBehind", "Server", "launched", "started", "used_s"]
 
 # Importing torch on a busy machine takes tens of seconds.
 _READY_S = 120.0
 _STOP_S = 15.0
 _POLL_S = 0.02
+_PROBE_S = 2.0
 _READY = re.compile(r"ready on (http://\S+)")
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class LeftBehind(BenchmarkError):
+    """A server left processes behind when it was told to end."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,11 @@ class Server:
 
     def cpu_time(self) -> CpuTime:
         """Return what the server has used so far."""
-        return CpuTime(_used(self.process), sum(_used(child) for child in self.workers()))
+        return CpuTime(used_s(self.process), sum(used_s(child) for child in self.workers()))
 
     def workers(self) -> list[psutil.Process]:
         """Return all processes below the server's own, largest user of CPU first."""
-        return sorted(self.process.children(recursive=True), key=_used, reverse=True)
+        return sorted(self.process.children(recursive=True), key=used_s, reverse=True)
 
     def check(self) -> None:
         """Send one request and judge the answer.
@@ -68,8 +72,8 @@ class Server:
         Raises:
             BenchmarkError: The status is not 200 or the answer is wrong.
         """
-        status, body = _exchange(self.request.url, self.request.body)
-        if status != 200 or not self.case.right(_json(body)):
+        status, body = exchange(self.request)
+        if status != 200 or not self.case.right(body):
             raise BenchmarkError(f"{self.case.name} gave a wrong answer: {status} {body[:500]!r}")
 
 
@@ -80,46 +84,86 @@ def started(case: Case) -> Iterator[Server]:
     Raises:
         BenchmarkError: It ended, took too long, answered wrongly, or left a process behind.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    port = free_port()
+    with launched(case, port) as (child, output):
+        url = _ready_url(case, child, output, port)
+        server = Server(case, child, Request(_target(case, url), case.body, case.content_type), output)
+        server.check()
+        yield server
+
+
+@contextlib.contextmanager
+def launched(case: Case, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Start the case's process in an empty folder and stop it at the end; yield it and the file of its output.
+
+    Raises:
+        LeftBehind: It left processes behind; they have been killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         output = Path(folder) / "output"
         with output.open("wb") as sink:
             # A session of its own: Ctrl-C in the terminal must reach the bench alone, which then stops the servers.
             child = subprocess.Popen(
-                case.command,
+                [part.replace("{port}", str(port)) for part in case.command],
                 cwd=folder,
-                env=_environment(),
+                env=_environment(case),
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
         try:
-            url = _ready_url(case, child, output)
-            server = Server(case, child, Request(_target(case, url), case.body), output)
-            server.check()
-            yield server
-        finally:
-            _stop(case, child)
+            yield child, output
+        except BaseException:
+            _stop(child)  # what went wrong before is what is told
+            raise
+        if left := _stop(child):
+            raise LeftBehind(f"{case.name} left processes behind: {[process.pid for process in left]}")
 
 
-def _environment() -> dict[str, str]:
+def used_s(process: psutil.Process) -> float:
+    """Return the seconds of CPU a process has used, 0.0 for one that has ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _environment(case: Case) -> dict[str, str]:
     # The caller's own settings of modelserve must not change what is measured.
-    return {name: value for name, value in os.environ.items() if not name.startswith("MODELSERVE_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MODELSERVE_")}
+    # The models that are measured import each other from this package.
+    return inherited | {"PYTHONPATH": str(_ROOT)} | dict(case.environment)
 
 
-def _ready_url(case: Case, child: subprocess.Popen[bytes], output: Path) -> str:
+def _ready_url(case: Case, child: subprocess.Popen[bytes], output: Path, port: int) -> str:
+    told = any("{port}" in part for part in case.command)
+
     def look() -> str | None:
-        found = _READY.search(output.read_text(errors="replace"))
-        if found:
-            return found.group(1)
-        if child.poll() is not None:
+        found = _answering(case, f"http://127.0.0.1:{port}") if told else _printed(output)
+        if found is None and child.poll() is not None:
             raise BenchmarkError(f"{case.name} ended with {child.returncode} at its start:\n{_tail(output)}")
-        return None
+        return found
 
     url = _until(look, _READY_S)
     if url is None:
         raise BenchmarkError(f"{case.name} was not ready after {_READY_S} s:\n{_tail(output)}")
     return url.rstrip("/")
+
+
+def _printed(output: Path) -> str | None:
+    found = _READY.search(output.read_text(errors="replace"))
+    return found.group(1) if found else None
+
+
+def _answering(case: Case, url: str) -> str | None:
+    """Return the URL once it answers 200; until then a server refuses, answers an error or keeps silent."""
+    try:
+        status, _ = exchange(Request(url + case.path, case.body, case.content_type), _PROBE_S)
+    except BenchmarkError:
+        return None
+    return url if status == 200 else None
 
 
 def _until(look: Callable[[], str | None], limit_s: float) -> str | None:
@@ -136,42 +180,18 @@ def _tail(output: Path) -> str:
 def _target(case: Case, url: str) -> str:
     if case.path:
         return url + case.path
-    status, body = _exchange(f"{url}/v2/models/")
+    status, body = get(f"{url}/v2/models/")
     if status != 200:
         raise BenchmarkError(f"{case.name} does not list its models: {status} {body[:500]!r}")
-    [model] = _json(body)["models"]
+    try:
+        [model] = json.loads(body)["models"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise BenchmarkError(f"{case.name} lists its models in a way we do not read: {body[:500]!r}") from error
     return f"{url}/v2/models/{model['id']}/predict/"
 
 
-def _exchange(url: str, body: bytes | None = None) -> tuple[int, bytes]:
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-    except OSError as error:
-        raise BenchmarkError(f"{url} does not answer: {error}") from error
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise BenchmarkError(f"The answer is not JSON: {body[:500]!r}") from error
-
-
-def _used(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(times.user + times.system)
-
-
-def _stop(case: Case, child: subprocess.Popen[bytes]) -> None:
-    """Ask, wait, kill; then the same for what it left, which is a fault of its own."""
+def _stop(child: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Ask, wait, kill; then the same for what it left, which is a fault of its own and is returned."""
     family = _children(child.pid)
     child.terminate()
     try:
@@ -179,12 +199,12 @@ def _stop(case: Case, child: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+    left: list[psutil.Process]
     _, left = psutil.wait_procs(family, timeout=2.0)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    if left:
-        raise BenchmarkError(f"{case.name} left processes behind: {[process.pid for process in left]}")
+    return left
 
 
 def _children(pid: int) -> list[psutil.Process]:

@@ -33,7 +33,7 @@ _COMPILED = {
 }
 _PACKAGE = re.compile(
     r"(?:^|/)(aiohttp|uvloop|asyncio|modelserve|multidict|yarl|msgspec|orjson|marshmallow|webargs|prometheus_client"
-    r"|logging|numpy|torch|benchmarks|multiprocess)[/.]"
+    r"|logging|numpy|torch|benchmarks)[/.]"
 )
 
 

@@ -1,10 +1,11 @@
--- POST the file named by the first argument, and print what came of it as one line of JSON.
+-- POST the file named by the first argument, of the media type in the second, and print what came of it as one line
+-- of JSON.
 
 init = function(args)
   local file = assert(io.open(args[1], "rb"))
   wrk.method = "POST"
   wrk.body = file:read("*a")
-  wrk.headers["Content-Type"] = "application/json"
+  wrk.headers["Content-Type"] = args[2]
   file:close()
 end
 

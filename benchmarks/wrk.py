@@ -47,13 +47,13 @@ class Wrk:
         with tempfile.NamedTemporaryFile(prefix="bench-body-") as body:
             body.write(request.body)
             body.flush()
-            command = self._command(request.url, body.name, connections, duration_s)
+            command = [*self._command(connections, duration_s), request.url, "--", body.name, request.content_type]
             return parse(self._output(command, timeout_s=duration_s + _SLACK_S))
 
-    def _command(self, url: str, body: str, connections: int, duration_s: int) -> list[str]:
+    def _command(self, connections: int, duration_s: int) -> list[str]:
         threads = min(len(self._cpus), connections)
         load = [f"-t{threads}", f"-c{connections}", f"-d{duration_s}s"]
-        return [self._program, *load, "-s", str(_SCRIPT), url, "--", body]
+        return [self._program, *load, "-s", str(_SCRIPT)]
 
     def _output(self, command: list[str], *, timeout_s: float) -> str:
         try:

@@ -1,49 +1,19 @@
-"""A 128-512-512-10 perceptron in torch with random weights: one call at a time, and in batches.
+"""The perceptron behind modelserve: one call at a time, and in batches.
 
-The weights come from numpy's generator with a fixed seed, so that the bench can tell by numpy alone what the right
-answer is. torch is imported when the model is made and not before, for the same reason. The number of its threads is
-what modelserve's device plan sets in the worker's environment.
+torch is imported when the model is made and not before. The number of its threads is what modelserve's device plan sets
+in the worker's environment.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from benchmarks.models.perceptron import SIZES, Array, network
 from modelserve.v2 import fields
 
-__all__ = ["Batched", "Single", "expected"]
-
-SIZES = (128, 512, 512, 10)
-
-Array = npt.NDArray[np.float32]
-
-
-def weights() -> list[tuple[Array, Array]]:
-    """Return weight ``(out, in)`` and bias ``(out,)`` of each layer, float32, the same ones every time."""
-    random = np.random.default_rng(20)
-    made = []
-    for wide, out in pairwise(SIZES):
-        scale = 1 / np.sqrt(wide)
-        made.append(
-            (
-                random.uniform(-scale, scale, (out, wide)).astype(np.float32),
-                random.uniform(-scale, scale, out).astype(np.float32),
-            )
-        )
-    return made
-
-
-def expected(x: Array) -> Array:
-    """Return the answer ``(10,)`` float32 for one input ``(128,)``, by numpy."""
-    for number, (weight, bias) in enumerate(weights(), start=1):
-        x = weight @ x + bias
-        if number < len(SIZES) - 1:
-            x = np.maximum(x, 0)
-    return x
+__all__ = ["Batched", "Single"]
 
 
 class Single:
@@ -55,7 +25,7 @@ class Single:
         import torch
 
         self._torch = torch
-        self._network = _network(torch)
+        self._network = network(torch)
 
     def get_metadata(self) -> dict[str, str]:
         """Name the model, and say how many threads it uses."""
@@ -84,12 +54,3 @@ class Batched(Single):
     def predict_batch(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return one ``{"y": (10,) float32}`` for each call, in order."""
         return [{"y": row} for row in self._forward(np.stack([call["x"] for call in calls]))]
-
-
-def _network(torch: Any) -> Any:
-    layers: list[Any] = []
-    for weight, bias in weights():
-        layer = torch.nn.Linear(weight.shape[1], weight.shape[0])
-        layer.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
-        layers += [layer, torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers[:-1]).eval()

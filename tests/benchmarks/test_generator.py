@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from benchmarks import bare
-from benchmarks.cases import BARE, all_cases
+from benchmarks.cases import small
 from benchmarks.generator import Generator, _load
 from benchmarks.load import Request, percentile
 from benchmarks.servers import started
@@ -31,7 +31,7 @@ async def refusing() -> AsyncIterator[str]:
 
 
 def test_it_counts_what_the_bare_handler_answers_from_a_process_of_its_own() -> None:
-    [case] = [case for case in all_cases() if case.name == BARE]
+    case = small().cases[0]
     with started(case) as server:
         outcome = Generator([min(os.sched_getaffinity(0))]).run(server.request, connections=3, duration_s=1)
         process = server.process
@@ -84,7 +84,7 @@ def test_percentiles_are_values_that_were_measured() -> None:
 
 
 def test_a_wrong_answer_is_told_before_anything_is_measured() -> None:
-    [case] = [replace(case, right=lambda answer: False) for case in all_cases() if case.name == BARE]
+    case = replace(small().cases[0], right=lambda answer: False)
     with pytest.raises(Exception, match=r"bare gave a wrong answer: 200 .*y") as caught, started(case):
         pass
     assert bare.ANSWER.decode() in str(caught.value)

@@ -7,6 +7,8 @@ import pytest
 from benchmarks.load import Outcome
 from benchmarks.measure import Sample, Schedule, rows
 
+_BESIDE = {"bare": "bare", "adder": "bare"}
+
 
 def _sample(case: str, rate: int, *, p99_ms: float = 1.0, other_s: float = 0.0) -> Sample:
     outcome = Outcome(requests=rate, duration_s=1.0, p50_ms=0.5, p99_ms=p99_ms, errors=0)
@@ -19,7 +21,7 @@ def test_a_ratio_is_taken_within_each_repeat_so_that_a_slow_minute_does_not_bend
         *(_sample("bare", 500), _sample("adder", 300)),
         *(_sample("bare", 800), _sample("adder", 480)),
     ]
-    bare, adder = rows(samples, "bare")
+    bare, adder = rows(samples, _BESIDE)
     assert bare.ratio == pytest.approx(1.0)
     assert adder.ratio == pytest.approx(0.6)
     assert adder.rate == 480
@@ -27,12 +29,12 @@ def test_a_ratio_is_taken_within_each_repeat_so_that_a_slow_minute_does_not_bend
 
 
 def test_without_the_yardstick_there_is_no_ratio() -> None:
-    [row] = rows([_sample("adder", 600)], "bare")
+    [row] = rows([_sample("adder", 600)], _BESIDE)
     assert row.ratio is None
 
 
 def test_cpu_is_told_per_request_and_other_work_by_its_worst_repeat() -> None:
-    [row] = rows([_sample("bare", 1000, other_s=0.1), _sample("bare", 1000, other_s=0.9)], "bare")
+    [row] = rows([_sample("bare", 1000, other_s=0.1), _sample("bare", 1000, other_s=0.9)], _BESIDE)
     assert row.front_us == pytest.approx(500)
     assert row.workers_us == pytest.approx(250)
     assert row.other_cores == pytest.approx(0.9)
