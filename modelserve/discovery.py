@@ -1,9 +1,9 @@
-"""Finds models without importing them, and loads one inside a worker.
+"""Finds models without importing them.
 
-    entry points | package.module[:attr] | file.py[:attr] | a Python object   ->   ModelRef   ->   load: the model
+    entry points | package.module[:attr] | file.py[:attr] | a Python object   ->   ModelRef
 
-Everything but ``load`` runs in the server's process and imports no model code: it reads the metadata of installed
-distributions, and looks whether files and top-level packages are there. ``load`` is for workers only.
+It runs in the server's process and imports no model code: it reads the metadata of installed distributions, and looks
+whether files and top-level packages are there. ``loading`` makes a model of what it found, in a worker.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import inspect
 import logging
 import os
 import re
-import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
 
+from modelserve import elsewhere
 from modelserve.errors import DiscoveryError, NoModel
+from modelserve.names import NAME_RULE, is_name
 
-__all__ = ["GROUP", "ModelRef", "carry", "find", "installed", "load"]
+__all__ = ["CONTRACT", "GROUP", "ModelRef", "again", "carry", "find", "installed"]
 
 GROUP = "modelserve.v2.model"
 
 logger = logging.getLogger(__name__)
 
-# A deployment's name stands in URLs, file names, metrics and logs as it is.
-_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
-
-_CONTRACT = ("predict", "predict_batch", "train", "get_predict_args", "get_train_args", "get_metadata", "warm")
+# What a model may provide.
+CONTRACT = ("predict", "predict_batch", "train", "get_predict_args", "get_train_args", "get_metadata", "warm")
 
 # What of a distribution's texts is kept: a licence field may hold the whole licence.
 _TEXT_LIMIT = 300
@@ -48,7 +48,9 @@ class ModelRef(msgspec.Struct, frozen=True):
 
     ``name`` is the deployment's name. ``target`` is ``package.module[:attr]`` or ``/absolute/file.py[:attr]``.
     ``distribution`` has name, version, license, author, url and summary of the package that the model came with, and
-    is empty for others. ``payload`` is the model itself in dill's form where ``kind`` is "pickled".
+    is empty for others. ``payload`` is the model itself in dill's form where ``kind`` is "pickled". ``model`` is the
+    name of the entry point where the deployment has another, else ""; ``python`` the interpreter in whose environment
+    it was found, "" for this one.
     """
 
     name: str
@@ -56,6 +58,8 @@ class ModelRef(msgspec.Struct, frozen=True):
     target: str
     distribution: dict[str, str] = {}
     payload: bytes = b""
+    model: str = ""
+    python: str = ""
 
 
 def installed(group: str = GROUP) -> list[ModelRef]:
@@ -76,29 +80,62 @@ def installed(group: str = GROUP) -> list[ModelRef]:
     return [found[name][0] for name in sorted(found)]
 
 
-def find(wanted: Sequence[str], group: str = GROUP) -> list[ModelRef]:
-    """Return the models that were asked for, or all installed ones where none was.
+def find(
+    wanted: Sequence[str],
+    group: str = GROUP,
+    *,
+    deployments: Mapping[str, str] = MappingProxyType({}),
+    python_of: Callable[[str], str] = lambda name: "",
+) -> list[ModelRef]:
+    """Return the models that were asked for; where none was, the deployments, and where there are none, all installed.
 
     Args:
-        wanted: Installed names, ``package.module[:attr]`` or ``file.py[:attr]``; asked for twice is found once.
+        wanted: Names of ``deployments``, installed names, ``package.module[:attr]`` or ``file.py[:attr]``, looked for
+            in this order; asked for twice is found once.
         group: The entry-point group.
+        deployments: Names of the operator's own and the model behind each, so that one model may have several names.
+        python_of: Gives the interpreter in whose environment to look for a name, "" for this one; asked for "" where
+            all installed models are wanted.
 
     Raises:
         NoModel: One is not there, or none is installed.
         DiscoveryError: Two have one name.
     """
     known = {ref.name: ref for ref in installed(group)}
-    if not wanted and not known:
-        raise NoModel(f"No model is installed: {_what_to_do(group)}.")
+    if not (wanted or deployments):
+        return _all(known, group, python_of(""))
     refs: dict[str, ModelRef] = {}
-    for text in wanted or known:
-        ref = known.get(text) or _named_by_place(text, known, group)
+    for text in wanted or deployments:
+        ref = _one(text, deployments.get(text), known, group, python_of(text))
         if refs.setdefault(ref.name, ref) != ref:
             raise DiscoveryError(
                 f"Two models have the name {ref.name!r}, {refs[ref.name].target} and {ref.target}: "
                 "rename one, or name a class or object in it with :attr."
             )
     return list(refs.values())
+
+
+def again(ref: ModelRef, group: str = GROUP) -> ModelRef:
+    """Return the reference as it would be found now, after its package may have been upgraded, under the same name.
+
+    Raises:
+        NoModel: It is not there any more.
+        DiscoveryError: Two installed models have one name.
+    """
+    if ref.kind == "pickled":
+        return ref
+    if ref.python:
+        name = ref.model or ref.name if ref.kind == "entry_point" else ref.target
+        return msgspec.structs.replace(_elsewhere(ref.python, [name], group)[0], name=ref.name, model=ref.model)
+    importlib.invalidate_caches()
+    known = {found.name: found for found in installed(group)}
+    if ref.kind != "entry_point":
+        _named_by_place(ref.target, known, group)
+        return ref
+    name = ref.model or ref.name
+    if name not in known:
+        raise NoModel(_unknown(name, known, group))
+    return msgspec.structs.replace(known[name], name=ref.name, model=ref.model)
 
 
 def carry(model: Any, group: str = GROUP) -> ModelRef:
@@ -120,9 +157,7 @@ def carry(model: Any, group: str = GROUP) -> ModelRef:
         if model.__name__ != "__main__":
             return ModelRef(_fitting(model.__name__.rpartition(".")[2]), "module", model.__name__)
         # No worker can import the running program, so the parts of the contract are carried one by one.
-        parts = {
-            name: getattr(model, name) for name in (*_CONTRACT, "schema", "max_batch_size") if hasattr(model, name)
-        }
+        parts = {name: getattr(model, name) for name in (*CONTRACT, "schema", "max_batch_size") if hasattr(model, name)}
         return ModelRef("main", "pickled", "__main__", payload=_pickle(types.SimpleNamespace(**parts), "__main__"))
     kind = model if inspect.isclass(model) else type(model)
     return ModelRef(
@@ -130,22 +165,31 @@ def carry(model: Any, group: str = GROUP) -> ModelRef:
     )
 
 
-def load(ref: ModelRef) -> Any:
-    """Import a model and return it, in a worker only: a class is instantiated, a module or object is as it is.
+def _all(known: dict[str, ModelRef], group: str, python: str) -> list[ModelRef]:
+    if python:
+        return _elsewhere(python, [], group)
+    if not known:
+        raise NoModel(f"No model is installed: {_what_to_do(group)}.")
+    return list(known.values())
 
-    Raises:
-        DiscoveryError: It has no attribute of the name asked for, or is a module without any part of the contract.
-        BaseException: Whatever the model's own code raises.
-    """
-    if ref.kind == "pickled":
-        import dill
 
-        found: Any = dill.loads(ref.payload)
-    else:
-        place, _, attribute = ref.target.partition(":")
-        module = _load_file(Path(place)) if ref.kind == "file" else _load_module(place, ref.kind)
-        found = _attribute(module, attribute, place) if attribute else _whole(module, place)
-    return found() if inspect.isclass(found) else found
+def _one(name: str, model: str | None, known: dict[str, ModelRef], group: str, python: str) -> ModelRef:
+    """Return what is to be served as ``name``; with ``model``, that is a deployment of it."""
+    text = name if model is None else model
+    try:
+        ref = _elsewhere(python, [text], group)[0] if python else known.get(text) or _named_by_place(text, known, group)
+    except NoModel as error:
+        if model is None:
+            raise
+        raise NoModel(f"The deployment {name!r} cannot be served. {error.message}", log=error.log) from error
+    if model is None or ref.name == name:
+        return ref
+    return msgspec.structs.replace(ref, name=name, model=ref.name if ref.kind == "entry_point" else "")
+
+
+def _elsewhere(python: str, wanted: Sequence[str], group: str) -> list[ModelRef]:
+    found = [msgspec.json.decode(raw, type=ModelRef) for raw in elsewhere.find(python, wanted, group)]
+    return [msgspec.structs.replace(ref, python=python) for ref in found]
 
 
 def _entry_points(group: str) -> Iterator[tuple[Distribution, EntryPoint]]:
@@ -174,10 +218,9 @@ def _owner(distribution: Distribution) -> str:
 
 
 def _ref(distribution: Distribution, point: EntryPoint) -> ModelRef:
-    if not _NAME.fullmatch(point.name):
+    if not is_name(point.name):
         raise DiscoveryError(
-            f"The model name {point.name[:120]!r} of {_owner(distribution)} is not valid: "
-            "it must be 1 to 100 letters, digits, '.', '_' or '-', and not begin with '.'."
+            f"The model name {point.name[:120]!r} of {_owner(distribution)} is not valid: it must be {NAME_RULE}."
         )
     match = re.fullmatch(r"([\w.]+)\s*(?::\s*([\w.]+)\s*)?(?:\[.*\])?\s*", point.value)
     if match is None:
@@ -264,57 +307,3 @@ def _pickle(model: Any, name: str) -> bytes:
             "give its class, which each worker instantiates, and load what it needs in warm()."
         ) from error
     return payload
-
-
-def _load_module(name: str, kind: str) -> types.ModuleType:
-    # As with "python -m": a module named on the command line may lie in the working directory.
-    if kind == "module" and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    return importlib.import_module(name)
-
-
-def _load_file(path: Path) -> types.ModuleType:
-    """Run a file as a module of its stem's name, with its folder first on the path, as Python does with a script."""
-    sys.path.insert(0, str(path.parent))
-    # A model file called json.py must not take the place of a module that others have imported already.
-    name = path.stem if path.stem not in sys.modules else f"modelserve_file_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None, "a .py file always has a spec"
-    assert spec.loader is not None, "and a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _attribute(module: types.ModuleType, path: str, place: str) -> Any:
-    found: Any = module
-    for part in path.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError as error:
-            names = _own_names(found)
-            near = difflib.get_close_matches(part, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names[:20]) or 'no public names'}."
-            raise DiscoveryError(f"{place} has no attribute {path!r}; {hint}") from error
-    return found
-
-
-def _whole(module: types.ModuleType, place: str) -> types.ModuleType:
-    """Return the module; where it is no model but a class in it may be, say so."""
-    classes = [name for name in _own_names(module) if inspect.isclass(getattr(module, name))]
-    models = [name for name in classes if any(hasattr(getattr(module, name), part) for part in _CONTRACT)]
-    if models and not any(hasattr(module, part) for part in _CONTRACT):
-        raise DiscoveryError(f"{place} has no predict of its own; name a class in it, such as {place}:{models[0]}.")
-    return module
-
-
-def _own_names(owner: Any) -> list[str]:
-    """Return the public names that were defined there, in that order, and not imported from elsewhere."""
-    home = getattr(owner, "__name__", None)
-    values = {name: value for name, value in vars(owner).items() if not name.startswith("_")}
-    return [name for name, value in values.items() if getattr(value, "__module__", home) == home]

@@ -27,20 +27,39 @@ class Row(NamedTuple):
     never: tuple[str, ...] = ()
 
 
-WORDS = ("modelserve.errors", "modelserve.logs", "modelserve.metrics", "modelserve.messages")
-PROMISES = ("modelserve.v2", "modelserve.settings", "modelserve.discovery")
+WORDS = (
+    "modelserve.errors",
+    "modelserve.logs",
+    "modelserve.metrics",
+    "modelserve.messages",
+    "modelserve.frames",
+    "modelserve.names",
+    "modelserve.gpu_errors",
+)
+PROMISES = (
+    "modelserve.v2",
+    "modelserve.settings",
+    "modelserve.discovery",
+    "modelserve.elsewhere",
+    "modelserve.loading",
+    "modelserve.control",
+)
 MACHINERY = ("modelserve.runtime", "modelserve.jobs")
 DOORS = ("modelserve.web", "modelserve.doors")
-HOUSE = ("modelserve.server",)
+HOUSE = ("modelserve.server", "modelserve.listening")
 FOR_DOORS = ("modelserve.runtime.fleet", "modelserve.runtime.interface", "modelserve.jobs")
 ROOT = ("modelserve",)
 
 # The first row that covers a module is the one that counts, so the narrow rows stand before the wide ones.
 TABLE = (
     Row(0, ("modelserve.__init__",), (), ()),
+    Row(1, ("modelserve.frames",), ("modelserve.messages",), ("msgspec",)),
     Row(1, WORDS, (), ("msgspec", "prometheus_client")),
-    Row(2, ("modelserve.settings",), WORDS, ("msgspec",)),
-    Row(2, ("modelserve.discovery",), WORDS, ("msgspec", "dill")),
+    Row(2, ("modelserve.control",), WORDS, ()),
+    Row(2, ("modelserve.settings",), (*WORDS, "modelserve.settings"), ()),
+    Row(2, ("modelserve.elsewhere",), WORDS, ("msgspec",)),
+    Row(2, ("modelserve.loading",), (*WORDS, "modelserve.discovery"), ("dill",)),
+    Row(2, ("modelserve.discovery",), (*ROOT, *WORDS, "modelserve.elsewhere"), ("msgspec", "dill")),
     Row(
         2,
         ("modelserve.v2.describe",),
@@ -57,15 +76,22 @@ TABLE = (
     ),
     Row(
         3,
-        ("modelserve.runtime.worker",),
-        (*WORDS, *PROMISES, *MACHINERY),
-        ("msgspec", "multiprocess", "dill"),
+        (
+            "modelserve.runtime.worker",
+            "modelserve.runtime.entry",
+            "modelserve.runtime.intake",
+            "modelserve.runtime.turns",
+            "modelserve.runtime.together",
+        ),
+        (*ROOT, *WORDS, *PROMISES, *MACHINERY),
+        ("msgspec", "dill"),
     ),
+    Row(3, ("modelserve.runtime.nvml",), ("modelserve.runtime.machine",), ("pynvml",)),
     Row(
         3,
         MACHINERY,
         (*ROOT, *WORDS, "modelserve.settings", "modelserve.discovery", *MACHINERY),
-        ("msgspec", "multiprocess", "dill"),
+        ("msgspec", "dill"),
     ),
     Row(
         4,
@@ -76,7 +102,7 @@ TABLE = (
     Row(
         5,
         HOUSE,
-        (*ROOT, *WORDS, *PROMISES, *MACHINERY, *DOORS),
+        (*ROOT, *WORDS, *PROMISES, *MACHINERY, *DOORS, *HOUSE),
         ("aiohttp", "uvloop", "dill", "prometheus_client"),
     ),
     Row(6, ("modelserve.__main__",), ("modelserve.cli",), ()),
@@ -84,7 +110,7 @@ TABLE = (
         6,
         ("modelserve.cli",),
         (*ROOT, *WORDS, *PROMISES, *MACHINERY, *DOORS, *HOUSE, "modelserve.cli"),
-        ("click", "rich", "msgspec", "orjson", "uvloop"),
+        ("click", "rich", "msgspec", "orjson", "uvloop", "watchfiles"),
     ),
     Row(6, ("modelserve.client",), (*ROOT, *WORDS), ("aiohttp", "msgspec", "orjson")),
     Row(
@@ -96,7 +122,7 @@ TABLE = (
 )
 
 # Loaded only inside functions: a model without arrays must not pay for them.
-LATE = {"numpy"}
+LATE = {"numpy", "pynvml"}
 
 # ``modelserve.serve`` is found by the package's ``__getattr__``: the one import upwards, and the one that is lazy so
 # that ``import modelserve`` loads no server. It is no edge of the graph of cycles either.

@@ -95,5 +95,5 @@ def test_nothing_is_unpickled_but_a_model_by_its_own_worker() -> None:
     loads = re.compile(r"\b(pickle|dill|marshal|shelve|joblib)\.loads?\(|allow_pickle=True")
     found = [(path.name, line.strip()) for path in PACKAGE.rglob("*.py") for line in path.read_text().splitlines()]
     assert [place for place in found if loads.search(place[1])] == [
-        ("discovery.py", "found: Any = dill.loads(ref.payload)")
+        ("loading.py", "found: Any = dill.loads(ref.payload)")
     ]

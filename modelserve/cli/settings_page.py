@@ -18,6 +18,9 @@ the key in the settings file, the default. The file is the one that `--config` o
 `{CONFIG_FILE}` in the working directory; its keys stand at the top of it, in no table. A key that is not listed here,
 a value of another type or one out of range ends the start with status 2.
 
+A setting that is "per deployment" may also stand in a deployment's own table, `[deployments.NAME]`, which beats all
+four places for that deployment. [Give each deployment its own settings](../how-to/deployments.md) says how.
+
 Sizes are bytes, or a number and a unit: kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024).
 Variables that Kubernetes sets for a Service called modelserve (`MODELSERVE_SERVICE_HOST`,
 `MODELSERVE_PORT=tcp://...` and their like) are no settings and are passed over.
@@ -44,6 +47,7 @@ def _entry(field: Field) -> list[str]:
         "type": value,
         "default": _code(field.shown_default),
         "unit": field.unit or "none",
+        "per deployment": "yes" if field.per_deployment else "no",
     }
     return [f"## {field.name}", "", field.help, "", *(f"- {name}: {fact}" for name, fact in facts.items()), ""]
 

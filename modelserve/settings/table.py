@@ -1,0 +1,246 @@
+"""The table of settings: the ``Settings`` class itself, one row for each setting."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_type_hints
+
+from modelserve.settings.fields import Field, Kind
+from modelserve.settings.values import check_base_path, check_python, check_temp_dir
+
+__all__ = ["BY_NAME", "FIELDS", "DeploymentTable", "Settings"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeploymentTable:
+    """One table ``[deployments.NAME]``, checked.
+
+    ``model`` is an installed name, a module or a file. ``environment`` is what its workers get besides the server's own
+    environment; ``overrides`` are settings by name.
+    """
+
+    model: str
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _setting(kind: Kind, default: str | int | float | bool, help: str, **row: Any) -> Any:
+    """Return a row that holds for the whole server."""
+    if kind is Kind.SIZE:
+        row = {"minimum": 1, "unit": "bytes", **row}
+    return dataclasses.field(default=default, metadata={"kind": kind, "default": default, "help": help, **row})
+
+
+def _each(kind: Kind, default: str | int | float | bool, help: str, **row: Any) -> Any:
+    """Return a row that holds for every deployment whose own table does not say otherwise."""
+    return _setting(kind, default, help, per_deployment=True, **row)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Every setting of one server, checked; made once by ``load_settings`` and passed down.
+
+    ``deployments`` holds the tables of the settings file by deployment; ``environment`` is empty but in what :meth:`of`
+    returns.
+    """
+
+    host: str = _setting(
+        Kind.TEXT,
+        "127.0.0.1",
+        "Address to listen on. 0.0.0.0 is every IPv4 address of the machine.",
+        pattern=r"[A-Za-z0-9._:%-]{1,253}",
+        right="a host name or an IP address",
+    )
+    port: int = _setting(Kind.WHOLE, 5000, "Port to listen on. 0 takes any free one.", minimum=0, maximum=65535)
+    base_path: str = _setting(
+        Kind.TEXT,
+        "",
+        "Prefix of every route, for a server behind a proxy that shares one address.",
+        check=check_base_path,
+        right='a path such as "/models/v1"',
+    )
+    workers: int = _each(Kind.WHOLE, 1, "Worker processes per model.", minimum=1, maximum=4096, unit="processes")
+    device: str = _each(
+        Kind.TEXT,
+        "auto",
+        "Where models run: auto, cpu, cuda, or the GPUs to use, such as cuda:0,2.",
+        pattern=r"auto|cpu|cuda(:[0-9]{1,4}(,[0-9]{1,4})*)?",
+        right='auto, cpu, cuda or a list such as "cuda:0,2"',
+    )
+    workers_per_gpu: int = _each(
+        Kind.WHOLE,
+        1,
+        "Workers of one deployment that share each GPU.",
+        minimum=1,
+        maximum=64,
+        unit="processes",
+    )
+    gpu_memory_fraction: float = _each(
+        Kind.NUMBER,
+        0.0,
+        "Share of a GPU's memory that PyTorch may take in each worker. 0: no limit.",
+        minimum=0,
+        maximum=1,
+    )
+    python: str = _each(
+        Kind.TEXT,
+        "",
+        "Interpreter that runs the workers, with modelserve installed. Empty: the server's own.",
+        check=check_python,
+        right='a Python interpreter that can be run, such as "/srv/digits/bin/python"',
+    )
+    max_batch_size: int = _each(
+        Kind.WHOLE,
+        0,
+        "Most calls that predict_batch is given at once. 0: as the model says.",
+        minimum=0,
+        maximum=4096,
+        unit="calls",
+    )
+    batch_wait_ms: float = _each(
+        Kind.NUMBER,
+        0.0,
+        "How long a free worker waits for a batch to fill. 0: it takes what waits.",
+        minimum=0,
+        maximum=60_000,
+        unit="milliseconds",
+    )
+    max_concurrency: int = _each(
+        Kind.WHOLE,
+        0,
+        "Calls that an async predict runs at the same time in one worker. 0: as the model says, else 100.",
+        minimum=0,
+        maximum=100_000,
+        unit="calls",
+    )
+    predict_timeout_s: float = _each(
+        Kind.NUMBER,
+        0.0,
+        "Longest that one call may run; then it is answered 504 and its worker is replaced. 0: no limit.",
+        minimum=0,
+        unit="seconds",
+    )
+    load_timeout_s: float = _each(
+        Kind.NUMBER,
+        300.0,
+        "Longest that a worker may take to import and describe its model. 0: no limit.",
+        minimum=0,
+        unit="seconds",
+    )
+    warm_timeout_s: float = _each(
+        Kind.NUMBER, 600.0, "Longest that a model's warm may take. 0: no limit.", minimum=0, unit="seconds"
+    )
+    cancel_running: Literal["finish", "kill"] = _each(
+        Kind.CHOICE,
+        "finish",
+        "What happens to a running call whose client has left: it is finished and dropped, or its worker is replaced.",
+    )
+    restart_budget: int = _each(
+        Kind.WHOLE,
+        10,
+        "Workers of one deployment that may be replaced in a minute before it is failed for the rest of it.",
+        minimum=1,
+        maximum=10_000,
+        unit="restarts",
+    )
+    max_calls: int = _each(
+        Kind.WHOLE,
+        0,
+        "Calls after which a worker is replaced by a fresh one, more or less a tenth. 0: never.",
+        minimum=0,
+        unit="calls",
+    )
+    max_rss_mb: int = _each(
+        Kind.WHOLE,
+        0,
+        "Resident memory above which a worker is replaced by a fresh one between calls. 0: no limit.",
+        minimum=0,
+        unit="megabytes",
+    )
+    grace_s: float = _setting(
+        Kind.NUMBER,
+        30.0,
+        "How long running calls may take to finish when the server is told to stop.",
+        minimum=0,
+        unit="seconds",
+    )
+    max_body_bytes: int = _each(
+        Kind.SIZE, 64 * 1024**2, "Largest JSON or form body of a request; it is held in memory."
+    )
+    max_upload_bytes: int = _each(
+        Kind.SIZE, 1024**3, "Largest multipart body of a request with all its files; they are written to disk."
+    )
+    max_queue: int = _each(
+        Kind.WHOLE,
+        1000,
+        "Calls that may wait for one deployment; a further one is answered 503 queue_full.",
+        minimum=1,
+        unit="calls",
+    )
+    max_queue_bytes: int = _each(
+        Kind.SIZE,
+        256 * 1024**2,
+        "Bytes of request bodies that may wait for one deployment; a further one is answered 503 queue_full.",
+    )
+    max_answer_bytes: int = _each(
+        Kind.SIZE,
+        256 * 1024**2,
+        "Largest answer that is held in memory; a larger one is 500 bad_answer. Files and streams are not held.",
+    )
+    unknown_arguments: Literal["error", "ignore"] = _each(
+        Kind.CHOICE, "error", "What happens to an argument that the model does not declare."
+    )
+    nan_answers: Literal["error", "null"] = _each(
+        Kind.CHOICE, "error", "What happens to NaN and infinity in an answer, which JSON cannot say."
+    )
+    temp_dir: str = _setting(
+        Kind.TEXT,
+        "",
+        "Folder in which the server makes its private temporary folder. Empty: the system's.",
+        check=check_temp_dir,
+        right="an existing folder that can be written to",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(Kind.CHOICE, "info", "Least level to log.")
+    log_format: Literal["text", "json"] = _setting(Kind.CHOICE, "text", "Form of a log line on standard error.")
+    strict: bool = _setting(Kind.SWITCH, False, "Exit with status 3 when any model fails to start.")
+    title: str = _setting(
+        Kind.TEXT,
+        "modelserve",
+        "Title of the pages and of the OpenAPI documents.",
+        pattern=r"(?=.*\S).{1,200}",
+        right="a printable text of 1 to 200 characters",
+    )
+    deployments: Mapping[str, DeploymentTable] = dataclasses.field(default_factory=dict, hash=False)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+
+    def of(self, name: str) -> Settings:
+        """Return the settings of one deployment: these, with what its table says in their place; computed once."""
+        return self._by_deployment.get(name, self)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model behind each deployment that has a table."""
+        return {name: table.model for name, table in self.deployments.items()}
+
+    def python_of(self, name: str) -> str:
+        """Return the interpreter that runs one deployment's workers, "" for the server's own."""
+        return self.of(name).python
+
+    @functools.cached_property
+    def _by_deployment(self) -> dict[str, Settings]:
+        return {
+            name: dataclasses.replace(self, **table.overrides, deployments={}, environment=table.environment)
+            for name, table in self.deployments.items()
+        }
+
+
+def _field(row: dataclasses.Field[Any], annotation: Any) -> Field:
+    choices = get_args(annotation) if row.metadata["kind"] is Kind.CHOICE else ()
+    return Field(name=row.name, choices=choices, **row.metadata)
+
+
+_HINTS = get_type_hints(Settings)
+FIELDS = tuple(_field(row, _HINTS[row.name]) for row in dataclasses.fields(Settings) if row.metadata)
+BY_NAME = {field.name: field for field in FIELDS}

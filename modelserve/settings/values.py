@@ -1,0 +1,129 @@
+"""Reads one value of a setting, from a text or from the settings file, as the server wants it."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+from fractions import Fraction
+from typing import Any
+
+from modelserve.errors import SettingsError
+from modelserve.settings.fields import Field, Kind, describe_value, show
+
+__all__ = ["check_base_path", "check_python", "check_temp_dir", "read"]
+
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
+    unit: 1024**power for power, unit in enumerate(("kib", "mib", "gib", "tib"), start=1)
+}
+
+_SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def read(field: Field, value: Any, origin: str, *, is_text: bool) -> Any:
+    """Return the value as the server wants it.
+
+    Args:
+        field: The setting.
+        value: What was given.
+        origin: Where, in words that follow the setting's name.
+        is_text: Whether a text is to be parsed, as it is from flags and the environment, or to be taken as one.
+
+    Raises:
+        SettingsError: It has the wrong type or is out of range.
+    """
+    try:
+        return _read(field, value, is_text and isinstance(value, str))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SettingsError(f"{field.name} {origin} is {show(value)}, but must be {describe_value(field)}.") from error
+
+
+def check_base_path(text: str) -> str:
+    """Return a path with its leading slash and without the trailing one; ValueError where it is none."""
+    parts = [part for part in text.split("/") if part]
+    if any(part in (".", "..") or not re.fullmatch(r"[A-Za-z0-9._~-]+", part) for part in parts):
+        raise ValueError
+    return "".join(f"/{part}" for part in parts)
+
+
+def check_temp_dir(text: str) -> str:
+    """Return a folder's absolute path; ValueError where it is none that can be written to."""
+    if not text:
+        return ""
+    path = os.path.abspath(os.path.expanduser(text))
+    if not os.path.isdir(path) or not os.access(path, os.W_OK | os.X_OK):
+        raise ValueError
+    return path
+
+
+def check_python(text: str) -> str:
+    """Return an interpreter's absolute path, a bare name being looked for on PATH; ValueError where there is none."""
+    if not text:
+        return ""
+    found = shutil.which(os.path.expanduser(text))
+    if found is None:
+        raise ValueError
+    # Links are not resolved: by the path it is started with, an interpreter knows its virtual environment.
+    return os.path.abspath(found)
+
+
+def _read(field: Field, value: Any, is_text: bool) -> Any:
+    match field.kind:
+        case Kind.SWITCH:
+            return _read_switch(value, is_text)
+        case Kind.CHOICE:
+            return field.choices[field.choices.index(value)]
+        case Kind.TEXT:
+            return _read_text(field, value)
+        case Kind.SIZE:
+            number = _parse_size(value) if isinstance(value, str) else _typed(value, int)
+        case Kind.WHOLE:
+            number = _parse_whole(value) if is_text else _typed(value, int)
+        case Kind.NUMBER:
+            number = float(value) if is_text else float(_typed(value, int | float))
+    return _in_bounds(field, number)
+
+
+def _read_switch(value: Any, is_text: bool) -> bool:
+    if is_text and value.lower() in _SWITCHES:
+        return _SWITCHES[value.lower()]
+    if isinstance(value, bool):
+        return value
+    raise ValueError
+
+
+def _read_text(field: Field, value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError
+    if field.pattern and not re.fullmatch(field.pattern, value):
+        raise ValueError
+    return field.check(value) if field.check else value
+
+
+def _typed(value: Any, wanted: Any) -> Any:
+    # True is an int to Python, but "port = true" is a mistake.
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        raise TypeError
+    return value
+
+
+def _parse_whole(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
+        raise ValueError
+    return int(text)
+
+
+def _parse_size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) *([A-Za-z]*)", text.strip())
+    if match is None or match[2].lower() not in _BYTES:
+        raise ValueError
+    return int(Fraction(match[1]) * _BYTES[match[2].lower()])
+
+
+def _in_bounds(field: Field, number: float) -> float:
+    low = -math.inf if field.minimum is None else field.minimum
+    high = math.inf if field.maximum is None else field.maximum
+    if not math.isfinite(number) or not low <= number <= high:
+        raise ValueError
+    return number
