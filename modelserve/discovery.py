@@ -115,8 +115,13 @@ def find(
     return list(refs.values())
 
 
-def again(ref: ModelRef, group: str = GROUP) -> ModelRef:
+def again(ref: ModelRef, group: str = GROUP, *, is_awaited: Callable[[], bool] = lambda: True) -> ModelRef:
     """Return the reference as it would be found now, after its package may have been upgraded, under the same name.
+
+    Args:
+        ref: As it was found before.
+        group: The entry-point group.
+        is_awaited: Tells whether anybody still waits for it, in case another interpreter has to be asked.
 
     Raises:
         NoModel: It is not there any more.
@@ -126,9 +131,10 @@ def again(ref: ModelRef, group: str = GROUP) -> ModelRef:
         return ref
     if ref.python:
         name = ref.model or ref.name if ref.kind == "entry_point" else ref.target
-        return msgspec.structs.replace(_elsewhere(ref.python, [name], group)[0], name=ref.name, model=ref.model)
+        (found,) = _elsewhere(ref.python, [name], group, is_awaited)
+        return msgspec.structs.replace(found, name=ref.name, model=ref.model)
     importlib.invalidate_caches()
-    known = {found.name: found for found in installed(group)}
+    known = {model.name: model for model in installed(group)}
     if ref.kind != "entry_point":
         _named_by_place(ref.target, known, group)
         return ref
@@ -187,8 +193,11 @@ def _one(name: str, model: str | None, known: dict[str, ModelRef], group: str, p
     return msgspec.structs.replace(ref, name=name, model=ref.name if ref.kind == "entry_point" else "")
 
 
-def _elsewhere(python: str, wanted: Sequence[str], group: str) -> list[ModelRef]:
-    found = [msgspec.json.decode(raw, type=ModelRef) for raw in elsewhere.find(python, wanted, group)]
+def _elsewhere(
+    python: str, wanted: Sequence[str], group: str, is_awaited: Callable[[], bool] = lambda: True
+) -> list[ModelRef]:
+    answer = elsewhere.find(python, wanted, group, is_awaited=is_awaited)
+    found = [msgspec.json.decode(raw, type=ModelRef) for raw in answer]
     return [msgspec.structs.replace(ref, python=python) for ref in found]
 
 

@@ -2,33 +2,35 @@
 
 settings -> logs -> socket open -> fleet: workers spawned, loaded, warm -> ready
 SIGTERM  -> no new calls -> running calls get grace_s -> sockets closed -> workers ended -> files gone
+SIGHUP   -> each deployment in turn: new workers beside the old ones -> warm -> calls go to them -> old ones end
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import logging
 import os
 import signal
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import aiohttp.http_parser
 from aiohttp import web
 
-from modelserve import logs
+from modelserve import control, logs
 from modelserve.discovery import ModelRef, carry
-from modelserve.errors import NoModel, PortInUse, SettingsError, StartError
+from modelserve.errors import ModelserveError, NoModel
+from modelserve.listening import BACKLOG, address_of, listen, require_c_parser
 from modelserve.metrics import Metrics
 from modelserve.runtime.fleet import Fleet, Status
 from modelserve.settings import Settings, load_settings
 from modelserve.web.app import Parts, build_app
+from modelserve.web.control import build_control
 
-__all__ = ["Server", "run", "serve"]
+__all__ = ["Hooks", "Server", "run", "serve"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,8 @@ HANDLERS_S = 2.0
 # How long a connection is read on after a refusal, so that the client sees the answer before the connection ends.
 LINGER_S = 1.0
 
-BACKLOG = 1024
+# They end a program that has no handler for them. A handler and not SIG_IGN, which the workers would inherit.
+HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE)
 
 # New objects between two passes of the collector over the young ones. Python's default of 700 is a pass every few
 # requests, which cost the server 4 % of its time (perf, benchmarks at 64 connections).
@@ -65,9 +68,9 @@ class Server:
         self.url = ""
 
     async def __aenter__(self) -> Server:
-        _require_c_parser()
+        require_c_parser()
         async with contextlib.AsyncExitStack() as stack:
-            listening = stack.enter_context(_listen(self._settings.host, self._settings.port))
+            listening = stack.enter_context(listen(self._settings.host, self._settings.port))
             await stack.enter_async_context(self.fleet)
             runner = web.AppRunner(
                 build_app(Parts(self.fleet, self._settings, self.metrics)),
@@ -80,9 +83,24 @@ class Server:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, listening, backlog=BACKLOG).start()
-            self.url = _url(self._settings, listening)
+            self.url = address_of(listening) + self._settings.base_path
+            await self._open_control(stack, listening.getsockname()[1])
             self._stack = stack.pop_all()
         return self
+
+    async def _open_control(self, stack: contextlib.AsyncExitStack, port: int) -> None:
+        """Open the operator's door. It is not worth a failed start: where it cannot be, SIGHUP still reloads."""
+        try:
+            listening = stack.enter_context(control.bound(port))
+        except control.ControlError as error:
+            logger.warning("%s 'modelserve status' and 'reload' cannot reach this server.", error.message)
+            return
+        runner = web.AppRunner(build_control(self.fleet, self.url), access_log=None, shutdown_timeout=0)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        assert runner.server is not None, "it is set up"
+        site = await asyncio.get_running_loop().create_unix_server(runner.server, sock=listening)
+        stack.callback(site.close)
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
@@ -92,44 +110,69 @@ class Server:
         await self.fleet.started()
         return {name: deployment.status.value for name, deployment in self.fleet.deployments.items()}
 
+    async def reload(self) -> None:
+        """Reload every deployment in turn; the log says of each how it went."""
+        logger.info("reloading")
+        with contextlib.suppress(ModelserveError):
+            await self.fleet.reload()
+
     async def drain(self) -> None:
         """Refuse new calls and give the running ones their grace."""
         await self.fleet.drain(self._settings.grace_s)
 
 
-def run(
-    refs: Sequence[ModelRef],
-    settings: Settings,
-    *,
-    on_listening: Callable[[str, list[str]], None] = lambda url, names: None,
-    on_ready: Callable[[str, dict[str, str]], None] = lambda url, statuses: None,
-) -> int:
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+    """What else happens while a server runs.
+
+    Args:
+        on_listening: Called with the address and the models' names once the socket is open.
+        on_ready: Called with the address and each model's status once all have started or failed.
+        beside: Runs from then on, and is cancelled when the server stops.
+    """
+
+    on_listening: Callable[[str, list[str]], None] = lambda url, names: None
+    on_ready: Callable[[str, dict[str, str]], None] = lambda url, statuses: None
+    beside: Callable[[Fleet], Awaitable[None]] | None = None
+
+
+def run(refs: Sequence[ModelRef], settings: Settings, hooks: Hooks | None = None) -> int:
     """Run a server until SIGTERM or SIGINT and return the exit status; a second signal skips the waiting.
+
+    SIGHUP reloads every deployment. Other signals that would end a program by default have no effect.
 
     Args:
         refs: The models to serve.
         settings: How.
-        on_listening: Called with the address and the models' names once the socket is open.
-        on_ready: Called with the address and each model's status once all have started or failed.
+        hooks: What else happens.
 
     Raises:
         StartError: The server cannot start, or no model could.
     """
     import uvloop
 
-    def settle(url: str, statuses: dict[str, str]) -> None:
-        gc.collect()
-        gc.freeze()  # what starting made stays for good: keep the collector from walking it again and again
-        gc.set_threshold(COLLECT_AFTER, 20, 20)
-        on_ready(url, statuses)
-
     logs.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        stops = asyncio.Queue[None]()
+        loop, orders = runner.get_loop(), _Orders()
         for number in (signal.SIGTERM, signal.SIGINT):
-            runner.get_loop().add_signal_handler(number, stops.put_nowait, None)
-        runner.run(_run(refs, settings, stops, on_listening, settle))
+            loop.add_signal_handler(number, orders.stops.put_nowait, None)
+        loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
+        for number in HARMLESS:
+            loop.add_signal_handler(number, lambda: None)
+        runner.run(_run(refs, settings, orders, _settling(hooks or Hooks())))
     return 0
+
+
+def _settling(hooks: Hooks) -> Hooks:
+    """Have the collector pass over what starting made, which stays for good, once all is ready."""
+
+    def on_ready(url: str, statuses: dict[str, str]) -> None:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER, 20, 20)
+        hooks.on_ready(url, statuses)
+
+    return dataclasses.replace(hooks, on_ready=on_ready)
 
 
 def serve(model: Any, **settings: Any) -> None:
@@ -152,7 +195,7 @@ def serve(model: Any, **settings: Any) -> None:
     if _has_running_loop():
         _run_beside(refs, chosen)
     else:
-        run(refs, chosen, on_ready=_say_ready)
+        run(refs, chosen, Hooks(on_ready=_say_ready))
 
 
 def _has_running_loop() -> bool:
@@ -168,11 +211,11 @@ def _run_beside(refs: Sequence[ModelRef], settings: Settings) -> None:
     import uvloop
 
     logs.configure(settings.log_level, settings.log_format)
-    loop, stops = uvloop.new_event_loop(), asyncio.Queue[None]()
+    loop, orders = uvloop.new_event_loop(), _Orders()
 
     def run_there() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(_run(refs, settings, stops, lambda url, names: None, _say_ready))
+            runner.run(_run(refs, settings, orders, Hooks(on_ready=_say_ready)))
 
     with ThreadPoolExecutor(1, "modelserve") as pool:
         ended = pool.submit(run_there)
@@ -180,35 +223,67 @@ def _run_beside(refs: Sequence[ModelRef], settings: Settings) -> None:
             try:
                 return ended.result()
             except KeyboardInterrupt:
-                loop.call_soon_threadsafe(stops.put_nowait, None)
+                loop.call_soon_threadsafe(orders.stops.put_nowait, None)
 
 
-async def _run(
-    refs: Sequence[ModelRef],
-    settings: Settings,
-    stops: asyncio.Queue[None],
-    on_listening: Callable[[str, list[str]], None],
-    on_ready: Callable[[str, dict[str, str]], None],
-) -> None:
-    """Serve until ``stops`` has an item; a second one skips the waiting."""
-    stop = asyncio.ensure_future(stops.get())
+class _Orders:
+    """What the signals have asked for and has not been done yet."""
+
+    def __init__(self) -> None:
+        self.stops = asyncio.Queue[None]()
+        self.reload = asyncio.Event()  # however often it is asked for meanwhile, one more does
+
+
+async def _run(refs: Sequence[ModelRef], settings: Settings, orders: _Orders, hooks: Hooks) -> None:
+    """Serve until there is a stop among the orders; a second one skips the waiting."""
+    stop = asyncio.ensure_future(orders.stops.get())
     async with Server(refs, settings) as server:
-        on_listening(server.url, list(server.fleet.deployments))
+        hooks.on_listening(server.url, list(server.fleet.deployments))
         starting = asyncio.ensure_future(server.started())
         await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             _require_models(refs, starting.result(), strict=settings.strict)
-            on_ready(server.url, starting.result())
-            await stop
+            hooks.on_ready(server.url, starting.result())
+            await _serve_until(stop, server, orders, hooks)
         starting.cancel()
         logger.info("stopping; running calls have %g seconds to finish", settings.grace_s)
-        again = asyncio.ensure_future(stops.get())
+        again = asyncio.ensure_future(orders.stops.get())
         draining = asyncio.ensure_future(server.drain())
         await asyncio.wait([draining, again], return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, again):
-            task.cancel()
-        await asyncio.wait([draining, again])
+        await _cancel([draining, again])
     logger.info("stopped")
+
+
+async def _serve_until(stop: asyncio.Future[None], server: Server, orders: _Orders, hooks: Hooks) -> None:
+    """Wait for the first stop, and do meanwhile what runs beside the server."""
+
+    tasks = {asyncio.ensure_future(_reload_on(orders, server))}
+    if hooks.beside is not None:
+        tasks.add(asyncio.ensure_future(hooks.beside(server.fleet)))
+    waiting = {stop, *tasks}
+    try:
+        while not stop.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        await _cancel(tasks)
+
+
+async def _reload_on(orders: _Orders, server: Server) -> None:
+    while True:
+        await orders.reload.wait()
+        orders.reload.clear()
+        try:
+            await server.reload()
+        except Exception:  # the border of an order: what serves goes on serving
+            logger.exception("the reload failed")
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _require_models(refs: Sequence[ModelRef], statuses: Mapping[str, str], *, strict: bool) -> None:
@@ -218,43 +293,6 @@ def _require_models(refs: Sequence[ModelRef], statuses: Mapping[str, str], *, st
         known = failed[0].name if failed[0].kind == "entry_point" else failed[0].target
         more = "" if failed[0].kind == "pickled" else f", and 'modelserve check {known}' more"
         raise NoModel(f"{names} could not be started: the log above says why{more}.")
-
-
-def _require_c_parser() -> None:
-    if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
-        raise SettingsError(
-            "aiohttp runs on its pure-Python HTTP parser, which lets smuggled requests pass: unset "
-            "AIOHTTP_NO_EXTENSIONS, or install aiohttp from a wheel."
-        )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:  # the latter for a name that is no domain name
-        why = getattr(error, "strerror", None) or "it is no host name"
-        raise SettingsError(f"host is {host!r}, which is no address of this machine: {why}.") from error
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise _cannot_listen(host, port, error) from error
-    return listening
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
-    if error.errno in (98, 48):  # EADDRINUSE on Linux and on BSD
-        return PortInUse(f"{host}:{port} is in use already; stop the other program or choose another --port.")
-    return SettingsError(f"Cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port.")
-
-
-def _url(settings: Settings, listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}{settings.base_path}"
 
 
 def _say_ready(url: str, statuses: dict[str, str]) -> None:

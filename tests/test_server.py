@@ -21,7 +21,7 @@ import pytest
 
 from modelserve.discovery import ModelRef, carry, find
 from modelserve.errors import NoModel, PortInUse, SettingsError
-from modelserve.server import Server, run
+from modelserve.server import Hooks, Server, run
 from modelserve.settings import Settings
 from tests.running import eventually
 
@@ -252,7 +252,7 @@ def test_run_returns_0_after_a_signal_and_has_told_where_it_listens_and_what_is_
         said.append(("ready", url, statuses))
         os.kill(os.getpid(), number)
 
-    status = run(plain, Settings(port=0), on_listening=lambda url, names: said.append((url, names)), on_ready=ready)
+    status = run(plain, Settings(port=0), Hooks(lambda url, names: said.append((url, names)), ready))
     assert status == 0
     (url, names), (_, ready_url, statuses) = said
     assert (url, names, statuses) == (ready_url, ["plain"], {"plain": "ready"})
@@ -261,7 +261,7 @@ def test_run_returns_0_after_a_signal_and_has_told_where_it_listens_and_what_is_
 def test_a_signal_while_the_models_are_loading_ends_it(plain: list[ModelRef]) -> None:
     ready: list[str] = []
     stop = lambda url, names: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
-    assert run(plain, Settings(port=0), on_listening=stop, on_ready=lambda url, statuses: ready.append(url)) == 0
+    assert run(plain, Settings(port=0), Hooks(stop, lambda url, statuses: ready.append(url))) == 0
     assert not ready
 
 
@@ -281,7 +281,7 @@ def test_when_no_model_can_start_run_says_which(plain: list[ModelRef]) -> None:
 def test_one_model_that_cannot_start_does_not_end_it_but_does_when_strict(plain: list[ModelRef]) -> None:
     refs = [*plain, carry(CannotWarm)]
     stop = lambda url, statuses: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
-    assert run(refs, Settings(port=0), on_ready=stop) == 0
+    assert run(refs, Settings(port=0), Hooks(on_ready=stop)) == 0
     with pytest.raises(NoModel, match="cannotwarm"):
         run(refs, Settings(port=0, strict=True))
 

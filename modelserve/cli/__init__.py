@@ -1,4 +1,4 @@
-"""The command line: run, models, check, predict.
+"""The command line: run, models, check, predict, reload, status.
 
 An error the user can mend is one sentence on standard error and the exit status of its class: 2 for a wrong flag or
 setting, 3 for a model that is missing or cannot start, 4 for an address in use; 1 for a call that failed. There is
@@ -17,7 +17,9 @@ import click
 from modelserve.cli.check import check
 from modelserve.cli.models import models
 from modelserve.cli.predict import predict
+from modelserve.cli.reload import reload
 from modelserve.cli.run import run
+from modelserve.cli.status import status
 from modelserve.errors import ModelserveError, StartError
 
 __all__ = ["main", "modelserve"]
@@ -40,7 +42,7 @@ def modelserve(context: click.Context) -> int:
     return 0
 
 
-for command in (run, models, check, predict):
+for command in (run, models, check, predict, reload, status):
     modelserve.add_command(command)
 
 

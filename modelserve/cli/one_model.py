@@ -30,8 +30,9 @@ async def started(model: str, flags: Mapping[str, Any]) -> AsyncIterator[Deploym
     Raises:
         StartError: There is no such model, or a setting is wrong.
     """
-    settings = dataclasses.replace(settings_from(flags, defaults=QUIET), workers=1)
-    refs = discovery.find([model])
+    chosen = settings_from(flags, defaults=QUIET)
+    refs = discovery.find([model], deployments=chosen.models, python_of=chosen.python_of)
+    settings = dataclasses.replace(chosen.of(refs[0].name), workers=1)
     logs.configure(settings.log_level, settings.log_format)
     if flags.get("log_level") is None:  # the command itself says what goes wrong
         logging.getLogger("modelserve.runtime").setLevel(logging.CRITICAL)

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ from modelserve.cli.arguments import CallBuilder, WrongUse, options
 from modelserve.cli.flags import settings_options
 from modelserve.cli.one_model import started
 from modelserve.errors import NoModel
-from modelserve.messages import Answer, Argument, Description, Failure
-from modelserve.runtime.fleet import Deployment
+from modelserve.messages import Answer, Argument, Description, Failure, Part
+from modelserve.runtime.fleet import Deployment, Streamed
 
 __all__ = ["predict"]
 
@@ -80,8 +80,18 @@ async def _call(deployment: Deployment, asked: _Request) -> Answer:
         for argument, values in asked.values:
             builder.add(argument, values)
         answer = await deployment.call(builder.build(asked.accept))
+        if isinstance(answer, Streamed) and answer.parts is not None:
+            return await _collected(answer, answer.parts)
         # A file lies in the worker's folder, which goes with the worker.
         return _with_body(answer)
+
+
+async def _collected(answer: Answer, parts: AsyncIterator[Part]) -> Answer:
+    """Return a streamed answer as a whole one, or as the failure that it ended with."""
+    async for part in parts:
+        answer.body += part.data
+        answer.failure = part.failure
+    return answer
 
 
 def _command(description: Description) -> click.Command:
@@ -128,9 +138,9 @@ def _write(answer: Answer, output: str, description: Description) -> int:
         _save(answer.body, output)
     elif not sys.stdout.isatty():
         sys.stdout.buffer.write(answer.body)
-    elif answer.content_type.partition(";")[0] == "application/json":
+    elif answer.content_type.partition(";")[0] == "application/json" and not answer.stream:
         click.echo(json.dumps(json.loads(answer.body), indent=2, ensure_ascii=False))
-    elif answer.content_type.startswith("text/"):
+    elif answer.content_type.startswith(("text/", "application/json", "application/x-ndjson")):
         click.echo(answer.body.decode("utf-8", "replace"))
     else:
         raise WrongUse(f"The answer is {answer.content_type}, which no terminal shows: add --output FILE.")

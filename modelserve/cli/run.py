@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from modelserve import discovery
-from modelserve.cli import screen
+from modelserve.cli import screen, sources
 from modelserve.cli.flags import settings_from, settings_options
+from modelserve.cli.streams import standing, unheard
+from modelserve.settings import Settings
 
 __all__ = ["run"]
 
@@ -27,21 +31,35 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--reload", is_flag=True, help="Reload a model when its source changes; for development.")
 @settings_options()
-def run(models: Sequence[str], **flags: Any) -> int:
+def run(models: Sequence[str], reload: bool, **flags: Any) -> int:
     """Serve models over HTTP until SIGTERM or Ctrl-C.
 
-    MODEL is the name of an installed model (see "modelserve models"), package.module[:attr] or file.py[:attr]; without
-    one, every installed model is served. Each flag can also be set by a MODELSERVE_ variable (MODELSERVE_PORT=8080) or
+    MODEL is the name of a deployment in the settings file, of an installed model (see "modelserve models"),
+    package.module[:attr] or file.py[:attr]. Without one, the deployments of the settings file are served, and where it
+    has none, every installed model. Each flag can also be set by a MODELSERVE_ variable (MODELSERVE_PORT=8080) or
     in a settings file (port = 8080).
     """
-    settings = settings_from(flags)
-    refs = discovery.find(models)
+    signal.signal(signal.SIGTERM, _end)
+    with standing():
+        return _run(models, settings_from(flags), watch=reload)
+
+
+def _end(number: int, frame: types.FrameType | None) -> None:
+    """End the program in the time before there is a server that stops; what has been started by then ends too."""
+    sys.exit(0)
+
+
+def _run(models: Sequence[str], settings: Settings, *, watch: bool) -> int:
+    refs = discovery.find(models, deployments=settings.models, python_of=settings.python_of)
     from modelserve import server  # the web framework is loaded only once the flags are known to be right
 
-    places = {ref.name: ref.name if ref.kind == "entry_point" else ref.target for ref in refs}
+    named = {ref.name for ref in refs if ref.kind == "entry_point"} | set(settings.models)
+    places = {ref.name: ref.name if ref.name in named else ref.target for ref in refs}
     announcer = _Announcer(places, in_logs=settings.log_format == "json")
-    return server.run(refs, settings, on_listening=announcer.listening, on_ready=announcer.ready)
+    beside = sources.watcher(refs) if watch else None
+    return server.run(refs, settings, server.Hooks(announcer.listening, announcer.ready, beside))
 
 
 class _Announcer:
@@ -57,11 +75,14 @@ class _Announcer:
             pages = ", ".join(url + path for _, path in screen.PAGES)
             logger.info("listening on %s, pages %s, starting %s", url, pages, ", ".join(names))
         else:
-            screen.banner(self._screen, url, names)
+            with unheard():
+                screen.banner(self._screen, url, names)
 
     def ready(self, url: str, statuses: Mapping[str, str]) -> None:
         if self._in_logs:
             logger.info("ready: %s", ", ".join(f"{name} {status}" for name, status in statuses.items()))
         else:
-            screen.show_statuses(self._screen, statuses, self._places)
-        click.echo(f"modelserve ready on {url}")
+            with unheard():
+                screen.show_statuses(self._screen, statuses, self._places)
+        with unheard():
+            click.echo(f"modelserve ready on {url}")

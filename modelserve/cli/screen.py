@@ -5,9 +5,12 @@ Results go to standard output; what accompanies them (spinner, banner, errors) g
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -17,7 +20,17 @@ from rich.text import Text
 
 from modelserve.messages import Argument, Description, Failed
 
-__all__ = ["PAGES", "banner", "clean", "console", "show_description", "show_failure", "show_statuses", "show_table"]
+__all__ = [
+    "PAGES",
+    "banner",
+    "clean",
+    "console",
+    "progress",
+    "show_description",
+    "show_failure",
+    "show_statuses",
+    "show_table",
+]
 
 PAGES = (("Swagger UI", "/api"), ("ReDoc", "/redoc"), ("OpenAPI", "/openapi.json"))
 
@@ -38,8 +51,19 @@ _ADVICE = {
 
 def console(stream: TextIO | None = None) -> Console:
     """Return a console on a stream, standard output by default, wide enough where it is no terminal."""
-    stream = stream or sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+    stream = stream or sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - a program may have been started without one
+    return _Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Yield what shows a text beside a spinner, on standard error and only where that is a terminal."""
+    target = console(sys.stderr)
+    if target.is_terminal:
+        with target.status("") as status:
+            yield lambda text: status.update(Text(clean(text)))
+    else:
+        yield lambda text: None
 
 
 def clean(text: str) -> str:
@@ -111,6 +135,13 @@ def show_failure(target: Console, name: str, failed: Failed) -> None:
     for line in lines[-TRACEBACK_LINES:]:
         target.print(Text(f"  {clean(line)}", style="dim"))
     target.print(_ADVICE.get(failed.stage, ""))
+
+
+class _Console(Console):
+    """A console that leaves it to its caller what becomes of a reader that has gone; rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _argument_row(argument: Argument) -> tuple[str, ...]:

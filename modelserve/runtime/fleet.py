@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -119,7 +120,7 @@ class Fleet:
     async def _reload(self, name: str) -> ReloadFailed | None:
         deployment = self.deployments[name]
         try:
-            ref = await asyncio.to_thread(again, self._refs[name])
+            ref = await self._again(name)
         except StartError as error:
             deployment.note_reload(error.message)
             return ReloadFailed(f"{name} was not reloaded: {error.message}")
@@ -130,6 +131,13 @@ class Fleet:
             return error
         self._refs[name] = ref
         return None
+
+    async def _again(self, name: str) -> ModelRef:
+        is_over = threading.Event()  # a thread cannot be cancelled, and the end of the server would wait for it
+        try:
+            return await asyncio.to_thread(again, self._refs[name], is_awaited=lambda: not is_over.is_set())
+        finally:
+            is_over.set()
 
     def _plan(self, name: str, machine: Machine) -> list[Placement]:
         settings = self._settings.of(name)

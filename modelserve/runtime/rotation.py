@@ -129,6 +129,8 @@ class Rotation:
             lane, why = next(iter(self._wanted.items()))
             async with self._turn:
                 is_done = await self._recycle(lane, why)
+            if lane.closing:  # out of turn: its last call may take as long as it likes, and a reload is not to wait
+                await self._retire(lane, "recycled", None)
             del self._wanted[lane]
             if not is_done:
                 lane.call_limit = lane.answered_calls  # wanted again with its next answer
@@ -137,7 +139,7 @@ class Rotation:
     async def _recycle(self, lane: Lane, why: str) -> bool:
         slot = next((slot for slot in self._slots if slot.replica is lane.replica), None)
         if slot is None or lane.closing or lane.replica not in self._dealer.lanes:
-            return True
+            return True  # it is gone or going already
         extra = {"deployment": self._owner.name, "worker": lane.replica.name}
         try:
             fresh = await slot.prepare(self._owner)
@@ -146,8 +148,8 @@ class Rotation:
             return False
         if slot.replica is lane.replica:
             slot.adopt(self._owner, fresh)
+            self._dealer.close(lane, "recycled")
             logger.info("worker is recycled, %s", why, extra=extra)
-            await self._retire(lane, "recycled", None)
         else:  # it died meanwhile and was replaced
             await slot.discard(fresh)
         return True

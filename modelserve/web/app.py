@@ -40,7 +40,7 @@ def build_app(parts: Parts) -> web.Application:
     documents = Documents(parts.fleet, parts.settings)
     pages = Pages(base_path=base, title=parts.settings.title)
 
-    app = web.Application(middlewares=[make_surround()], client_max_size=parts.settings.max_body_bytes)
+    app = web.Application(middlewares=[make_surround()], client_max_size=_most(parts))
     app.add_routes(
         [
             *(route for name in parts.fleet.deployments for route in _predict(parts, name)),
@@ -60,9 +60,14 @@ def build_app(parts: Parts) -> web.Application:
     return app
 
 
+def _most(parts: Parts) -> int:
+    """Return the largest body that any deployment takes; each route checks its own limit."""
+    return max((parts.settings.of(name).max_body_bytes for name in parts.fleet.deployments), default=1)
+
+
 def _predict(parts: Parts, name: str) -> list[web.RouteDef]:
     deployment, metrics = parts.fleet.find(name), parts.metrics.deployment(name)
-    predict = Predict(deployment, parts.settings, metrics, parts.fleet.folder)
+    predict = Predict(deployment, parts.settings.of(name), metrics, parts.fleet.folder)
     path = f"{parts.settings.base_path}/v2/models/{name}/predict"
     return _both(web.post, path, predict.answer, expect_handler=predict.expect)
 

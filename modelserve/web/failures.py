@@ -13,16 +13,16 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from modelserve.errors import InvalidArguments, ModelserveError, NotReady, QueueFull, Stopping, Unavailable
+from modelserve.errors import InvalidArguments, ModelserveError, NoSpace, NotReady, QueueFull, Stopping, Unavailable
 from modelserve.messages import Failure
 
-__all__ = ["describe_error", "failure_response", "log_failure"]
+__all__ = ["BrokenAnswer", "describe_error", "failure_response", "log_failure"]
 
 logger = logging.getLogger(__name__)
 
 UNEXPECTED = Failure(500, "error", "The server could not handle this request; its log says why.")
 
-RETRY_AFTER_S = {error.code: error.retry_after_s for error in (Unavailable, QueueFull, NotReady, Stopping)}
+RETRY_AFTER_S = {error.code: error.retry_after_s for error in (Unavailable, QueueFull, NotReady, NoSpace, Stopping)}
 
 # What aiohttp itself refuses, by status: a code and a sentence.
 REFUSALS = {
@@ -31,6 +31,19 @@ REFUSALS = {
     405: ("method_not_allowed", "This path does not answer to this method; the Allow header says to which it does."),
     413: ("too_large", "The request's body is too large."),
 }
+
+
+class BrokenAnswer(ConnectionResetError):
+    """An answer that ends before its end: the connection is closed, so that the client sees that something is missing.
+
+    Args:
+        status: What the call counts as, although another status has been sent.
+        reason: For the log.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 def describe_error(error: BaseException) -> Failure:
@@ -55,7 +68,7 @@ def failure_response(failure: Failure, request_id: str) -> web.Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     if failure.status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_S.get(failure.code, Unavailable.retry_after_s))
-    if failure.status == 413:
+    if failure.status == 413 or failure.code == NoSpace.code:
         response.force_close()  # what is left of the body is not worth reading
     return response
 

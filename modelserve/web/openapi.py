@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from modelserve.messages import Description
-from modelserve.web.openapi_predict import predict_operation
+from modelserve.web.openapi_predict import TIMEOUT_PARAMETER, predict_operation
 from modelserve.web.routes_text import (
     ABOUT,
     JSON,
@@ -79,9 +79,10 @@ def _tag(name: str, model: Description) -> dict[str, Any]:
 
 def _paths(models: Mapping[str, Description], refs: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     operations = unique_names({name: f"predict_{name}" for name in models}, allowed="A-Za-z0-9_")
-    predicts = {
+    predicts: dict[str, Any] = {
         f"/v2/models/{quote(name, safe='')}/predict/": {
-            "post": {"tags": [name], "operationId": operations[name], **predict_operation(model, refs[name])}
+            "parameters": [TIMEOUT_PARAMETER],
+            "post": {"tags": [name], "operationId": operations[name], **predict_operation(model, refs[name])},
         }
         for name, model in models.items()
         if "predict" in model.implements

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelserve.messages import Argument, Description, FileRule
-from modelserve.web.routes_text import JSON, PREDICT_ERRORS, STATUS_TEXTS
+from modelserve.web.routes_text import ITEM_TYPES, JSON, PREDICT_ERRORS, STATUS_TEXTS, STREAM_TEXT, TIMEOUT_TEXT
 from modelserve.web.schema_refs import as_markdown, rewrite
 
-__all__ = ["predict_operation"]
+__all__ = ["TIMEOUT_PARAMETER", "predict_operation"]
 
 # "If in is header and the name is Accept, Content-Type or Authorization, the parameter definition SHALL be ignored."
 # (OpenAPI 3.1.0, Parameter Object)
@@ -23,6 +23,14 @@ _PLACES_TEXT = (
     "An argument may be given in the query as well, unless it is a file or bound to another place. "
     "The query wins over a form, which wins over a JSON body. A list is given by repeating its name."
 )
+
+# The header that every predict route reads, beside what its model does.
+TIMEOUT_PARAMETER = {
+    "name": "X-Timeout-S",
+    "in": "header",
+    "description": TIMEOUT_TEXT,
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
 
 _PREDICTION = {"$ref": "#/components/schemas/Prediction"}
 
@@ -141,11 +149,23 @@ def _file_schema(rule: FileRule, text: str) -> dict[str, Any]:
 
 def _answer(model: Description, refs: Mapping[str, str]) -> dict[str, Any]:
     answer = _PREDICTION if model.response is None else rewrite(model.response, refs, text=as_markdown)
+    item = {} if model.response is None else answer
     return {
-        "description": STATUS_TEXTS[200],
+        "description": STREAM_TEXT if model.streams else STATUS_TEXTS[200],
         "headers": {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}},
-        "content": {media_type: {"schema": _answer_schema(media_type, answer)} for media_type in model.media_types},
+        "content": {
+            media_type: _stream(media_type, item) if model.streams else {"schema": _answer_schema(media_type, answer)}
+            for media_type in model.media_types
+        },
     }
+
+
+def _stream(media_type: str, item: dict[str, Any]) -> dict[str, Any]:
+    """Return a streamed body. OpenAPI has a word for its items from 3.2 on: itemSchema."""
+    text: dict[str, Any] = {"type": "string"}
+    if media_type in (JSON, *ITEM_TYPES):
+        return {"schema": text, "x-itemSchema": item}
+    return {"schema": _answer_schema(media_type, text)}
 
 
 def _answer_schema(media_type: str, answer: dict[str, Any]) -> dict[str, Any]:

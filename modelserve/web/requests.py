@@ -35,8 +35,8 @@ def make_surround() -> Middleware:
         request[REQUEST_ID] = request_id
         try:
             response = await handler(request)
-        except ConnectionError:  # the client has left: there is nobody to answer
-            raise
+        except ConnectionError:  # the client has left, or must not take what it has for a whole answer
+            return _end(request)
         except Exception as error:  # the border of a request
             response = _failure(error, request_id)
         if not response.prepared:
@@ -45,6 +45,13 @@ def make_surround() -> Middleware:
         return response
 
     return surround
+
+
+def _end(request: web.Request) -> web.StreamResponse:
+    """Close the connection once what was written is sent; aiohttp then finds that it cannot send this response."""
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
 
 
 def _failure(error: Exception, request_id: str) -> web.StreamResponse:

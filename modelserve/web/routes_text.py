@@ -14,6 +14,7 @@ from modelserve.messages import Metadata
 
 __all__ = [
     "ABOUT",
+    "ITEM_TYPES",
     "JSON",
     "PREDICT_ERRORS",
     "REQUEST_ID_TEXT",
@@ -22,6 +23,8 @@ __all__ = [
     "SCHEMAS",
     "SERVICE_TAG",
     "STATUS_TEXTS",
+    "STREAM_TEXT",
+    "TIMEOUT_TEXT",
     "Route",
     "about_model",
 ]
@@ -38,6 +41,7 @@ ABOUT = (
 
 REQUEST_ID_TEXT = "The request's own X-Request-ID, or the one made for it."
 RETRY_AFTER_TEXT = "After how many seconds the same call may succeed."
+TIMEOUT_TEXT = "After how many seconds the client no longer waits for the answer."
 
 
 @dataclass(frozen=True)
@@ -96,9 +100,18 @@ STATUS_TEXTS: Mapping[int, str] = {
     413: "The body, a file or the number of parts is over its limit.",
     415: "The body's content type, charset or encoding is none that the route reads.",
     422: "The arguments do not fit the model's declaration: argument names to messages, nested where the argument is.",
-    500: "The model failed: `model_error`, `bad_answer` or `worker_died`. The reason is in the server's log.",
-    503: "Not now: `queue_full`, `not_ready` or `stopping`. The same call may succeed later.",
+    500: "The model failed: `model_error`, `bad_answer`, `out_of_memory`, `worker_died`. The server's log says why.",
+    503: "Not now: `queue_full`, `not_ready`, `no_space` or `stopping`. The same call may succeed later.",
+    504: "Too late: `queue_timeout`, the call was never run, or `predict_timeout`.",
 }
+
+STREAM_TEXT = (
+    "The answer, streamed: an event or a line for each item, or chunks, as the Accept header asks. "
+    "If the model fails on the way, the connection closes without the final chunk."
+)
+
+# A body of these types is a sequence of JSON values.
+ITEM_TYPES = ("text/event-stream", "application/x-ndjson", "application/jsonl")
 
 # What a model's predict route answers beside 200, and the schema of each.
 PREDICT_ERRORS: Mapping[int, str] = {
@@ -161,7 +174,7 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         url=_text("Its home page."),
         links=_list("Link"),
         status=_text("How it does: `ready` when it answers."),
-        message=_text("Why it failed, where it did."),
+        message=_text("What is wrong, where something is."),
     ),
     "Models": _object(("models",), models=_list("Model")),
     "Alive": _object(("status",), status=_text("`alive`.")),

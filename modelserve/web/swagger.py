@@ -21,6 +21,7 @@ from modelserve.web.routes_text import (
     SCHEMAS,
     SERVICE_TAG,
     STATUS_TEXTS,
+    STREAM_TEXT,
     Route,
     about_model,
 )
@@ -105,8 +106,13 @@ def _paths(
 def _predict(model: Description, response: str, refs: Mapping[str, str]) -> dict[str, Any]:
     has_files = any(argument.file for argument in model.predict)
     is_json = any(media_type == JSON or media_type.endswith("+json") for media_type in model.media_types)
-    schema = {"$ref": f"{_DEFINITIONS}{response}"} if is_json else {"type": "string", "format": "binary"}
-    answer = {"description": STATUS_TEXTS[200], "headers": _REQUEST_ID, "schema": schema}
+    schema = (
+        {"$ref": f"{_DEFINITIONS}{response}"}
+        if is_json and not model.streams
+        else {"type": "string", "format": "binary"}
+    )
+    text = STREAM_TEXT if model.streams else STATUS_TEXTS[200]
+    answer = {"description": text, "headers": _REQUEST_ID, "schema": schema}
     return {
         "summary": f"Predict with {model.metadata.name}",
         "consumes": ["multipart/form-data"] if has_files else [JSON, "application/x-www-form-urlencoded"],

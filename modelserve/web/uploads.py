@@ -9,17 +9,19 @@ passed on as text, cleaned to a base name.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
 import shutil
 import tempfile
 import unicodedata
-from typing import BinaryIO
+from collections.abc import Iterator
+from io import FileIO
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from modelserve.errors import BadRequest, TooLarge
+from modelserve.errors import BadRequest, NoSpace, TooLarge
 from modelserve.messages import FilePart
 
 __all__ = ["Uploads", "clean_filename"]
@@ -60,17 +62,10 @@ class Uploads:
         Raises:
             BadRequest: The body is no well-formed multipart/form-data.
             TooLarge: It has too many parts, too much text, or is too large.
+            NoSpace: The folder cannot take its files.
         """
         try:
-            reader = await request.multipart()
-            count = 0
-            while (part := await reader.next()) is not None:
-                count += 1
-                if count > MAX_PARTS:
-                    raise TooLarge(f"A form may have {MAX_PARTS} parts at most.")
-                await self._read_part(part)
-            if not count and not reader.at_eof():
-                raise BadRequest(_BROKEN)
+            await self._read_parts(await request.multipart())
         except (ValueError, AssertionError, RuntimeError, LookupError, web.HTTPException) as error:
             # aiohttp's parser raises these for bodies that are broken in one way or another
             raise BadRequest(_BROKEN, log=repr(error)) from error
@@ -79,6 +74,16 @@ class Uploads:
         """Delete the files; blocks for as long as the system takes to unlink them."""
         if self._own_folder:
             shutil.rmtree(self._own_folder, ignore_errors=True)
+
+    async def _read_parts(self, reader: MultipartReader) -> None:
+        count = 0
+        while (part := await reader.next()) is not None:
+            count += 1
+            if count > MAX_PARTS:
+                raise TooLarge(f"A form may have {MAX_PARTS} parts at most.")
+            await self._read_part(part)
+        if not count and not reader.at_eof():
+            raise BadRequest(_BROKEN)
 
     async def _read_part(self, part: BodyPartReader | MultipartReader) -> None:
         if not isinstance(part, BodyPartReader) or not part.name:
@@ -108,7 +113,7 @@ class Uploads:
         suffix = _SUFFIX.search(cleaned)
         path = os.path.join(self._make_folder(), secrets.token_hex(8) + (suffix[0] if suffix else ""))
         size = 0
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb", 0) as file:
+        with FileIO(_create(path), "wb") as file:
             while chunk := await part.read_chunk(CHUNK_BYTES):
                 self._count(chunk)
                 size += len(chunk)
@@ -123,7 +128,10 @@ class Uploads:
 
     def _make_folder(self) -> str:
         if not self._own_folder:
-            self._own_folder = tempfile.mkdtemp(prefix="call-", dir=self._folder)
+            with _no_space():
+                if not os.path.isdir(self._folder):  # somebody has tidied up the system's temporary folder
+                    os.mkdir(self._folder, 0o700)
+                self._own_folder = tempfile.mkdtemp(prefix="call-", dir=self._folder)
         return self._own_folder
 
 
@@ -141,9 +149,30 @@ def clean_filename(filename: str) -> str:
     return "" if base in (".", "..") else base
 
 
-async def _write(file: BinaryIO, data: bytes) -> None:
+@contextlib.contextmanager
+def _no_space() -> Iterator[None]:
+    """Whatever the disk refuses is a lack of space to the client; the log has the system's words."""
+    try:
+        yield
+    except OSError as error:
+        raise NoSpace("The server has no room for the request's files at the moment.", log=str(error)) from error
+
+
+def _create(path: str) -> int:
+    with _no_space():
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+
+async def _write(file: FileIO, data: bytes) -> None:
     """Write a full chunk on a thread; a small one at once, for the page cache takes it faster than a thread wakes."""
-    if len(data) < CHUNK_BYTES // 2:
-        file.write(data)
-    else:
-        await asyncio.to_thread(file.write, data)
+    with _no_space():
+        if len(data) < CHUNK_BYTES // 2:
+            _write_all(file, data)
+        else:
+            await asyncio.to_thread(_write_all, file, data)
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:  # a disk that is nearly full takes a part before it refuses
+        left = left[file.write(left) :]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 import pytest
 
+from tests.faults.aftermath import aftermath
 from tests.models.installed import side_log
-from tests.running import Running, eventually, running
+from tests.running import Running, running
 
 Serve = Callable[..., Running]
+
+# The packages of the models that are not called as theirs is.
+PACKAGES = {"chaos-keyed": "chaos_batch", "chaos-async-stream": "chaos_async"}
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ class Chaos(NamedTuple):
 
     def events(self, event: str) -> list[str]:
         """Return the modes of the events of one kind."""
-        return [line["mode"] for line in side_log(self.side_log, event)]
+        return [line.get("mode", "") for line in side_log(self.side_log, event)]
 
 
 @pytest.fixture
@@ -45,19 +47,28 @@ def chaos(serve: Serve, tmp_path: Path) -> Iterator[Chaos]:
     """Yield a server with one worker of the chaos model, and check the aftermath when the test is over."""
     log = tmp_path / "side.log"
     server = serve("chaos", CHAOS_LOG=str(log))
-    descriptors = psutil.Process(server.process.pid).num_fds()
-    yield Chaos(server, log)
-    check_aftermath(server, workers=1, descriptors=descriptors)
+    with aftermath(server):
+        yield Chaos(server, log)
 
 
-def check_aftermath(server: Running, *, workers: int, descriptors: int) -> None:
-    """Assert what must hold after any fault: see AFTERMATH in the list of faults this project is tested against."""
-    assert server.get("/healthz").status == 200
-    eventually(lambda: server.predict("chaos", {"mode": "ok"}).status == 200, within_s=10)
-    eventually(lambda: len(server.workers()) == workers)
-    assert not [process for process in server.family() if process.status() == psutil.STATUS_ZOMBIE]
-    eventually(lambda: not server.uploads())
-    eventually(lambda: psutil.Process(server.process.pid).num_fds() <= descriptors + 3)
-    metrics = server.get("/metrics").body.decode()
-    assert len(re.findall(r"^modelserve_", metrics, re.MULTILINE)) < 200, "the number of series is bounded"
-    assert "hunter2" not in metrics
+# Starts a server with one model and watches it: see the fixture of this name.
+Watched = Callable[..., Chaos]
+
+
+@pytest.fixture
+def watched(serve: Serve, tmp_path: Path) -> Iterator[Watched]:
+    """Yield a function that starts a server with one model, whose aftermath is checked when the test is over.
+
+    ``watched("chaos-batch", "--max-queue", "2", CHAOS_WARM_S="1")``
+    """
+    log = tmp_path / "side.log"
+    with contextlib.ExitStack() as stack:
+
+        def start(model: str, *arguments: str, workers: int = 1, **env: str) -> Chaos:
+            package = PACKAGES.get(model, model.replace("-", "_"))
+            own = ("--workers", str(workers), *arguments)
+            server = serve(model, *own, visible=(package,), CHAOS_LOG=str(log), **env)
+            stack.enter_context(aftermath(server, model, workers=workers))
+            return Chaos(server, log)
+
+        yield start

@@ -8,17 +8,12 @@ import msgspec
 from aiohttp import web
 
 from modelserve.errors import NotFound
-from modelserve.runtime.fleet import Deployment, Fleet, Status
+from modelserve.runtime.fleet import Deployment, Fleet
 from modelserve.web.responses import json_response
 
 __all__ = ["Models"]
 
-# What a client may know of a model that could not start; the traceback is in the log.
-FAILED = {
-    "load": "The model could not be loaded.",
-    "describe": "The model could not describe itself.",
-    "warm": "The model could not be warmed.",
-}
+RELOAD_FAILED = "The last reload failed, so the version before it serves on. The server's log says why."
 
 
 class Models:
@@ -53,6 +48,12 @@ class Models:
                 links.append({"rel": "predict", "href": f"{self._base_path}/v2/models/{deployment.name}/predict/"})
         own = shown.get("links", [])
         shown |= {"links": links + own, "status": deployment.status.value}
-        if deployment.status is Status.FAILED and deployment.failure is not None:
-            shown["message"] = FAILED[deployment.failure.stage] + " The server's log says why."
+        if message := _message(deployment):
+            shown["message"] = message
         return shown
+
+
+def _message(deployment: Deployment) -> str:
+    """Return what a client may know of what is wrong; process ids and tracebacks are for the operator only."""
+    reload = deployment.last_reload
+    return deployment.message or (RELOAD_FAILED if reload is not None and not reload.ok else "")

@@ -10,24 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 
 from aiohttp import hdrs, web
 
-from modelserve.errors import ModelserveError, TooLarge, UnsupportedMedia
-from modelserve.messages import Call
+from modelserve.errors import BadRequest, ModelserveError, TooLarge, Unavailable, UnsupportedMedia
+from modelserve.messages import Answer, Call
 from modelserve.metrics import DeploymentMetrics
-from modelserve.runtime.fleet import Deployment
+from modelserve.runtime.fleet import Deployment, Streamed
 from modelserve.settings import Settings
-from modelserve.web.failures import failure_response, log_failure
+from modelserve.web.failures import BrokenAnswer, failure_response, log_failure
+from modelserve.web.files import remove, send_file
 from modelserve.web.requests import REQUEST_ID
-from modelserve.web.responses import bytes_response, send_file
+from modelserve.web.responses import bytes_response
+from modelserve.web.streams import send_stream
 from modelserve.web.uploads import Uploads
 
 __all__ = ["Predict"]
 
 # What nginx logs for a client that has left: https://nginx.org/en/docs/dev/development_guide.html#http_error_code
 CLIENT_LEFT = 499
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 
 class Predict:
@@ -55,7 +60,7 @@ class Predict:
             response = await self._answer(request)
             status = response.status
             return response
-        except (ModelserveError, web.HTTPException) as error:
+        except (ModelserveError, BrokenAnswer, web.HTTPException) as error:
             status = error.status
             raise
         except (asyncio.CancelledError, ConnectionError):
@@ -65,9 +70,10 @@ class Predict:
             self._metrics.predicted(status, time.perf_counter() - since)
 
     async def expect(self, request: web.Request) -> None:
-        """Answer ``Expect: 100-continue``, but not for a body that is too large: ``answer`` refuses it unsent."""
-        with contextlib.suppress(TooLarge):
+        """Answer ``Expect: 100-continue``, but not for a body that ``answer`` refuses unsent."""
+        with contextlib.suppress(TooLarge, Unavailable):
             self._check_length(request)
+            self._check_room(request)
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # the interim answer is not part of the final one
 
@@ -77,6 +83,8 @@ class Predict:
             return await self._answer_form(request, call)
         if call.content_type or request.body_exists:
             call.body = await request.read()
+            if len(call.body) > self._max_body_bytes:  # it told no length, and another model may take more
+                raise TooLarge(f"The body is larger than the {self._max_body_bytes} bytes that are accepted.")
         return await self._run(request, call)
 
     async def _answer_form(self, request: web.Request, call: Call) -> web.StreamResponse:
@@ -89,10 +97,19 @@ class Predict:
             uploads.remove()
 
     async def _run(self, request: web.Request, call: Call) -> web.StreamResponse:
-        answer = await self._deployment.call(call)
+        future = self._deployment.call(call)
+        try:
+            answer = await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():  # the client left while its answer was on its way here
+                _discard(future.result())
+            raise
         if answer.failure is not None:
             log_failure(answer.failure, call.request_id, self._deployment.name)
             return failure_response(answer.failure, call.request_id)
+        if answer.stream:
+            assert isinstance(answer, Streamed), "the deployment has put its parts to it"
+            return await send_stream(request, answer, self._deployment.name)
         if answer.file is not None:
             return await send_file(request, answer, answer.file, call.request_id)
         return bytes_response(answer)
@@ -100,6 +117,7 @@ class Predict:
     def _begin(self, request: web.Request) -> Call:
         """Return the call with all but its body, once the request's head is found acceptable."""
         self._check_length(request)
+        self._check_room(request)
         headers = request.headers
         if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("", "identity"):
             raise UnsupportedMedia("Compressed request bodies are not accepted; send the body as it is.")
@@ -109,15 +127,40 @@ class Predict:
             content_type=headers.get(hdrs.CONTENT_TYPE, "") if request.body_exists else "",  # no body is of no type
             accept=headers.get(hdrs.ACCEPT, ""),
         )
+        timeout = headers.get("X-Timeout-S")
+        if timeout is not None:
+            call.deadline = time.monotonic() + _seconds(timeout)
         description = self._deployment.description
         if description is not None and description.headers:
             call.headers = {name: headers[name] for name in description.headers if name in headers}
         return call
 
+    def _check_room(self, request: web.Request) -> None:
+        """Refuse a call that would find no place, before its body is read. A form's files do not wait in memory."""
+        length = request.content_length
+        self._deployment.check_room(0 if length is None or _is_form(request) else length)
+
     def _check_length(self, request: web.Request) -> None:
         length = request.content_length
         if length is not None and length > self._max_body_bytes:
-            is_form = request.headers.get(hdrs.CONTENT_TYPE, "")[:10].lower() == "multipart/"
-            limit = self._max_upload_bytes if is_form else self._max_body_bytes
+            limit = self._max_upload_bytes if _is_form(request) else self._max_body_bytes
             if length > limit:
                 raise TooLarge(f"The body is {length} bytes, but at most {limit} are accepted.")
+
+
+def _is_form(request: web.Request) -> bool:
+    return request.headers.get(hdrs.CONTENT_TYPE, "")[:10].lower() == "multipart/"
+
+
+def _discard(answer: Answer) -> None:
+    if isinstance(answer, Streamed) and answer.parts is not None:
+        answer.parts.close()
+    if answer.file is not None:
+        remove(answer.file)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
+    if not seconds:
+        raise BadRequest(f"X-Timeout-S is {text[:40]!r}, but must be a number of seconds above 0, such as 2.5.")
+    return seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,17 @@ def test_a_type_that_the_model_has_not_is_a_406_in_the_header_and_a_422_in_the_q
     assert "accept" in post(server, "?accept=video/mp4").json()
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", "1e3", "1_0", "", "0.0", "٣"])
+def test_a_deadline_that_is_no_number_of_seconds_is_a_400_that_names_it(server: Running, text: str) -> None:
+    reply = server.request("POST", PREDICT, headers={"X-Timeout-S": text.encode()})  # type: ignore[dict-item]
+    assert (reply.status, reply.json()["code"]) == (400, "bad_request")
+    assert "X-Timeout-S" in reply.json()["message"]
+
+
+def test_a_call_that_is_answered_before_its_deadline_does_not_notice_it(server: Running) -> None:
+    assert server.request("POST", PREDICT, headers={"X-Timeout-S": "20.5"}).status == 200
+
+
 def test_a_model_without_predict_answers_501(server: Running) -> None:
     reply = server.request("POST", "/v2/models/silent/predict/", b"{}", {"Content-Type": "application/json"})
     assert (reply.status, reply.json()["code"]) == (501, "not_implemented")
@@ -207,6 +219,30 @@ def test_calls_beyond_the_queue_are_refused_at_once_and_told_when_to_come_back(b
         assert (reply.status, reply.json()["code"]) == (503, "queue_full")
         assert int(reply.headers["Retry-After"]) >= 1
     assert sorted(future.result(10).status for future in futures) == [200, 200, 503, 503, 503]
+
+
+def test_a_call_whose_deadline_passes_while_it_waits_is_never_run(busy: Running) -> None:
+    """F03."""
+    reply = busy.predict("chaos", {"text": "late"}, **{"X-Timeout-S": "0.2"})
+    assert (reply.status, reply.json()["code"]) == (504, "queue_timeout")
+    assert texts(busy, "ok") == []
+    assert busy.predict("chaos", {"text": "patient"}).status == 200
+    assert texts(busy, "ok") == ["patient"]
+
+
+def test_a_full_queue_is_told_on_the_head_before_the_body_is_sent(busy: Running) -> None:
+    """F01: within 50 ms; more is allowed here, for the machine is shared."""
+    futures = [busy.predict_soon("chaos", {"text": str(number)}) for number in range(2)]
+    eventually(lambda: busy.predict("chaos", {"text": "probe"}).status == 503)
+    with socket.create_connection(("127.0.0.1", busy.port), timeout=10) as connection:
+        head = "POST /v2/models/chaos/predict/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        since = time.monotonic()
+        connection.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode())
+        answer = connection.recv(4000)
+        assert time.monotonic() - since < 0.5
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"queue_full" in answer
+    assert [future.result(10).status for future in futures] == [200, 200]
 
 
 def test_a_client_that_leaves_takes_its_waiting_call_with_it_and_its_place_is_free_at_once(busy: Running) -> None:
