@@ -23,6 +23,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 
 from modelserve.errors import BadRequest, NoSpace, TooLarge
 from modelserve.messages import FilePart
+from modelserve.private_folder import make_private
 
 __all__ = ["Uploads", "clean_filename"]
 
@@ -129,8 +130,7 @@ class Uploads:
     def _make_folder(self) -> str:
         if not self._own_folder:
             with _no_space():
-                if not os.path.isdir(self._folder):  # somebody has tidied up the system's temporary folder
-                    os.mkdir(self._folder, 0o700)
+                make_private(self._folder)  # somebody may have tidied up the system's temporary folder
                 self._own_folder = tempfile.mkdtemp(prefix="call-", dir=self._folder)
         return self._own_folder
 

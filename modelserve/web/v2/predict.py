@@ -20,6 +20,7 @@ from modelserve.messages import Answer, Call
 from modelserve.metrics import DeploymentMetrics
 from modelserve.runtime.fleet import Deployment, Streamed
 from modelserve.settings import Settings
+from modelserve.web.direct import DirectResponse, is_direct
 from modelserve.web.failures import BrokenAnswer, failure_response, log_failure
 from modelserve.web.files import remove, send_file
 from modelserve.web.requests import REQUEST_ID
@@ -72,8 +73,7 @@ class Predict:
     async def expect(self, request: web.Request) -> None:
         """Answer ``Expect: 100-continue``, but not for a body that ``answer`` refuses unsent."""
         with contextlib.suppress(TooLarge, Unavailable):
-            self._check_length(request)
-            self._check_room(request)
+            self._check_size(request)
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # the interim answer is not part of the final one
 
@@ -112,12 +112,13 @@ class Predict:
             return await send_stream(request, answer, self._deployment.name)
         if answer.file is not None:
             return await send_file(request, answer, answer.file, call.request_id)
+        if answer.content_type == "application/json" and not answer.filename and is_direct(request):
+            return await DirectResponse(request).send(answer.body, call.request_id)
         return bytes_response(answer)
 
     def _begin(self, request: web.Request) -> Call:
         """Return the call with all but its body, once the request's head is found acceptable."""
-        self._check_length(request)
-        self._check_room(request)
+        self._check_size(request)
         headers = request.headers
         if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("", "identity"):
             raise UnsupportedMedia("Compressed request bodies are not accepted; send the body as it is.")
@@ -135,21 +136,17 @@ class Predict:
             call.headers = {name: headers[name] for name in description.headers if name in headers}
         return call
 
-    def _check_room(self, request: web.Request) -> None:
-        """Refuse a call that would find no place, before its body is read. A form's files do not wait in memory."""
+    def _check_size(self, request: web.Request) -> None:
+        """Refuse a call that is too large or would find no place, before its body is read.
+
+        A form's files do not wait in memory.
+        """
         length = request.content_length
-        self._deployment.check_room(0 if length is None or _is_form(request) else length)
-
-    def _check_length(self, request: web.Request) -> None:
-        length = request.content_length
-        if length is not None and length > self._max_body_bytes:
-            limit = self._max_upload_bytes if _is_form(request) else self._max_body_bytes
-            if length > limit:
-                raise TooLarge(f"The body is {length} bytes, but at most {limit} are accepted.")
-
-
-def _is_form(request: web.Request) -> bool:
-    return request.headers.get(hdrs.CONTENT_TYPE, "")[:10].lower() == "multipart/"
+        is_form = request.headers.get(hdrs.CONTENT_TYPE, "")[:10].lower() == "multipart/"
+        limit = self._max_upload_bytes if is_form else self._max_body_bytes
+        if length is not None and length > limit:
+            raise TooLarge(f"The body is {length} bytes, but at most {limit} are accepted.")
+        self._deployment.check_room(0 if length is None or is_form else length)
 
 
 def _discard(answer: Answer) -> None:

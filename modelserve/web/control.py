@@ -1,0 +1,83 @@
+"""The operator's door, on a Unix socket of its own: what each deployment and its workers do, and reloading them.
+
+    GET /status                          what runs, in one JSON object
+    POST /reload   POST /reload/{name}   a line of JSON for each step: {"deployment", "step", "message"}
+
+What a client on the network may not know (process ids, queues, why a model failed) is told here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+from aiohttp import web
+
+from modelserve import __version__
+from modelserve.errors import ModelserveError
+from modelserve.runtime.fleet import Fleet
+from modelserve.web.responses import json_response
+
+__all__ = ["Step", "build_control"]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """How a reload goes: ``step`` is "reloading", "reloaded", or "kept", with why the old version stays."""
+
+    deployment: str
+    step: str
+    message: str = ""
+
+
+def build_control(fleet: Fleet, url: str) -> web.Application:
+    """Return the application of the control socket of the server at ``url``."""
+    control = _Control(fleet, url)
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/status", control.status),
+            web.post("/reload", control.reload),
+            web.post("/reload/{name}", control.reload),
+        ]
+    )
+    return app
+
+
+async def _reload_in_turn(fleet: Fleet, names: Sequence[str]) -> AsyncIterator[Step]:
+    """Reload deployments one after the other, so that the machine holds only one of them twice, and tell each step."""
+    for name in names:
+        yield Step(name, "reloading")
+        try:
+            await fleet.reload(name)
+        except ModelserveError as error:
+            yield Step(name, "kept", error.message)
+        else:
+            yield Step(name, "reloaded")
+
+
+class _Control:
+    def __init__(self, fleet: Fleet, url: str) -> None:
+        self._fleet = fleet
+        self._url = url
+
+    async def status(self, request: web.Request) -> web.Response:
+        """Answer with all that there is to know."""
+        deployments = [deployment.status_report() for deployment in self._fleet.deployments.values()]
+        shown = {"url": self._url, "version": __version__, "pid": os.getpid()}
+        return json_response(shown | {"deployments": msgspec.to_builtins(deployments)})
+
+    async def reload(self, request: web.Request) -> web.StreamResponse:
+        """Reload one deployment or all, and tell how it goes; it goes on when the operator leaves."""
+        name = request.match_info.get("name")
+        if name is not None and name not in self._fleet.deployments:
+            known = ", ".join(self._fleet.deployments)
+            return json_response({"message": f"There is no deployment {name!r}; there are {known}."}, status=404)
+        names = [name] if name is not None else list(self._fleet.deployments)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        async for step in _reload_in_turn(self._fleet, names):
+            with contextlib.suppress(ConnectionError):
+                await response.write(msgspec.json.encode(step) + b"\n")
+        return response

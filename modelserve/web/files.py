@@ -1,0 +1,158 @@
+"""Sends an answer that is a file on disk: the kernel copies it into the socket, and it never passes through Python.
+
+    path -> open, checked -> head of the response -> sendfile, piece by piece, on a thread
+
+Each piece is sent on a thread, since the disk may be slow, and into a socket that never blocks, so that a client that
+reads slowly holds no thread: what waits for it is the event loop. uvloop has no ``loop.sendfile``, so this goes round
+the transport, on a copy of its descriptor, once the transport has nothing left to write.
+
+The file is opened without following links and without waiting, and must be a regular file, since its path comes from
+the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from modelserve.errors import BadAnswer
+from modelserve.messages import Answer, FileAnswer
+from modelserve.web.failures import BrokenAnswer
+from modelserve.web.responses import begun_response
+
+__all__ = ["PIECE_BYTES", "remove", "send_file"]
+
+logger = logging.getLogger(__name__)
+
+# How much one call of sendfile may copy: enough that the way to the thread and back does not show.
+PIECE_BYTES = 1024 * 1024
+
+
+async def send_file(request: web.Request, answer: Answer, file: FileAnswer, request_id: str) -> web.StreamResponse:
+    """Send the response to a call whose answer is a file, and return it once it is sent.
+
+    Raises:
+        BadAnswer: The file is gone or is no regular file.
+        BrokenAnswer: It became shorter, or the disk failed, while it was sent.
+        ConnectionError: The client left.
+    """
+    try:
+        with _opened(file.path) as (source, size):
+            response = begun_response(answer, request_id)
+            response.content_length = size
+            writer = await response.prepare(request)
+            assert writer is not None, "a response is prepared once"
+            try:
+                await _send(request, writer, source, size)
+            except BrokenAnswer as error:
+                logger.error("%s: %s", BadAnswer.code, error, extra={"request_id": request_id})
+                raise
+            await response.write_eof()
+            return response
+    finally:
+        remove(file)
+
+
+def remove(file: FileAnswer) -> None:
+    """Delete the file of an answer, where it is to be deleted once it is sent."""
+    if file.delete:
+        with contextlib.suppress(OSError):
+            os.unlink(file.path)
+
+
+async def _send(request: web.Request, writer: AbstractStreamWriter, source: int, size: int) -> None:
+    with _socket_of(request.transport) as target:
+        await _flush(request, writer)
+        sent = 0
+        while sent < size:
+            count = await _finished(_send_piece, target, source, sent, min(PIECE_BYTES, size - sent))
+            if count is None:
+                await _writable(target)
+            elif count:
+                sent += count
+            else:
+                raise BrokenAnswer(BadAnswer.status, "the answer's file became shorter while it was sent")
+
+
+def _send_piece(target: int, source: int, offset: int, count: int) -> int | None:
+    """Return how many bytes were sent, None where the client has not read enough to send any. On a thread."""
+    try:
+        return os.sendfile(target, source, offset, count)
+    except BlockingIOError:
+        return None
+    except ConnectionError:
+        raise
+    except OSError as error:
+        raise BrokenAnswer(BadAnswer.status, f"the answer's file cannot be read on: {error.strerror}") from error
+
+
+async def _flush(request: web.Request, writer: AbstractStreamWriter) -> None:
+    """Wait until all that the transport was given, the head of this response too, is in the socket."""
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client has left")
+    transport.set_write_buffer_limits(0)
+    try:
+        while transport.get_write_buffer_size() and not transport.is_closing():
+            await writer.drain()
+            await asyncio.sleep(0)  # never spin, whatever the transport says
+    finally:
+        transport.set_write_buffer_limits()
+
+
+async def _finished(work: Callable[..., int | None], *arguments: int) -> int | None:
+    """Run work on a thread. Cancelled, it waits for its end all the same: the descriptors are closed after it."""
+    future = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
+        future.exception()
+        raise
+
+
+async def _writable(target: int) -> None:
+    loop, turn = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(target, turn.set)
+    try:
+        await turn.wait()
+    finally:
+        loop.remove_writer(target)
+
+
+@contextlib.contextmanager
+def _socket_of(transport: asyncio.Transport | None) -> Iterator[int]:
+    """Yield a copy of a connection's descriptor: the loop lets nobody else watch those of its transports."""
+    connection = transport.get_extra_info("socket") if transport is not None else None
+    if connection is None or connection.fileno() < 0:
+        raise ConnectionResetError("the client has left")
+    descriptor = os.dup(connection.fileno())
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[int, int]]:
+    """Yield the descriptor and the size of a regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadAnswer("The model's answer is a file that cannot be read.", log=str(error)) from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadAnswer("The model's answer is a file that cannot be read.", log=f"{path} is no regular file")
+        yield descriptor, status.st_size
+    finally:
+        os.close(descriptor)
