@@ -5,8 +5,8 @@ Each ``console`` and ``python`` block has an HTML comment on the line above, whi
     <!-- file: NAME -->      the block is written to NAME in a folder of the page's own
     <!-- run -->             python is run; of a console block each line after "$ " is run by bash in that folder, and
                              what follows is its output: white space does not count, and "..." stands for anything
-    <!-- serve -->           one "modelserve run" is started, on a free port; 127.0.0.1:5000 means that port from here
-                             to the end of the page or the next such block
+    <!-- serve -->           one "modelserve run" is started, on a free port; 127.0.0.1:5000 and --port 5000 mean that
+                             port from here to the end of the page or the next such block
     <!-- shown: REASON -->   it is not run, for this reason
 
 The blocks of a page run in their order, against real servers.
@@ -42,6 +42,7 @@ PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(DOCS.
 NAMES = [str(page.relative_to(REPOSITORY)) for page in PAGES]
 
 WRITTEN_ADDRESS = "127.0.0.1:5000"
+WRITTEN_PORT = "--port 5000"
 READY = "modelserve ready on http://"
 READY_S = 30.0
 STOP_S = 10.0
@@ -167,6 +168,7 @@ class Reader:
     def _check(self, command: Command) -> None:
         address = self._server.address if self._server else WRITTEN_ADDRESS
         line = command.line.replace(WRITTEN_ADDRESS, address)
+        line = line.replace(WRITTEN_PORT, f"--port {address.rpartition(':')[2]}")
         output = self._run(["bash", "-c", line]).replace(address, WRITTEN_ADDRESS)
         assert fits(output, command.output), f"$ {command.line}\n{output}\nThe page promises:\n{command.output}"
 

@@ -35,6 +35,7 @@ WORDS = (
     "modelserve.frames",
     "modelserve.names",
     "modelserve.gpu_errors",
+    "modelserve.private_folder",
 )
 PROMISES = (
     "modelserve.v2",

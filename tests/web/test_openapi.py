@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
@@ -250,3 +251,21 @@ def test_no_reference_leaves_the_document() -> None:
 def test_the_name_of_a_path_is_escaped() -> None:
     paths = build({"a{b}/c": silent()})["paths"]
     assert "/v2/models/a%7Bb%7D%2Fc/predict/" in paths
+
+
+def test_a_model_that_streams_tells_its_forms_and_what_each_item_is() -> None:
+    types = ["text/event-stream", "application/x-ndjson", "application/octet-stream", "text/plain"]
+    model = msgspec.structs.replace(plain(), streams=True, media_types=types)
+    answer = predict(model)["responses"]["200"]
+    assert answer["description"].startswith("The answer, streamed")
+    assert list(answer["content"]) == types
+    for media_type in types[:2]:
+        assert answer["content"][media_type]["schema"] == {"type": "string"}
+        assert "x-itemSchema" in answer["content"][media_type]
+    assert answer["content"]["application/octet-stream"] == {"schema": {"type": "string", "format": "binary"}}
+    assert answer["content"]["text/plain"] == {"schema": {"type": "string"}}
+
+
+def test_the_deadline_is_a_header_of_every_predict_route() -> None:
+    (parameter,) = build({"m": plain()})["paths"]["/v2/models/m/predict/"]["parameters"]
+    assert (parameter["name"], parameter["in"]) == ("X-Timeout-S", "header")

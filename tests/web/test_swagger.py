@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator, validate
@@ -103,3 +104,11 @@ def test_every_error_is_told() -> None:
     assert set(responses) == {"200", "400", "404", "406", "413", "415", "422", "500", "503", "504"}
     assert document["responses"]["Error422"]["schema"] == {"$ref": "#/definitions/InvalidArguments"}
     assert "Retry-After" in document["responses"]["Error503"]["headers"]
+
+
+def test_a_model_that_streams_tells_its_forms_and_promises_no_json() -> None:
+    types = ["text/event-stream", "application/x-ndjson", "application/json"]
+    document = build({"m": msgspec.structs.replace(plain(), streams=True, media_types=types)})
+    operation = document["paths"]["/v2/models/m/predict/"]["post"]
+    assert operation["produces"] == types
+    assert operation["responses"]["200"]["schema"] == {"type": "string", "format": "binary"}
