@@ -17,7 +17,7 @@ demo: $(VENV)/.demo  ## Serve the digits example on http://127.0.0.1:5000 (PORT=
 	$(BIN)/modelserve run digits --port $(PORT)
 
 test: $(VENV)/.tox system  ## Run every check: style, types, tests, the example's tests
-	$(BIN)/tox run -q -e lint,types,example,tests-marshmallow3,tests
+	$(BIN)/tox run -q -e lint,types,example,example-torch,tests-marshmallow3,tests
 
 lint: $(VENV)/.tox  ## Check style and format
 	$(BIN)/tox run -q -e lint

@@ -5,12 +5,12 @@
 
 One record is one line, whatever a client or a model put into it: control characters are escaped, so no line can be
 forged and no terminal be driven, and long texts are cut. Only a traceback has lines of its own, in text form, each
-indented below its record. Writing never raises; a record that cannot be written is lost.
+indented below its record. Writing never raises; a record that cannot be written is
+lost, and counted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
@@ -20,7 +20,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-__all__ = ["configure"]
+__all__ = ["configure", "lost_records"]
 
 # Longest message, field and line of a traceback, in characters.
 TEXT_LIMIT = 4096
@@ -55,13 +55,24 @@ def configure(level: str, format: Literal["text", "json"] | str, *, worker: str 
     root.setLevel(level.upper())
 
 
+def lost_records() -> int:
+    """Return how many records this process could not write since the log was configured."""
+    return sum(handler.lost for handler in logging.getLogger().handlers if isinstance(handler, _Handler))
+
+
 class _Handler(logging.Handler):
     """Writes to what is standard error at that moment; what goes wrong is nobody's problem but the log's."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = 0
+
     def emit(self, record: logging.LogRecord) -> None:
         # Closed, full, a terminal that is gone, an object that cannot be shown: a log must not stop what it tells of.
-        with contextlib.suppress(Exception):
+        try:
             self._write(self.format(record) + "\n")
+        except Exception:
+            self.lost += 1
 
     def _write(self, text: str) -> None:
         stream = sys.stderr

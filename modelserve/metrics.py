@@ -5,9 +5,10 @@ Labels are bounded: a deployment's name, a closed set of operations, a status cl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 __all__ = ["CONTENT_TYPE", "DeploymentMetrics", "Metrics"]
@@ -71,6 +72,12 @@ class Metrics:
             ["deployment", "reason"],
             registry=self.registry,
         )
+        self._log = _Log()
+        self.registry.register(self._log)
+
+    def watch_log(self, lost_records: Callable[[], float]) -> None:
+        """Read from here how many records of the log could not be written."""
+        self._log.lost_records = lost_records
 
     def deployment(self, name: str) -> DeploymentMetrics:
         """Return the instruments of one deployment, bound once to its name."""
@@ -89,6 +96,21 @@ class Metrics:
     def render(self) -> bytes:
         """Return all of them in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _Log:
+    """A counter that is read whenever the metrics are, for the log cannot count here itself."""
+
+    def __init__(self) -> None:
+        self.lost_records: Callable[[], float] = lambda: 0.0
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the one counter."""
+        yield CounterMetricFamily(
+            "modelserve_log_records_lost",
+            "Records of the server's log that could not be written.",
+            value=self.lost_records(),
+        )
 
 
 class DeploymentMetrics:

@@ -64,6 +64,7 @@ class Server:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self.metrics = Metrics()
+        self.metrics.watch_log(logs.lost_records)
         self.fleet = Fleet(refs, settings, self.metrics)
         self.url = ""
 

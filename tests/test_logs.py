@@ -190,3 +190,10 @@ def test_a_standard_error_closed_later_stops_nothing() -> None:
 def test_a_record_is_written_in_utf_8_in_one_piece_in_any_locale() -> None:
     done = _run(LOGGING + "logging.error('größe %s', 'x' * 3000)", "PYTHONIOENCODING=ascii")
     assert done.stderr.endswith(f"größe {'x' * 3000}\n")
+
+
+@pytest.mark.parametrize(("redirect", "lost"), [("2>/dev/full", "2"), ("2>/dev/null", "0")])
+def test_records_that_could_not_be_written_are_counted(redirect: str, lost: str) -> None:
+    """I06."""
+    done = _run(LOGGING + "logging.error('one'); logging.error('two'); print(logs.lost_records())", redirect)
+    assert done.stdout.strip() == lost

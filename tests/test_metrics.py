@@ -67,7 +67,7 @@ def test_the_instruments_of_a_deployment_may_be_asked_for_twice() -> None:
 def test_two_servers_in_one_process_never_mix() -> None:
     first, second = Metrics(), Metrics()
     first.deployment("m").predicted(200, 0.1)
-    assert read(second) == {}
+    assert read(second) == {("modelserve_log_records_lost_total",): 0}
 
 
 def test_the_content_type_is_that_of_the_text_format() -> None:
@@ -104,3 +104,12 @@ def test_twenty_deployments_are_rendered_within_a_tenth_of_a_second() -> None:
     since = time.perf_counter()
     metrics.render()
     assert time.perf_counter() - since < 0.1
+
+
+def test_records_that_the_log_lost_are_read_when_asked_for() -> None:
+    """I06."""
+    metrics = Metrics()
+    lost = 0
+    metrics.watch_log(lambda: lost)
+    lost = 3
+    assert read(metrics)["modelserve_log_records_lost_total",] == 3

@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 
 from modelserve.messages import Call, Calls, Cancel, Description, Failed, More
+from modelserve.private_folder import make_private
 from modelserve.runtime import boot, channel, lifeline
 from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, StartFailed, WorkerSpec
 from modelserve.runtime.launch import added_paths, launch, what_is_wrong
@@ -138,6 +139,7 @@ class LocalReplica:
 
     def _spawn(self, theirs: socket.socket) -> None:
         assert self._channel is not None
+        make_private(self._folder)  # it may have been swept away since the last worker was made
         scratch = tempfile.mkdtemp(prefix=f"{self.name}-", dir=self._folder)
         self._closers.callback(shutil.rmtree, scratch, ignore_errors=True)
         with contextlib.ExitStack() as passed:

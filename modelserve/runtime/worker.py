@@ -26,6 +26,7 @@ from modelserve.runtime import gpu, lifeline
 from modelserve.runtime.boot import Boot
 from modelserve.runtime.interface import DEVICE_EXIT
 from modelserve.runtime.outlet import Outlet
+from modelserve.runtime.prints import print_anyway
 
 if TYPE_CHECKING:
     from modelserve.runtime.turns import Begun
@@ -85,6 +86,7 @@ def _settle_in(boot: Boot) -> None:
     """Become what the plan says before any library of the model is loaded."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then stops us
     os.dup2(2, 1)  # standard output belongs to the server
+    print_anyway()
     faulthandler.enable()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(OOM_SCORE_ADJ))

@@ -125,6 +125,17 @@ def test_a_broken_form_is_a_400(chaos: Chaos, body: bytes, kind: str) -> None:
     assert_refused(post(chaos, body, kind), 400, "bad_request")
 
 
+@pytest.mark.parametrize(("count", "kind"), [(20_000, ""), (1_001, '; filename="a"')], ids=["texts", "files"])
+def test_a_form_of_more_parts_than_any_form_has_is_a_413_and_no_file_stays_open(
+    chaos: Chaos, count: int, kind: str
+) -> None:
+    """D14."""
+    descriptors = psutil.Process(chaos.server.process.pid).num_fds()
+    part = f'--b\r\nContent-Disposition: form-data; name="file"{kind}\r\n\r\nx\r\n'.encode()
+    assert_refused(post(chaos, part * count + b"--b--\r\n", "multipart/form-data; boundary=b"), 413, "too_large")
+    eventually(lambda: psutil.Process(chaos.server.process.pid).num_fds() <= descriptors + 3)
+
+
 @pytest.mark.called
 @pytest.mark.parametrize(
     ("filename", "cleaned"),

@@ -1,23 +1,50 @@
-"""Long runs, by ``tox -e soak`` only: nothing grows and nothing is lost. Rows R of the list of faults."""
+"""Long runs, by ``tox -e soak`` only: nothing grows and nothing is lost. Rows G12, R01 and R04 of the list of faults.
+
+Each prints what it has measured; ``pytest -rP`` shows it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import random
+import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
 
+from tests.faults.aftermath import aftermath
 from tests.faults.conftest import Serve
 from tests.running import Running, eventually
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(3000)]
 
 CLIENTS = 8
+KILLS = 1000
+WORKERS = 8
+IMPATIENT = 2 * WORKERS  # clients of workers that are killed: some calls run, some wait
 MIB = 1024 * 1024
+
+
+class Size(NamedTuple):
+    """What the server, or its workers together, have."""
+
+    rss: int
+    descriptors: int
+    threads: int
+
+    @staticmethod
+    def of(processes: list[psutil.Process]) -> Size:
+        each = [(one.memory_info().rss, one.num_fds(), one.num_threads()) for one in processes]
+        return Size(*map(sum, zip(*each, strict=True)))
 
 
 def predict_often(server: Running, model: str, body: bytes, count: int) -> Counter[int]:
@@ -39,29 +66,105 @@ def load(server: Running, model: str, body: bytes, count: int) -> Counter[int]:
         return sum(parts, Counter())
 
 
-def test_a_hundred_thousand_predictions_leave_the_server_as_it_was(serve: Serve) -> None:
+def test_a_hundred_thousand_predictions_leave_the_server_and_its_workers_as_they_were(serve: Serve) -> None:
     """R01."""
     server = serve("plain", "--workers", "2", visible=("plain",))
-    process = psutil.Process(server.process.pid)
+    processes = [psutil.Process(server.process.pid)], server.workers()
     load(server, "plain", b'{"x": 1}', 10_000)
-    before = (process.memory_info().rss, process.num_fds(), process.num_threads())
+    before = [Size.of(group) for group in processes]
+    since = time.monotonic()
     assert load(server, "plain", b'{"x": 1}', 100_000) == {200: 100_000}
-    rss, descriptors, threads = process.memory_info().rss, process.num_fds(), process.num_threads()
-    assert rss - before[0] <= 5 * MIB
-    assert (descriptors, threads) == (before[1], before[2])
+    after = [Size.of(group) for group in processes]
+    print(f"100000 predictions in {time.monotonic() - since:.0f} s: {before} became {after}")  # noqa: T201
+    for old, new in zip(before, after, strict=True):
+        assert new.rss - old.rss <= 5 * MIB
+        assert (new.descriptors, new.threads) == (old.descriptors, old.threads)
+    assert len(server.workers()) == 2
 
 
-def test_workers_killed_at_random_cost_only_the_calls_they_ran(serve: Serve) -> None:
-    """R04, much shorter: every request gets exactly one answer, while the pauses before replacements grow."""
-    server = serve("chaos", "--workers", "2")
+class Told:
+    """What clients were told: each request has a number, and its answer must be its own."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.is_over = threading.Event()
+
+    def ask_on(self, server: Running, client: int) -> int:
+        """Call one after the other until it is over; return how many requests were sent."""
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        number = 0
+        with contextlib.closing(connection):
+            while not self.is_over.is_set():
+                number += 1
+                self._ask(connection, f"{client}-{number}")
+        return number
+
+    def _ask(self, connection: http.client.HTTPConnection, name: str) -> None:
+        body = json.dumps({"mode": "event_loop", "n": 0.01, "text": name})
+        connection.request("POST", "/v2/models/chaos/predict/", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        self.statuses[response.status] += 1
+        if response.status == 200 and answer["predictions"]["text"] != name:
+            self.wrong.append(name)
+        if response.status != 200:
+            self.failed[answer["code"]] += 1
+
+
+@contextlib.contextmanager
+def asked(server: Running) -> Iterator[tuple[Told, list[int]]]:
+    """Have clients ask while the block runs; the list has, after it, how many requests each has sent."""
+    told, sent = Told(), list[int]()
+    with ThreadPoolExecutor(IMPATIENT) as pool:
+        clients = [pool.submit(told.ask_on, server, client) for client in range(IMPATIENT)]
+        try:
+            yield told, sent
+        finally:
+            told.is_over.set()
+        sent += [client.result(60) for client in clients]
+
+
+def zombies(server: Running) -> set[int]:
+    return {one.pid for one in server.family() if one.is_running() and one.status() == psutil.STATUS_ZOMBIE}
+
+
+def kill_one(server: Running, dice: random.Random) -> None:
+    """Kill one worker, while there are others: a new one or an old one, busy or idle."""
+    workers = eventually(lambda: len(found := server.workers()) > WORKERS // 2 and found, within_s=60)
+    assert workers
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may end by itself at this moment
+        dice.choice(workers).kill()
+
+
+def kill_at_random(server: Running) -> None:
+    """Kill one worker after the other, and see to it that each is buried."""
     dice = random.Random(4)
-    with ThreadPoolExecutor(1) as pool:
-        traffic = pool.submit(load, server, "chaos", b'{"mode": "sleep", "n": 0.005}', 8_000)
-        for _ in range(12):
-            eventually(lambda: server.get("/readyz").status == 200, within_s=60)
-            with contextlib.suppress(psutil.NoSuchProcess):  # it may die of the blow before
-                dice.choice(eventually(server.workers, within_s=60)).kill()
-        seen = traffic.result()
-    assert sum(seen.values()) == 8_000
-    assert set(seen) <= {200, 500}
-    assert eventually(lambda: server.predict("chaos", {"mode": "ok"}).status == 200, within_s=60)
+    for _ in range(KILLS):
+        kill_one(server, dice)
+        dead = zombies(server)
+        if dead:
+            eventually(partial(are_buried, server, dead))
+        time.sleep(dice.uniform(0, 0.2))  # not to wait for anything: the blows fall at random moments
+
+
+def are_buried(server: Running, dead: set[int]) -> bool:
+    return not dead & zombies(server)
+
+
+def test_a_thousand_workers_killed_at_random_cost_only_the_calls_they_ran(serve: Serve, tmp_path: Path) -> None:
+    """R04, G12: every request gets exactly one answer, which is its own, and no dead worker stays in the table."""
+    log = tmp_path / "side.log"
+    server = serve("chaos", "--workers", str(WORKERS), "--restart-budget", "10000", CHAOS_LOG=str(log))
+    since = time.monotonic()
+    with aftermath(server, workers=WORKERS):
+        with asked(server) as (told, sent):
+            kill_at_random(server)
+        eventually(lambda: len(server.workers()) == WORKERS, within_s=60)
+    lasted = time.monotonic() - since
+    print(f"{KILLS} kills, {sum(sent)} requests: {told.statuses}, {told.failed} in {lasted:.0f} s")  # noqa: T201
+    assert sum(told.statuses.values()) == sum(sent)
+    assert set(told.failed) <= {"worker_died"}
+    assert told.failed["worker_died"] <= KILLS, "one death costs one call at most"
+    assert not told.wrong

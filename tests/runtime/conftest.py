@@ -68,7 +68,7 @@ def log(packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder of the workers' temporary files."""
-    (tmp_path / "workers").mkdir()
+    (tmp_path / "workers").mkdir(mode=0o700)
     return tmp_path / "workers"
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from modelserve.messages import Failed
+from modelserve.runtime.boot import Boot
 from modelserve.runtime.interface import Backend, Replica, StartFailed
 from modelserve.runtime.process import LocalBackend, LocalReplica
-from modelserve.runtime.worker import Boot
 from tests.runtime.fakes import FakeReplica
 from tests.runtime.workers import spec
 

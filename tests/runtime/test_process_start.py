@@ -62,7 +62,7 @@ async def test_a_start_that_is_cancelled_leaves_no_process_and_no_folder(
 
 async def test_a_worker_that_cannot_be_made_is_a_failed_start(folder: Path, heard: Heard) -> None:
     """As when there is no room for another file, folder or process."""
-    replica = LocalBackend(str(folder / "nosuch")).replica(spec())
+    replica = LocalBackend(str(folder / "nosuch" / "run")).replica(spec())
     with pytest.raises(StartFailed, match=r"A worker cannot be made: .*No such file"):
         await replica.start(heard)
     assert replica.pid == 0

@@ -1,0 +1,129 @@
+"""What must hold during and after any fault: AFTERMATH in the list of faults this project is tested against.
+
+with aftermath(server, "chaos-batch", workers=1):
+    ...  # the fault
+# checked here, where nothing was raised
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.running import Running, eventually
+
+__all__ = ["MORE_BYTES", "aftermath", "is_well"]
+
+MIB = 1024 * 1024
+
+# The server is asked whether it is alive this often, and answers within a second; a busy machine gets three.
+ASK_S = 0.2
+ALIVE_S = 3.0
+
+# What the server grows by at most: descriptors, threads (besides those of asyncio's pool that writes uploads), memory.
+MORE_DESCRIPTORS = 3
+MORE_THREADS = 2
+MORE_BYTES = 20 * MIB
+
+# What asyncio and aiohttp log of an error that nobody in the server expected.
+UNEXPECTED = ("Error handling request", "never retrieved", "Exception in callback", "Unhandled exception")
+
+
+class Size(NamedTuple):
+    """What a server has, to be compared."""
+
+    descriptors: int
+    threads: int
+    rss: int
+    files: frozenset[Path]
+
+    @staticmethod
+    def of(server: Running) -> Size:
+        process = psutil.Process(server.process.pid)
+        files = frozenset(path for path in server.temp.rglob("*") if path.is_file())
+        threads = process.num_threads()
+        return Size(process.num_fds(), threads, process.memory_info().rss, files)
+
+
+@contextlib.contextmanager
+def aftermath(
+    server: Running, model: str = "chaos", *, workers: int = 1, more_bytes: int = MORE_BYTES
+) -> Iterator[None]:
+    """Watch a server while the block runs, and check what must hold when it is left.
+
+    Args:
+        server: It runs and is ready.
+        model: One that serves again when the fault is over.
+        workers: How many worker processes the server has then.
+        more_bytes: How much the server's memory may have grown.
+    """
+    before = Size.of(server)
+    with _asked_all_the_time(server):
+        yield
+        eventually(lambda: is_well(server, model), within_s=20)
+    eventually(lambda: len(server.workers()) == workers and _is_complete(server, 1 + workers))
+    eventually(lambda: not Size.of(server).files - before.files)
+    eventually(lambda: Size.of(server).descriptors <= before.descriptors + MORE_DESCRIPTORS)
+    eventually(lambda: Size.of(server).threads <= before.threads + MORE_THREADS)
+    eventually(lambda: Size.of(server).rss <= before.rss + more_bytes)
+    _check_what_it_tells(server)
+
+
+def is_well(server: Running, model: str) -> bool:
+    """Tell whether a call that asks for nothing bad is answered."""
+    calm: Mapping[str, Any] = {} if "stream" in model else {"mode": "ok"}
+    return server.predict(model, {"x": 1} if model == "plain" else calm).status == 200
+
+
+def _is_complete(server: Running, processes: int) -> bool:
+    """Tell whether the server's family has so many members, none of them dead and not yet buried."""
+    family = server.family()
+    try:
+        return len(family) == processes and all(member.status() != psutil.STATUS_ZOMBIE for member in family)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextlib.contextmanager
+def _asked_all_the_time(server: Running) -> Iterator[None]:
+    """Ask the server whether it is alive again and again; assert that it always said so, and soon."""
+    is_over, slowest, failures = threading.Event(), 0.0, list[str]()
+
+    def ask() -> None:
+        nonlocal slowest
+        while not is_over.wait(ASK_S):
+            since = time.monotonic()
+            try:
+                status = server.request("GET", "/healthz", timeout_s=10).status
+            except (OSError, HTTPException) as error:
+                failures.append(repr(error))
+            else:
+                failures.extend([] if status == 200 else [str(status)])
+            slowest = max(slowest, time.monotonic() - since)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        asking.join()
+    assert not failures, "it was not alive all the time"
+    assert slowest < ALIVE_S
+
+
+def _check_what_it_tells(server: Running) -> None:
+    metrics = server.get("/metrics").body.decode()
+    assert list(text_string_to_metric_families(metrics)), "the metrics can be parsed"
+    assert len(re.findall(r"^modelserve_", metrics, re.MULTILINE)) < 200, "the number of series is bounded"
+    assert "hunter2" not in metrics
+    assert not [words for words in UNEXPECTED if words in server.log]
