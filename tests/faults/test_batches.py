@@ -155,10 +155,10 @@ def test_a_lone_call_waits_for_others_as_long_as_it_was_told_and_no_longer(watch
 
 def test_a_full_batch_waits_for_nothing(watched: Watched) -> None:
     """O07."""
-    chaos = watched(BATCH, "--batch-wait-ms", "10000")
+    chaos = watched(BATCH, "--batch-wait-ms", "4000")
     full = burst(chaos.server, BATCH, [{"text": str(number)} for number in range(8)])
     assert {outcome.status for outcome in full} == {200}
-    assert max(outcome.took_s for outcome in full) < 5
+    assert max(outcome.took_s for outcome in full) < 3
     assert [len(line["texts"]) for line in side_log(chaos.side_log, "predict")] == [8]
 
 

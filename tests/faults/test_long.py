@@ -127,7 +127,14 @@ def asked(server: Running) -> Iterator[tuple[Told, list[int]]]:
 
 
 def zombies(server: Running) -> set[int]:
-    return {one.pid for one in server.family() if one.is_running() and one.status() == psutil.STATUS_ZOMBIE}
+    return {one.pid for one in server.family() if is_zombie(one)}
+
+
+def is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def kill_one(server: Running, dice: random.Random) -> None:
