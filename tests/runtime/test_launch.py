@@ -80,8 +80,10 @@ async def refusal(ref: ModelRef, folder: Path, **changes: Any) -> str:
 
 
 async def test_a_worker_is_a_session_of_its_own_without_the_servers_input_and_arguments(
-    mirror: ModelRef, tmp_path: Path
+    mirror: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in [name for name in os.environ if name.startswith("COVERAGE")]:
+        monkeypatch.delenv(name)  # what measures the tests imports multiprocessing itself
     seen = await answer(mirror, tmp_path)
     assert (seen["session"], seen["stdin"], len(seen["argv"])) == (True, "/dev/null", 1)
     assert not {"multiprocessing", "multiprocess", "asyncio"} & set(seen["modules"])
