@@ -115,7 +115,15 @@ class Channel(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        self.on_closed()
+        on_closed = self.on_closed
+        self._let_go()
+        on_closed()
+
+    def _let_go(self) -> None:
+        """Drop what refers back to us, so that a dead worker's buffers go with it and not with a later collection."""
+        self._transport = None
+        self._on_stage = self.on_closed = _ignore
+        del self._replica, self._listener, self._receiver
 
     def _flush(self) -> None:
         gathered, self._gathered = self._gathered, None
@@ -145,3 +153,7 @@ class Channel(asyncio.BufferedProtocol):
             self.started.set_result(message.description)
         elif isinstance(message, Failed):
             self.started.set_exception(StartFailed(message))
+
+
+def _ignore(*arguments: str) -> None:
+    """Take the place of a callback that is not wanted any more."""

@@ -164,13 +164,14 @@ def test_a_thousand_workers_killed_at_random_cost_only_the_calls_they_ran(serve:
     """R04, G12: every request gets exactly one answer, which is its own, and no dead worker stays in the table."""
     log = tmp_path / "side.log"
     server = serve("chaos", "--workers", str(WORKERS), "--restart-budget", "10000", CHAOS_LOG=str(log))
-    since = time.monotonic()
+    before, since = Size.of([psutil.Process(server.process.pid)]), time.monotonic()
     with aftermath(server, workers=WORKERS):
         with asked(server) as (told, sent):
             kill_at_random(server)
+        lasted = time.monotonic() - since
+        print(f"{KILLS} kills, {sum(sent)} requests: {told.statuses}, {told.failed} in {lasted:.0f} s")  # noqa: T201
+        print(f"the server was {before} and is {Size.of([psutil.Process(server.process.pid)])}")  # noqa: T201
         eventually(lambda: len(server.workers()) == WORKERS, within_s=60)
-    lasted = time.monotonic() - since
-    print(f"{KILLS} kills, {sum(sent)} requests: {told.statuses}, {told.failed} in {lasted:.0f} s")  # noqa: T201
     assert sum(told.statuses.values()) == sum(sent)
     assert set(told.failed) <= {"worker_died"}
     assert told.failed["worker_died"] <= KILLS, "one death costs one call at most"

@@ -66,7 +66,7 @@ class FakeReplica:
         description: What its description says, as ``describe`` takes it.
     """
 
-    pid = 4711
+    pid = 4_194_305  # above the most that Linux gives, see proc(5), so that no process has it
 
     def __init__(
         self, name: str = "m-0", *, start_s: float = 0.0, fails: str = "", end_s: float = 0.0, **description: Any

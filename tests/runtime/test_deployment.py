@@ -33,7 +33,7 @@ def test_one_warm_worker_of_two_makes_it_ready_at_once_and_the_other_is_tried_ag
         assert it.deployment.status is Status.READY
         assert it.deployment.failure is not None
         await it.until(lambda: len(it.deployment.workers) == 2)
-        assert it.deployment.workers == {"m-1": 4711, "m-2": 4711}
+        assert it.deployment.workers == {"m-1": 4_194_305, "m-2": 4_194_305}
 
     run(story())
 

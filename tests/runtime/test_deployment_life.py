@@ -249,7 +249,7 @@ def test_a_new_worker_that_dies_while_the_others_start_fails_the_reload() -> Non
         new.die()
         with pytest.raises(ReloadFailed):
             await reloading
-        assert it.deployment.workers == {"m-0": 4711, "m-1": 4711}
+        assert it.deployment.workers == {"m-0": 4_194_305, "m-1": 4_194_305}
 
     run(story())
 
@@ -350,7 +350,7 @@ def test_a_report_says_all_there_is_of_a_worker() -> None:
         await turn()
         report = it.deployment.status_report()
         warm, coming = report.workers
-        assert (warm.name, warm.status, warm.pid, warm.calls, warm.rss_bytes) == ("m-0", "warm", 4711, 1, 0)
+        assert (warm.name, warm.status, warm.pid, warm.calls, warm.rss_bytes) == ("m-0", "warm", 4_194_305, 1, 0)
         assert warm.started is not None
         assert warm.started.tzinfo is not None
         assert (coming.name, coming.status, coming.pid) == ("m-1", "starting", 0)

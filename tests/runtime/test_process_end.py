@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
+import weakref
 from pathlib import Path
 
 import psutil
@@ -94,3 +96,22 @@ async def test_parts_of_a_streamed_answer_come_one_by_one_as_far_as_they_are_ask
     await until(lambda: heard.parts[-1].id == 3 and heard.parts[-1].last)
     await replica.stop(5)
     assert heard.ends[0].reason == "stopped"
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+async def test_what_a_dead_worker_held_is_freed_without_a_collection(folder: Path, heard: Heard, how: str) -> None:
+    """R04: a collection is rare in a server, and a thousand deaths would leave a hundred megabytes until then."""
+    replica = LocalBackend(str(folder)).replica(spec())
+    await replica.start(heard)
+    left = weakref.ref(replica)
+    gc.disable()
+    try:
+        if how == "killed":
+            replica.kill()
+        else:
+            await replica.stop(5)
+        await until(lambda: heard.ends)
+        del replica
+        await until(lambda: left() is None)
+    finally:
+        gc.enable()
