@@ -18,6 +18,7 @@ from . import bare
 
 __all__ = [
     "BARE",
+    "ONE_THREAD",
     "Case",
     "Group",
     "adder",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 BARE = "bare"
+
+ONE_THREAD = (("OMP_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1"))
+"""What every server of a small torch model is given: with more threads than idle cores, they wait for each other."""
 
 _HERE = Path(__file__).resolve().parent
 _TOLERANCE = 1e-4
@@ -156,6 +160,7 @@ def _mlp(name: str, title: str, attribute: str) -> Case:
         right=_mlp_right,
         beside="bare-mlp",
         needs=("torch", "numpy"),
+        environment=ONE_THREAD,
     )
 
 

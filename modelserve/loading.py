@@ -12,6 +12,7 @@ import inspect
 import os
 import sys
 import types
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,25 @@ def _load_file(path: Path) -> types.ModuleType:
     sys.path.insert(0, str(path.parent))
     # A model file called json.py must not take the place of a module that others have imported already.
     name = path.stem if path.stem not in sys.modules else f"modelserve_file_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None, "a .py file always has a spec"
-    assert spec.loader is not None, "and a loader"
+    loader = _SourceAsItIs(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None, "a file with a loader always has a spec"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
     return module
+
+
+class _SourceAsItIs(SourceFileLoader):
+    """Never takes a cached .pyc, which is told by whole seconds and size: a file saved twice in one would run stale."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        code: types.CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
 
 
 def _attribute(module: types.ModuleType, path: str, place: str) -> Any:

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Case, json_is, mlp_answer, mlp_body, mlp_vector, modelserve
+from benchmarks.cases import ONE_THREAD, Case, json_is, mlp_answer, mlp_body, mlp_vector, modelserve
 
 __all__ = ["MODELS", "PEERS", "Peer", "case_of", "ours"]
 
 MODELS = {"adder": "x + 1", "mlp": "MLP 128-512-512-10"}
 
-# A torch that starts one thread per core in each of several processes fights itself for two cores; see
-# docs/explanation/performance.md. Nothing may report home from a bench.
+# Nothing may report home from a bench.
 _ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
+    **dict(ONE_THREAD),
     "BENTOML_DO_NOT_TRACK": "True",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -158,10 +156,18 @@ def case_of(peer: Peer, model: str, programs: Path) -> Case:
 
 
 def ours(model: str) -> Case:
-    """Return how modelserve itself is loaded with this model, with its default settings."""
+    """Return how modelserve itself is loaded with this model: default settings, and one thread as its peers."""
     body, right = _exchange_of("plain", model)
     target = "adder.py" if model == "adder" else "mlp.py:Batched"
-    return Case(f"modelserve-{model}", "modelserve", modelserve(target), body, right, beside=f"bare-{model}")
+    return Case(
+        name=f"modelserve-{model}",
+        title="modelserve",
+        command=modelserve(target),
+        body=body,
+        right=right,
+        beside=f"bare-{model}",
+        environment=ONE_THREAD,
+    )
 
 
 def _exchange_of(dialect: str, model: str) -> tuple[bytes, Callable[[bytes], bool]]:

@@ -1,11 +1,12 @@
 """The bookkeeping of one replica: which calls are at it, and how many more it may be given.
 
-A worker holds the frame it runs and at most one more, sent ahead when it is full, so that a busy worker does not wait
-for the socket and a call is never far from being run. How much a frame may hold follows from measurement: a model that
-batches gets up to its ``max_batch_size``; any other as many calls as it runs in about a millisecond, so that fast
-models share system calls and a slow model's calls wait in the deployment's queue, where any worker that becomes free
-can take them. A model that streams gets one call at a time, since a stream lasts as long as its client takes to read
-it; an async one as many as it runs at the same time.
+A worker holds the frame it runs and at most one more, sent ahead, so that a busy worker does not wait for the socket
+and a call is never far from being run. The one ahead is sent when it is full, or, behind a frame of less than a
+millisecond, when it is as large as that: waiting for more would cost such a worker more than it gains. How much a frame
+may hold follows from measurement: a model that batches gets up to its ``max_batch_size``; any other as many calls as it
+runs in about a millisecond, so that fast models share system calls and a slow model's calls wait in the deployment's
+queue, where any worker that becomes free can take them. A model that streams gets one call at a time, since a stream
+lasts as long as its client takes to read it; an async one as many as it runs at the same time.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Lane:
         # What is unanswered of each frame, by call id; in one for all where calls run at the same time.
         self._frames: deque[dict[int, Pending]] = deque()
         self._sent = itertools.count()
+        self._last_size = 1
         self._call_s = AHEAD_S  # until the first answers tell, taken for slow
 
     def __len__(self) -> int:
@@ -78,8 +80,8 @@ class Lane:
     def room(self, waiting: int) -> int:
         """Return how many calls the next frame may hold now, 0 for none, where so many are waiting.
 
-        A frame is sent ahead only when it is full: until then calls gather, and gathering costs nobody anything while
-        the worker is busy.
+        A frame is sent ahead only when it is full, or as large as the one before it where that is soon done: until
+        then calls gather, and gathering costs nobody anything while the worker is busy.
         """
         if self.is_concurrent:
             return max(0, self._max_concurrency - len(self))
@@ -88,12 +90,14 @@ class Lane:
             size = max(1, min(MAX_FRAME_CALLS, int(FRAME_S / self._call_s)))
         if not self._frames:
             return size
-        is_quick = self._call_s * size < AHEAD_S and not self._streams
-        return size if is_quick and len(self._frames) == 1 and waiting >= size else 0
+        if len(self._frames) > 1 or self._streams or self._call_s * size >= AHEAD_S:
+            return 0
+        enough = min(size, self._last_size) if self._call_s * self._last_size < FRAME_S else size
+        return size if waiting >= enough else 0
 
     def send(self, batch: list[Pending]) -> None:
         """Send calls as one frame."""
-        replica = self.replica
+        replica, self._last_size = self.replica, len(batch)
         for pending in batch:
             pending.number = next(self._sent)
             pending.replica = replica

@@ -78,16 +78,21 @@ async def test_a_fast_worker_is_sent_one_frame_ahead_and_no_more() -> None:
     assert lane.room(100) == 0
 
 
-async def test_a_frame_is_sent_ahead_only_when_it_is_full() -> None:
+@pytest.mark.parametrize(
+    ("call_s", "running", "enough"),
+    [
+        pytest.param(0.00001, 2, 2, id="soon done: as many as run now"),
+        pytest.param(0.0004, 3, 8, id="takes a while: a full frame"),
+    ],
+)
+async def test_a_frame_is_sent_ahead_once_it_is_large_enough(call_s: float, running: int, enough: int) -> None:
     lane = Lane(Recorder(), describe(max_batch_size=8))
-    lane.send(pendings(1))
-    lane.answered(answers(1, call_s=0.00001))
-    for number in range(2, 60):
+    for number in range(60):
         lane.send(pendings(number))
-        lane.answered(answers(number, call_s=0.00001))
-    lane.send(pendings(101, 102))
-    assert lane.room(7) == 0
-    assert lane.room(8) == 8
+        lane.answered(answers(number, call_s=call_s))
+    lane.send(pendings(*range(100, 100 + running)))
+    assert lane.room(enough - 1) == 0
+    assert lane.room(enough) == 8
 
 
 async def test_a_slow_worker_has_nothing_sent_ahead() -> None:

@@ -14,6 +14,7 @@ import msgspec
 from marshmallow import fields as ma_fields
 from marshmallow import missing
 
+from modelserve.v2.arrays import to_array
 from modelserve.v2.compiled.refusal import Check, NotCompiled, Refused
 from modelserve.v2.compiled.rules import require_known, with_rules
 from modelserve.v2.fields import File, NDArray
@@ -134,6 +135,11 @@ def _by_itself(field: Any) -> Check:
     return Check(field.deserialize)
 
 
+def _array(field: Any) -> Check:
+    wanted = field.wanted
+    return with_rules(field, Check(lambda value: to_array(value, wanted)))
+
+
 def _constant(field: Any) -> Check:
     if field.required:  # an error without a value in marshmallow 3, the constant in 4
         raise NotCompiled("a Constant is required")
@@ -158,11 +164,11 @@ _ASKED = (
     ma_fields.UUID,
     ma_fields.Url,
     File,
-    NDArray,
 )
 
 SCALARS: dict[type, Callable[[Any], Check]] = {
     **dict.fromkeys(_ASKED, _by_itself),
+    NDArray: _array,
     ma_fields.Boolean: _boolean,
     ma_fields.Constant: _constant,
     ma_fields.Enum: _enum,
