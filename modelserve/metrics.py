@@ -72,8 +72,13 @@ class Metrics:
             ["deployment", "reason"],
             registry=self.registry,
         )
+        self._tasks = Gauge("modelserve_tasks", "Tasks of the server's event loop.", registry=self.registry)
         self._log = _Log()
         self.registry.register(self._log)
+
+    def watch_tasks(self, count: Callable[[], float]) -> None:
+        """Read from here how many tasks the server's event loop has."""
+        self._tasks.set_function(count)
 
     def watch_log(self, lost_records: Callable[[], float]) -> None:
         """Read from here how many records of the log could not be written."""

@@ -65,6 +65,7 @@ class Server:
         self._stack = contextlib.AsyncExitStack()
         self.metrics = Metrics()
         self.metrics.watch_log(logs.lost_records)
+        self.metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
         self.fleet = Fleet(refs, settings, self.metrics)
         self.url = ""
 

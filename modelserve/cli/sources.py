@@ -43,17 +43,19 @@ def watcher(refs: Sequence[ModelRef]) -> Callable[[Fleet], Awaitable[None]]:
     except ImportError as error:
         sentence = "--reload needs a package that is not installed: pip install 'modelserve[reload]'."
         raise SettingsError(sentence) from error
-    sources = {ref.name: source for ref in refs if (source := source_of(ref)) is not None}
+    found = {ref.name: source_of(ref) for ref in refs}
 
     async def watch(fleet: Fleet) -> None:
         logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it has a line for each change, as we do
-        await asyncio.gather(*(_watch(fleet, name, source) for name, source in sources.items()))
+        for name in (name for name, source in found.items() if source is None):
+            logger.warning("not watched, since its source is not in this environment", extra={"deployment": name})
+        await asyncio.gather(*(_watch(fleet, name, source) for name, source in found.items() if source is not None))
 
     return watch
 
 
 def source_of(ref: ModelRef) -> Source | None:
-    """Return where a model's source lies, None where it lies nowhere.
+    """Return where a model's source lies, None where it lies nowhere, or only another interpreter can find it.
 
     A file may import its neighbours, but a folder of files may be anybody's home, so those below it do not count.
     """
@@ -62,6 +64,8 @@ def source_of(ref: ModelRef) -> Source | None:
         return None
     if ref.kind == "file":
         return Source((os.path.dirname(place),), is_deep=False)
+    if ref.python:
+        return None
     top = place.partition(".")[0]
     spec = importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
     if spec is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-import pytest
+import numpy as np
 
 from benchmarks.cases import json_is, missing, mlp_answer, mlp_body, mlp_vector, small
 from benchmarks.large import UPLOAD_BYTES, every, groups, upload
@@ -28,7 +28,6 @@ def test_an_answer_is_right_by_its_value_not_by_its_text() -> None:
 
 
 def test_the_perceptron_answers_ten_numbers_and_no_others() -> None:
-    np = pytest.importorskip("numpy")
     assert json.loads(mlp_body())["x"] == mlp_vector()
     right = perceptron.expected(np.asarray(mlp_vector(), np.float32)).tolist()
     assert mlp_answer(right)

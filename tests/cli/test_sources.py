@@ -47,6 +47,7 @@ def test_a_module_in_the_working_directory_is_found(folder: Path, monkeypatch: p
 def test_what_has_no_source_is_not_watched() -> None:
     assert source_of(carry(Path)) is None
     assert source_of(ModelRef("m", "module", "no_such_module_anywhere")) is None
+    assert source_of(ModelRef("m", "module", "json", python="/venv/bin/python")) is None
 
 
 def test_without_the_package_that_watches_the_sentence_says_what_to_install(folder: Path) -> None:

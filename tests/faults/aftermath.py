@@ -11,6 +11,7 @@ import contextlib
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.faults.told import counted
 from tests.running import Running, eventually
 
 __all__ = ["MORE_BYTES", "aftermath", "is_well"]
@@ -29,13 +31,17 @@ MIB = 1024 * 1024
 ASK_S = 0.2
 ALIVE_S = 3.0
 
-# What the server grows by at most: descriptors, threads (besides those of asyncio's pool that writes uploads), memory.
+# What the server grows by at most: descriptors, threads (besides those of asyncio's pool that writes uploads), tasks of
+# its loop (a connection has one until the server has seen that it is closed), memory.
 MORE_DESCRIPTORS = 3
 MORE_THREADS = 2
+MORE_TASKS = 1
 MORE_BYTES = 20 * MIB
 
 # What asyncio and aiohttp log of an error that nobody in the server expected.
 UNEXPECTED = ("Error handling request", "never retrieved", "Exception in callback", "Unhandled exception")
+
+_FAULT = re.compile(r"^\S+ (?:WARNING|ERROR|CRITICAL) .* request_id=(\S+)", re.MULTILINE)
 
 
 class Size(NamedTuple):
@@ -43,6 +49,7 @@ class Size(NamedTuple):
 
     descriptors: int
     threads: int
+    tasks: int
     rss: int
     files: frozenset[Path]
 
@@ -51,7 +58,8 @@ class Size(NamedTuple):
         process = psutil.Process(server.process.pid)
         files = frozenset(path for path in server.temp.rglob("*") if path.is_file())
         threads = process.num_threads()
-        return Size(process.num_fds(), threads, process.memory_info().rss, files)
+        tasks = int(counted(server, "modelserve_tasks"))
+        return Size(process.num_fds(), threads, tasks, process.memory_info().rss, files)
 
 
 @contextlib.contextmanager
@@ -74,6 +82,7 @@ def aftermath(
     eventually(lambda: not Size.of(server).files - before.files)
     eventually(lambda: Size.of(server).descriptors <= before.descriptors + MORE_DESCRIPTORS)
     eventually(lambda: Size.of(server).threads <= before.threads + MORE_THREADS)
+    eventually(lambda: Size.of(server).tasks <= before.tasks + MORE_TASKS)
     eventually(lambda: Size.of(server).rss <= before.rss + more_bytes)
     _check_what_it_tells(server)
 
@@ -127,3 +136,5 @@ def _check_what_it_tells(server: Running) -> None:
     assert len(re.findall(r"^modelserve_", metrics, re.MULTILINE)) < 200, "the number of series is bounded"
     assert "hunter2" not in metrics
     assert not [words for words in UNEXPECTED if words in server.log]
+    told = Counter(_FAULT.findall(server.log))
+    assert not [request_id for request_id, times in told.items() if times > 1], "a fault is told of once"

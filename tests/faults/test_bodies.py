@@ -72,7 +72,7 @@ def test_broken_json_is_a_400(chaos: Chaos, body: bytes) -> None:
     """D01 to D06."""
     since = time.monotonic()
     assert_refused(post(chaos, body), 400, "bad_request")
-    assert time.monotonic() - since < 1
+    assert time.monotonic() - since < 3
 
 
 @pytest.mark.parametrize("body", [b"[1, 2]", b'"text"', b"null", b"7"])

@@ -159,7 +159,7 @@ def test_a_second_server_leaves_the_files_of_the_first_alone(serve: Serve, tmp_p
     folders = set(first.temp.glob("modelserve-run-*"))
     second = serve("chaos", TMPDIR=str(first.temp))
     assert folders < set(first.temp.glob("modelserve-run-*"))
-    second.terminate(within_s=5)
+    second.terminate(within_s=15)
     assert upload(first, 1000).status == 200
 
 
@@ -174,6 +174,6 @@ def test_links_that_somebody_planted_lead_nowhere(serve: Serve, tmp_path: Path) 
     server = serve("chaos", XDG_RUNTIME_DIR="")
     assert upload(server, 1000).status == 200
     assert "No control socket can be made" in server.log
-    assert server.terminate(within_s=5) == 0
+    assert server.terminate(within_s=15) == 0
     assert [path.name for path in precious.iterdir()] == ["file"]
     assert stat.S_IMODE(precious.stat().st_mode) == 0o755

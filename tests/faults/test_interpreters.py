@@ -151,7 +151,7 @@ def test_a_stop_while_another_interpreter_is_asked_anew_waits_for_nothing(tmp_pa
         eventually(lambda: [process for process in server.family() if process.name() == "sleep"])
         family = server.family()
         assert server.predict("model", {}).status == 200
-        assert server.terminate(within_s=4) == 0
+        assert server.terminate(within_s=12) == 0
         eventually(lambda: not [process for process in family if process.is_running()])
 
 

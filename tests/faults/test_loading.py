@@ -94,7 +94,7 @@ def test_while_a_model_warms_the_server_is_live_and_not_ready(serve: Serve, tmp_
     assert server.get("/healthz").status == 200
     assert server.get("/readyz").status == 503
     assert server.predict("chaos", {}).json()["code"] == "not_ready"
-    assert server.terminate(within_s=3) == 0
+    assert server.terminate(within_s=9) == 0
 
 
 def run(

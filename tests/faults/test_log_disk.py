@@ -72,7 +72,7 @@ def test_a_model_that_prints_where_nothing_can_be_written_answers(unheard: Runni
     worker.kill()
     assert unheard.predict("talker", {}).status == 200
     family = unheard.family()
-    assert unheard.terminate(within_s=5) == 0
+    assert unheard.terminate(within_s=15) == 0
     assert not psutil.wait_procs(family, timeout=5)[1]
 
 

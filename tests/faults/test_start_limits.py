@@ -51,7 +51,7 @@ def test_a_server_that_still_starts_is_alive_and_ends_when_it_is_told(serve: Ser
     assert server.get("/readyz").status == 503
     assert_refused(server)
     family = server.family()
-    assert server.terminate(within_s=6) == 0
+    assert server.terminate(within_s=18) == 0
     assert not psutil.wait_procs(family, timeout=2)[1]
 
 

@@ -18,7 +18,7 @@ from tests.running import Running, eventually
 
 # How far the answer to a call that overruns may be from its limit, and what a busy machine adds to that.
 NEAR_S = 0.5
-BUSY_S = 1.0
+BUSY_S = 3.0
 
 EVER = 1000
 
@@ -72,7 +72,7 @@ def test_a_call_that_overruns_is_answered_in_time_and_its_worker_is_replaced_by_
     (old,) = server.workers()
     with aftermath(server, model):
         assert_times_out(server, model, mode)
-        eventually(lambda: not old.is_running(), within_s=5)
+        eventually(lambda: not old.is_running(), within_s=15)
     assert_told_of_death(server, model, reason="timeout", words="ran longer than predict_timeout_s = 1")
     assert counted(server, "modelserve_timeouts_total", deployment=model, stage="predict") == 1
     assert shown(server, model)["restarts"] == 1
@@ -100,7 +100,7 @@ def test_a_worker_deaf_to_sigterm_is_killed(limited: Limited) -> None:
     with aftermath(server):
         assert server.predict("chaos", {"mode": "signals"}).status == 200
         assert_times_out(server, "chaos", "spin")
-        eventually(lambda: not old.is_running(), within_s=5)
+        eventually(lambda: not old.is_running(), within_s=15)
     assert_told_of_death(server, "chaos", reason="timeout", words="ran longer than predict_timeout_s = 1")
 
 

@@ -35,7 +35,7 @@ def test_killing_a_worker_in_mid_predict_costs_that_call_at_once_and_the_next_is
     chaos.server.workers()[0].kill()
     killed = time.monotonic()
     assert_died(future.result(5))
-    assert time.monotonic() - killed < 1
+    assert time.monotonic() - killed < 3
     assert chaos.server.predict("chaos", {"mode": "ok"}).status == 200, "the next call waits for the replacement"
 
 
@@ -137,7 +137,7 @@ def test_grandchildren_of_a_dead_worker_end_with_it(chaos: Chaos) -> None:
     grandchild = chaos.server.predict("chaos", {"mode": "fork", "n": 300}).json()["predictions"]["grandchild"]
     assert psutil.pid_exists(grandchild)
     chaos.server.workers()[0].kill()
-    eventually(lambda: not psutil.pid_exists(grandchild), within_s=5)
+    eventually(lambda: not psutil.pid_exists(grandchild), within_s=15)
 
 
 def test_a_model_that_closes_or_floods_its_outputs_keeps_its_channel(chaos: Chaos) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from modelserve.messages import Answer
+from modelserve.messages import Answer, Call
 from modelserve.runtime.interface import FIRST_PARTS
 from modelserve.runtime.streams import Stream, Streamed
 from tests.runtime.fakes import FakeReplica, run
@@ -16,6 +16,17 @@ def parts_of(future: asyncio.Future[Answer]) -> Stream:
     assert isinstance(answer, Streamed)
     assert answer.parts is not None
     return answer.parts
+
+
+async def opened(it: Story, worker: FakeReplica) -> tuple[Call, Stream, asyncio.Future[Answer]]:
+    """Start with a stream that is open at the worker; return its call, its parts, and a call that waits behind it."""
+    await it.deployment.start()
+    future, waiting = it.calls("ab")
+    await turn()
+    (call,) = worker.calls[0]
+    worker.begin()
+    worker.open(call)
+    return call, parts_of(future), waiting
 
 
 def test_an_async_worker_gets_as_many_calls_as_it_runs_at_a_time_and_no_more() -> None:
@@ -121,13 +132,7 @@ def test_a_call_that_a_blocked_async_worker_never_began_is_run_by_another() -> N
 def test_the_parts_of_a_stream_come_in_order_and_the_worker_is_told_what_was_read() -> None:
     async def story() -> None:
         it = Story(worker := FakeReplica(streams=True))
-        await it.deployment.start()
-        future, waiting = it.calls("ab")
-        await turn()
-        (call,) = worker.calls[0]
-        worker.begin()
-        worker.open(call)
-        parts = parts_of(future)
+        call, parts, waiting = await opened(it, worker)
         for number in range(FIRST_PARTS):
             worker.part(call, b"%d" % number)
         assert parts.is_held
@@ -166,12 +171,7 @@ def test_closing_a_stream_tells_its_worker_once_and_what_still_comes_is_dropped(
 
     async def story() -> None:
         it = Story(worker := FakeReplica(streams=True))
-        await it.deployment.start()
-        future, waiting = it.calls("ab")
-        await turn()
-        (call,) = worker.calls[0]
-        worker.open(call)
-        parts = parts_of(future)
+        call, parts, waiting = await opened(it, worker)
         parts.close()
         parts.close()
         assert worker.cancelled == [call.id]

@@ -61,7 +61,7 @@ async def test_a_loop_a_lock_and_a_freeze_are_ended_in_time(tmp_path: Path, mode
         since = time.monotonic()
         stuck, waiting = chaos.call(ask(0, mode)), chaos.call(ask(0))
         assert answered(await stuck) == "predict_timeout"
-        assert 0.5 <= time.monotonic() - since <= 1.5
+        assert 0.5 <= time.monotonic() - since <= 4.5
         assert answered(await waiting) == "ok"
         last_exit = chaos.status_report().last_exit
         assert last_exit is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from modelserve.frames import INLINE_BYTES
@@ -91,17 +92,16 @@ def test_a_body_of_any_size_reaches_the_model(ready: Any, size: int) -> None:
 
 
 def test_a_large_body_that_comes_while_the_model_runs_is_read_meanwhile(child: Child) -> None:
-    child.send(ask(1, "sleep", n=1))
+    child.send(ask(1, "sleep", n=3))
     eventually(lambda: child.begun.value == 1)
     body = msgspec.json.encode({"mode": "ok", "text": "x" * (8 << 20)})
     before = time.monotonic()
     child.say(Calls([Call(2, content_type="application/json", body=body)]))
-    assert time.monotonic() - before < 0.9, "the socket's buffer alone cannot hold it"
+    assert time.monotonic() - before < 2.5, "the socket's buffer alone cannot hold it"
     assert set(child.answers(2)) == {1, 2}
 
 
 def test_an_idle_worker_uses_no_processor_time(child: Child) -> None:
-    psutil = pytest.importorskip("psutil")
     process = psutil.Process(child.process.pid)
     child.send(ask(1, "sleep", n=0.01))
     child.answers(1)

@@ -6,6 +6,7 @@ import sys
 import types
 from typing import Any
 
+import pynvml
 import pytest
 
 from modelserve.runtime.machine import Gpu
@@ -93,7 +94,6 @@ def opened(*found: Board) -> Nvml:
 
 
 def test_the_module_that_answers_here_has_no_name_that_the_real_one_lacks() -> None:
-    pynvml = pytest.importorskip("pynvml")
     used = {name for name in vars(Nvml) if name.lower().startswith("nvml")}
     assert used <= set(vars(pynvml))
 

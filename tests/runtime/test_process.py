@@ -143,7 +143,7 @@ async def test_a_busy_worker_is_terminated_after_the_wait(warm: LocalReplica, he
     await until(lambda: began(log, "sleep"))
     since = time.monotonic()
     await warm.stop(0.2)
-    assert 0.2 <= time.monotonic() - since < 1
+    assert 0.2 <= time.monotonic() - since < 5
 
 
 async def test_a_worker_that_ignores_being_terminated_is_killed(warm: LocalReplica, heard: Heard, log: Path) -> None:
@@ -151,7 +151,7 @@ async def test_a_worker_that_ignores_being_terminated_is_killed(warm: LocalRepli
     await until(lambda: began(log, "sleep"))
     since = time.monotonic()
     await warm.stop(0.1)
-    assert 1 <= time.monotonic() - since < 3
+    assert 1 <= time.monotonic() - since < 9
     assert [end.reason for end in heard.ends] == ["stopped"]
 
 

@@ -149,7 +149,7 @@ class TestStreams:
         child.say(More(1, allowed))
         child.parts(FIRST_PARTS)
         child.say(Cancel([1]))
-        eventually(lambda: events(tmp_path, "closed"), within_s=1)
+        eventually(lambda: events(tmp_path, "closed"), within_s=3)
         failure = child.parts()[-1].failure
         assert failure is not None
         assert failure.code == "cancelled"
@@ -159,7 +159,7 @@ class TestStreams:
         child.send(ask_for(1, items=9, delay_s=300, deaf=deaf))
         eventually(lambda: events(tmp_path, "predict"))
         child.say(Cancel([1]))
-        eventually(lambda: events(tmp_path, "closed"), within_s=1)
+        eventually(lambda: events(tmp_path, "closed"), within_s=3)
 
     def test_an_error_in_mid_stream_is_an_event_and_an_unclean_end(self, child: Child) -> None:
         """FAULTS C09."""

@@ -106,7 +106,7 @@ class TestStreams:
         child.say(More(1, allowed))
         child.parts(FIRST_PARTS)
         child.say(Cancel([1]))
-        eventually(lambda: closings(tmp_path), within_s=1)
+        eventually(lambda: closings(tmp_path), within_s=3)
         assert closings(tmp_path)[0]["how"] == "closed"
         failure = child.parts()[-1].failure
         assert failure is not None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from marshmallow import Schema
 from marshmallow.validate import OneOf, Range
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,21 +16,15 @@ from PIL import Image
 from modelserve.errors import InvalidArguments
 from modelserve.v2 import BaseModel, UploadedFile, fields
 
+from .answers import SCHEMA, answer
 from .chart import draw_chart
 from .classifier import LABELS, Classifier, fit
 from .picture import UnreadablePictureError, ink, open_picture, square
 
-__all__ = ["Candidate", "Digits"]
+__all__ = ["Digits"]
 
 _JSON, _PNG = "application/json", "image/png"
 _MAX_BYTES = 20 * 1024 * 1024
-
-
-class Candidate(Schema):
-    """One digit that the picture may show."""
-
-    label = fields.Int(required=True, metadata={"description": "The digit, 0 to 9."})
-    probability = fields.Float(required=True, metadata={"description": "How sure the model is of it, 0 to 1."})
 
 
 class Digits(BaseModel):
@@ -39,15 +32,7 @@ class Digits(BaseModel):
 
     max_batch_size = 32
 
-    schema = {
-        "label": fields.Int(required=True, metadata={"description": "The likeliest digit, 0 to 9."}),
-        "probability": fields.Float(required=True, metadata={"description": "How sure the model is of it, 0 to 1."}),
-        "predictions": fields.List(
-            fields.Nested(Candidate),
-            required=True,
-            metadata={"description": "The `top_k` likeliest digits, the likeliest first."},
-        ),
-    }
+    schema = SCHEMA
 
     _classifier: Classifier  # set by warm, which modelserve calls before the first prediction
 
@@ -103,7 +88,7 @@ class Digits(BaseModel):
         squares = np.stack([seen for _, seen in pictures])
         rows = self._classifier.predict_proba(squares.reshape(len(calls), -1))
         return [
-            draw_chart(row, picture, seen) if call["accept"] == _PNG else _answer(row, call["top_k"])
+            draw_chart(row, picture, seen) if call["accept"] == _PNG else answer(row, call["top_k"])
             for call, row, (picture, seen) in zip(calls, rows, pictures, strict=True)
         ]
 
@@ -114,9 +99,3 @@ def _read(file: UploadedFile) -> tuple[Image.Image, NDArray[np.float64]]:
         return picture, square(ink(picture))
     except UnreadablePictureError as error:
         raise InvalidArguments({"image": [str(error)]}) from error
-
-
-def _answer(probabilities: NDArray[np.float64], top_k: int) -> dict[str, Any]:
-    likeliest = np.argsort(-probabilities, kind="stable")[:top_k]
-    candidates = [{"label": LABELS[digit], "probability": round(float(probabilities[digit]), 6)} for digit in likeliest]
-    return {**candidates[0], "predictions": candidates}

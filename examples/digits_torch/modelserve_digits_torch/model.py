@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
-from modelserve_digits.model import Candidate
+from modelserve_digits.answers import SCHEMA, answer
 from modelserve_digits.picture import SIDE, UnreadablePictureError, ink, open_picture, square
 from numpy.typing import NDArray
 
@@ -41,15 +41,7 @@ class DigitsTorch(BaseModel):
 
     max_batch_size = 256
 
-    schema = {
-        "label": fields.Int(required=True, metadata={"description": "The likeliest digit, 0 to 9."}),
-        "probability": fields.Float(required=True, metadata={"description": "How sure the model is of it, 0 to 1."}),
-        "predictions": fields.List(
-            fields.Nested(Candidate),
-            required=True,
-            metadata={"description": "The `top_k` likeliest digits, the likeliest first."},
-        ),
-    }
+    schema = SCHEMA
 
     _reader: Reader  # set by warm, which modelserve calls before the first prediction
 
@@ -128,6 +120,4 @@ def _read(file: UploadedFile) -> Square | InvalidArguments:
 def _answer(call: dict[str, Any], probabilities: NDArray[np.float32]) -> dict[str, Any] | NDArray[np.float32]:
     if call["accept"] == _NPY:
         return probabilities
-    likeliest = np.argsort(-probabilities, kind="stable")[: call["top_k"]]
-    candidates = [{"label": int(digit), "probability": round(float(probabilities[digit]), 6)} for digit in likeliest]
-    return {**candidates[0], "predictions": candidates}
+    return answer(probabilities, call["top_k"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.cases import mlp_vector
@@ -28,7 +29,6 @@ def test_every_peer_has_a_script_pinned_requirements_and_a_route_for_each_model(
 
 @_PEERS
 def test_every_peer_is_sent_the_same_vector_and_held_to_the_same_answer(peer: Peer) -> None:
-    np = pytest.importorskip("numpy")
     case = case_of(peer, "mlp", Path("/venv/bin"))
     sent = json.loads(case.body)
     numbers = sent["inputs"][0]["data"] if peer.dialect == "inference" else sent["x"]

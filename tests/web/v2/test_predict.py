@@ -239,7 +239,7 @@ def test_a_full_queue_is_told_on_the_head_before_the_body_is_sent(busy: Running)
         since = time.monotonic()
         connection.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode())
         answer = connection.recv(4000)
-        assert time.monotonic() - since < 0.5
+        assert time.monotonic() - since < 1.5
     assert answer.startswith(b"HTTP/1.1 503")
     assert b"queue_full" in answer
     assert [future.result(10).status for future in futures] == [200, 200]
@@ -263,5 +263,5 @@ def test_a_client_that_leaves_while_it_uploads_leaves_no_file_and_no_call(busy: 
     with socket.create_connection(("127.0.0.1", busy.port), timeout=10) as connection:
         connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode() + part)
         eventually(lambda: busy.uploads())
-    eventually(lambda: not busy.uploads(), within_s=1)
+    eventually(lambda: not busy.uploads(), within_s=3)
     assert texts(busy, "ok") == []

@@ -6,34 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from modelserve_chaos_kit.faults import commit
 from modelserve_chaos_kit.items import Order
-from modelserve_chaos_kit.order_fields import order_fields, order_schema
+from modelserve_chaos_kit.order_model import OrderModel
 from modelserve_chaos_kit.side_log import note
 
 __all__ = ["ChaosAsyncStream"]
 
 
-class ChaosAsyncStream:
+class ChaosAsyncStream(OrderModel):
     """Gives items one by one, several streams at the same time."""
 
-    def get_metadata(self) -> dict[str, str]:
-        """Return the metadata."""
-        return {"id": "chaos-async-stream", "name": "Chaos in streams", "description": "Misbehaves on demand."}
-
-    def warm(self) -> None:
-        """Say in the side log that it ran, and fail as ``CHAOS_WARM`` says."""
-        note("warm")
-        commit("CHAOS_WARM")
-
-    def get_predict_args(self) -> dict[str, Any]:
-        """Return the arguments of one call."""
-        return order_fields()
-
-    @property
-    def schema(self) -> dict[str, Any] | None:
-        """What an item is, where ``CHAOS_SCHEMA`` asks for it."""
-        return order_schema()
+    id = "chaos-async-stream"
 
     async def predict(self, **arguments: Any) -> AsyncIterator[Any]:
         """Yield what was ordered, and say in the side log how it ended."""
