@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from modelserve.buffers import new_buffer
 from modelserve.messages import Answers, Calls, Cancel, Failed, More, Part, Ready, Stage
 
 __all__ = ["FRAME_LIMIT_BYTES", "INLINE_BYTES", "Body", "FrameError", "Receiver", "encode"]
@@ -153,7 +154,7 @@ class _Split:
     def __init__(self, head_bytes: int, table: list[tuple[int, int]]) -> None:
         self.table = table
         self.head = bytearray(head_bytes)
-        self.bodies = [bytearray(length) for _, length in table]
+        self.bodies = [new_buffer(length) for _, length in table]
         self._rest = deque(memoryview(piece) for piece in (self.head, *self.bodies) if piece)
 
     @property

@@ -21,6 +21,7 @@ from typing import Any
 from aiohttp import web
 
 from modelserve import control, logs
+from modelserve.buffers import keep_freed_memory
 from modelserve.discovery import ModelRef, carry
 from modelserve.errors import ModelserveError, NoModel
 from modelserve.listening import BACKLOG, address_of, listen, require_c_parser
@@ -154,6 +155,7 @@ def run(refs: Sequence[ModelRef], settings: Settings, hooks: Hooks | None = None
     import uvloop
 
     logs.configure(settings.log_level, settings.log_format)
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop, orders = runner.get_loop(), _Orders()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -33,6 +33,7 @@ WORDS = (
     "modelserve.metrics",
     "modelserve.messages",
     "modelserve.frames",
+    "modelserve.buffers",
     "modelserve.names",
     "modelserve.gpu_errors",
     "modelserve.private_folder",
@@ -54,7 +55,7 @@ ROOT = ("modelserve",)
 # The first row that covers a module is the one that counts, so the narrow rows stand before the wide ones.
 TABLE = (
     Row(0, ("modelserve.__init__",), (), ()),
-    Row(1, ("modelserve.frames",), ("modelserve.messages",), ("msgspec",)),
+    Row(1, ("modelserve.frames",), ("modelserve.messages", "modelserve.buffers"), ("msgspec",)),
     Row(1, WORDS, (), ("msgspec", "prometheus_client")),
     Row(2, ("modelserve.control",), WORDS, ()),
     Row(2, ("modelserve.settings",), (*WORDS, "modelserve.settings"), ()),

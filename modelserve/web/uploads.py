@@ -8,29 +8,26 @@ passed on as text, cleaned to a base name.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import re
 import secrets
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Iterator
-from io import FileIO
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from modelserve.errors import BadRequest, NoSpace, TooLarge
+from modelserve.errors import BadRequest, TooLarge
 from modelserve.messages import FilePart
 from modelserve.private_folder import make_private
+from modelserve.web.upload_file import UploadFile, no_space
 
 __all__ = ["Uploads", "clean_filename"]
 
 # More parts than any form has; each costs memory or a file.
 MAX_PARTS = 1000
 
-# What is read of a part, and written to disk, at a time.
+# What is read of a part at a time.
 CHUNK_BYTES = 256 * 1024
 
 # Longer names are cut; file systems end at 255 bytes.
@@ -114,11 +111,11 @@ class Uploads:
         suffix = _SUFFIX.search(cleaned)
         path = os.path.join(self._make_folder(), secrets.token_hex(8) + (suffix[0] if suffix else ""))
         size = 0
-        with FileIO(_create(path), "wb") as file:
+        async with UploadFile(path) as file:
             while chunk := await part.read_chunk(CHUNK_BYTES):
                 self._count(chunk)
                 size += len(chunk)
-                await _write(file, part.decode(chunk))
+                await file.write(part.decode(chunk))
         content_type = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
         return FilePart(name, path, content_type, cleaned, size)
 
@@ -129,7 +126,7 @@ class Uploads:
 
     def _make_folder(self) -> str:
         if not self._own_folder:
-            with _no_space():
+            with no_space():
                 make_private(self._folder)  # somebody may have tidied up the system's temporary folder
                 self._own_folder = tempfile.mkdtemp(prefix="call-", dir=self._folder)
         return self._own_folder
@@ -147,32 +144,3 @@ def clean_filename(filename: str) -> str:
     base = "".join(letter for letter in base if unicodedata.category(letter)[0] != "C").strip()
     base = base[-MAX_FILENAME:] if len(base) > MAX_FILENAME else base
     return "" if base in (".", "..") else base
-
-
-@contextlib.contextmanager
-def _no_space() -> Iterator[None]:
-    """Whatever the disk refuses is a lack of space to the client; the log has the system's words."""
-    try:
-        yield
-    except OSError as error:
-        raise NoSpace("The server has no room for the request's files at the moment.", log=str(error)) from error
-
-
-def _create(path: str) -> int:
-    with _no_space():
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-
-
-async def _write(file: FileIO, data: bytes) -> None:
-    """Write a full chunk on a thread; a small one at once, for the page cache takes it faster than a thread wakes."""
-    with _no_space():
-        if len(data) < CHUNK_BYTES // 2:
-            _write_all(file, data)
-        else:
-            await asyncio.to_thread(_write_all, file, data)
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    left = memoryview(data)
-    while left:  # a disk that is nearly full takes a part before it refuses
-        left = left[file.write(left) :]

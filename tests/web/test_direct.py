@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from modelserve.web.direct import DirectResponse, is_direct
+from modelserve.web.direct import DirectResponse, header_lines, is_direct
 
 SIZES = {"/small": 7, "/large": 3_000_000}
 
@@ -74,3 +74,9 @@ async def test_pipelined_requests_are_answered_in_order(connection: Connection) 
 async def test_an_old_client_and_a_head_get_the_ordinary_response(connection: Connection, request_line: str) -> None:
     head, _ = await ask(connection, f"{request_line}\r\nHost: h\r\n\r\n")
     assert "X-Request-ID" not in head
+
+
+def test_headers_become_lines_and_none_of_them_two() -> None:
+    assert header_lines({"Content-Type": "image/png", "X-A": "é"}) == "Content-Type: image/png\r\nX-A: é\r\n"
+    with pytest.raises(ValueError, match="line break"):
+        header_lines({"Content-Type": "image/png\r\nX-Injected: 1"})

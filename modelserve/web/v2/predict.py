@@ -20,11 +20,11 @@ from modelserve.messages import Answer, Call
 from modelserve.metrics import DeploymentMetrics
 from modelserve.runtime.fleet import Deployment, Streamed
 from modelserve.settings import Settings
-from modelserve.web.direct import DirectResponse, is_direct
+from modelserve.web.direct import DirectResponse, header_lines, is_direct
 from modelserve.web.failures import BrokenAnswer, failure_response, log_failure
 from modelserve.web.files import remove, send_file
 from modelserve.web.requests import REQUEST_ID
-from modelserve.web.responses import bytes_response
+from modelserve.web.responses import answer_headers, bytes_response
 from modelserve.web.streams import send_stream
 from modelserve.web.uploads import Uploads
 
@@ -112,9 +112,11 @@ class Predict:
             return await send_stream(request, answer, self._deployment.name)
         if answer.file is not None:
             return await send_file(request, answer, answer.file, call.request_id)
-        if answer.content_type == "application/json" and not answer.filename and is_direct(request):
+        if not is_direct(request):
+            return bytes_response(answer)
+        if answer.content_type == "application/json" and not answer.filename:
             return await DirectResponse(request).send(answer.body, call.request_id)
-        return bytes_response(answer)
+        return await DirectResponse(request).send(answer.body, call.request_id, header_lines(answer_headers(answer)))
 
     def _begin(self, request: web.Request) -> Call:
         """Return the call with all but its body, once the request's head is found acceptable."""
