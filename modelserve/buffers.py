@@ -17,7 +17,7 @@ M_MMAP_THRESHOLD = -3
 
 # Freed memory at the end of the heap is given back once there is more of it. By default it is twice the largest block
 # that was freed lately, so that a body of some megabytes is given back as soon as it is sent.
-KEPT_BYTES = 32 * 1024 * 1024
+KEPT_BYTES = 16 * 1024 * 1024
 
 # Larger blocks never come from the heap, so they are given back at once; the largest value that mallopt takes.
 HEAP_BYTES = 32 * 1024 * 1024
