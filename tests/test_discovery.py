@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -249,6 +250,14 @@ def test_a_file_imports_its_neighbours_as_a_script_does(own_world: Path) -> None
     path = _write(own_world / "models" / "mine.py", "import neighbour\npredict = lambda: neighbour.value")
     assert load(ModelRef("mine", "file", str(path))).predict() == 7
     assert sys.modules["mine"].__file__ == str(path)
+
+
+def test_a_file_that_is_saved_twice_within_a_second_is_loaded_as_it_is_now(own_world: Path) -> None:
+    path = _write(own_world / "mine.py", "def predict(): return 1")
+    for value in (1, 2):
+        path.write_text(f"def predict(): return {value}")
+        os.utime(path, (0, 0))
+        assert load(ModelRef("mine", "file", str(path))).predict() == value
 
 
 def test_a_file_named_like_a_loaded_module_does_not_take_its_place(own_world: Path) -> None:

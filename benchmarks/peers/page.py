@@ -39,7 +39,7 @@ _MEANING = """## What the numbers mean
 - Servers differ in what they do for a request. modelserve, DEEPaaS and FastAPI validate it and its answer by a schema,
   BentoML and MLServer the request; the table of settings says who validates nothing. modelserve's row is with every
   feature on.
-- torch has one thread per process in the peers' environments; modelserve sets its workers' threads itself.
+- torch has one thread in each process of every server.
 """
 
 
@@ -63,9 +63,9 @@ def page(run: Run) -> str:
 
 
 def _how(run: Run) -> str:
-    schedule = run.schedule
+    schedule, linux = run.schedule, platform.release().partition("-")[0]
     return (
-        f"Measured on {run.day}: {report.cpu_model()}, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"Measured on {run.day}: {report.cpu_model()}, {os.cpu_count()} cores, Linux {linux}, "
         f"Python {platform.python_version()}, modelserve {run.commit[:12] or 'of no known commit'}. "
         f"Load: {run.load}. Medians of {schedule.repeats} loads of {schedule.duration_s} s each.\n\n"
         "![Requests per second at the most connections](benchmarks.svg)\n"

@@ -21,16 +21,18 @@ from modelserve.messages import Failed
 from modelserve.runtime import entry
 from modelserve.runtime.boot import AddedPaths
 from modelserve.runtime.interface import StartFailed, WorkerSpec
+from modelserve.runtime.offspring import MARK
 
 __all__ = ["added_paths", "launch", "what_is_wrong"]
 
 
-def launch(spec: WorkerSpec, descriptors: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+def launch(spec: WorkerSpec, descriptors: tuple[int, int, int], scratch: str) -> subprocess.Popen[bytes]:
     """Start a worker's process, the leader of a session and process group of its own.
 
     Args:
         spec: Which interpreter, with which environment.
         descriptors: The worker's ends of the channel and of the lifeline, and the counter's memory.
+        scratch: The worker's temporary folder; whatever it starts is known by it.
 
     Raises:
         StartFailed: There is no such interpreter.
@@ -42,7 +44,7 @@ def launch(spec: WorkerSpec, descriptors: tuple[int, int, int]) -> subprocess.Po
             _command(spec, descriptors),
             stdin=subprocess.DEVNULL,
             stdout=2,  # standard output belongs to the server
-            env={**os.environ, **spec.environment},
+            env={**os.environ, **spec.environment, MARK: scratch},
             pass_fds=descriptors,
             start_new_session=True,
         )

@@ -15,6 +15,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+from modelserve.runtime.offspring import kill_offspring
+
 __all__ = ["PREFIX", "run_folder", "sweep"]
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ def run_folder(parent: str) -> Iterator[str]:
 
 def sweep(parent: str) -> list[str]:
     """Remove the folders that killed runs of this user left in ``parent``, and return their paths.
+
+    What their workers had started and still runs is ended.
 
     A folder of a run that lives, of another user, or whose name we would not give is left alone; links are never
     followed. What cannot be read or removed is left as well: a start must not fail for it. Blocks while it removes.
@@ -96,6 +100,7 @@ def _swept(path: str) -> bool:
         return False
     try:
         _lock(end)
+        kill_offspring(path)
         shutil.rmtree(path, ignore_errors=True)  # goes down by descriptors, and follows no link
     except OSError:  # its run lives
         return False

@@ -22,6 +22,7 @@ from modelserve.private_folder import make_private
 from modelserve.runtime import boot, channel, lifeline
 from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, StartFailed, WorkerSpec
 from modelserve.runtime.launch import added_paths, launch, what_is_wrong
+from modelserve.runtime.offspring import kill_offspring
 
 __all__ = ["LocalBackend", "LocalReplica"]
 
@@ -45,7 +46,8 @@ class LocalBackend:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Nothing to close: each replica removes what it made."""
+        """End what workers may have left; all else that a replica has made it removes itself."""
+        await asyncio.to_thread(kill_offspring, self._folder)
 
 
 class LocalReplica:
@@ -142,6 +144,7 @@ class LocalReplica:
         make_private(self._folder)  # it may have been swept away since the last worker was made
         scratch = tempfile.mkdtemp(prefix=f"{self.name}-", dir=self._folder)
         self._closers.callback(shutil.rmtree, scratch, ignore_errors=True)
+        self._closers.callback(asyncio.get_running_loop().run_in_executor, None, kill_offspring, scratch)
         with contextlib.ExitStack() as passed:
             memory = boot.Counter.memory()
             passed.callback(os.close, memory)
@@ -150,7 +153,7 @@ class LocalReplica:
             life, our_life = os.pipe()
             passed.callback(os.close, life)
             self._closers.callback(os.close, our_life)
-            self._process = launch(self._spec, (theirs.fileno(), life, memory))
+            self._process = launch(self._spec, (theirs.fileno(), life, memory), scratch)
             self._tie_and_watch(life)
         self._channel.write([boot.pack(self._paths, boot.Boot(self._spec, scratch))])
         self._enter("load")

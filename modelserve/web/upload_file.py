@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections import deque
 from collections.abc import Iterator
-from io import FileIO
 
 from modelserve.errors import NoSpace
 
@@ -21,6 +21,9 @@ __all__ = ["UploadFile", "no_space"]
 
 # What is written at a time. A file in the making holds twice as much in memory: what is written, and what comes next.
 GATHER_BYTES = 1 << 20
+
+# A client that sends byte by byte makes no longer lists, which one system call could not take.
+MAX_CHUNKS = 256
 
 # The page cache takes less than this faster than a thread wakes.
 SMALL_BYTES = 128 * 1024
@@ -37,7 +40,7 @@ class UploadFile:
     """
 
     def __init__(self, path: str) -> None:
-        self._file = FileIO(_create(path), "wb")
+        self._end = _create(path)
         self._chunks: list[bytes] = []
         self._gathered = 0
         self._writing: asyncio.Future[None] | None = None
@@ -56,7 +59,7 @@ class UploadFile:
         """Write data; returns before it is written, unless much has gathered that is not."""
         self._chunks.append(data)
         self._gathered += len(data)
-        if self._gathered >= GATHER_BYTES:
+        if self._gathered >= GATHER_BYTES or len(self._chunks) >= MAX_CHUNKS:
             await self._written()
             self._start()
 
@@ -64,7 +67,7 @@ class UploadFile:
         await self._written()
         if self._gathered < SMALL_BYTES:
             with no_space():
-                _write(self._file, self._chunks)
+                _write(self._end, self._chunks)
         else:
             self._start()
             await self._written()
@@ -72,13 +75,13 @@ class UploadFile:
     def _close(self) -> None:
         """Close the file, but not under a thread that writes: its descriptor might already be another file's."""
         if self._writing is None or self._writing.done():
-            self._file.close()
+            os.close(self._end)
         else:
-            self._writing.add_done_callback(lambda _: self._file.close())
+            self._writing.add_done_callback(lambda _: os.close(self._end))
 
     def _start(self) -> None:
         chunks, self._chunks, self._gathered = self._chunks, [], 0
-        self._writing = asyncio.get_running_loop().run_in_executor(None, _write, self._file, chunks)
+        self._writing = asyncio.get_running_loop().run_in_executor(None, _write, self._end, chunks)
         self._writing.add_done_callback(_seen)
 
     async def _written(self) -> None:
@@ -101,11 +104,14 @@ def _create(path: str) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
-def _write(file: FileIO, chunks: list[bytes]) -> None:
-    for chunk in chunks:
-        left = memoryview(chunk)
-        while left:  # a disk that is nearly full takes a part before it refuses
-            left = left[file.write(left) :]
+def _write(end: int, chunks: list[bytes]) -> None:
+    left = deque(map(memoryview, chunks))
+    while left:  # a disk that is nearly full takes a part before it refuses
+        written = os.writev(end, left)
+        while left and written >= len(left[0]):
+            written -= len(left.popleft())
+        if left:
+            left[0] = left[0][written:]
 
 
 def _seen(writing: asyncio.Future[None]) -> None:

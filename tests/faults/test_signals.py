@@ -25,9 +25,9 @@ def assert_nothing_is_left(server: Running, family: list[psutil.Process]) -> Non
     assert list(server.temp.glob("modelserve-run-*")) == []
 
 
-def grandchild_of(server: Running) -> psutil.Process:
-    """Have the model leave a process behind, as a loader of data does."""
-    return psutil.Process(server.predict("chaos", {"mode": "fork", "n": 300}).json()["predictions"]["grandchild"])
+def grandchild_of(server: Running, mode: str = "fork") -> psutil.Process:
+    """Have the model leave a process behind, as a loader of data does; a "daemon" leads a session of its own."""
+    return psutil.Process(server.predict("chaos", {"mode": mode, "n": 300}).json()["predictions"]["grandchild"])
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -68,11 +68,12 @@ def test_a_stop_while_another_interpreter_is_asked_for_its_models_leaves_no_proc
     assert_nothing_is_left(server, asked)
 
 
+@pytest.mark.parametrize("mode", ["fork", "daemon"])
 @pytest.mark.parametrize("how", ["stop", "reload", "timeout"])
-def test_grandchildren_end_with_their_worker(serve: Serve, tmp_path: Path, how: str) -> None:
+def test_grandchildren_end_with_their_worker(serve: Serve, tmp_path: Path, how: str, mode: str) -> None:
     """A19."""
     server = serve("chaos", "--predict-timeout-s", "1", "--grace-s", "2", CHAOS_LOG=str(tmp_path / "side.log"))
-    grandchild = grandchild_of(server)
+    grandchild = grandchild_of(server, mode)
     if how == "stop":
         server.process.terminate()
     elif how == "reload":
@@ -98,6 +99,7 @@ def test_a_stop_waits_for_a_call_but_not_for_what_it_left_behind(serve: Serve, t
 def test_a_killed_server_is_started_again_at_once_on_its_port(serve: Serve, tmp_path: Path) -> None:
     """G09, I03."""
     port = free_port()
+    daemons: list[psutil.Process] = []
     with closing(http.client.HTTPConnection("127.0.0.1", port)) as client:
         for _ in range(3):
             server = serve("chaos", "--port", str(port), TMPDIR=str(tmp_path), XDG_RUNTIME_DIR="")
@@ -106,10 +108,13 @@ def test_a_killed_server_is_started_again_at_once_on_its_port(serve: Serve, tmp_
             client.close()
             client.request("GET", "/healthz")
             assert client.getresponse().read()
-            family = server.family()
+            family, daemon = server.family(), grandchild_of(server, "daemon")
             server.process.kill()  # while the client's connection is open
             server.process.wait()
             eventually(partial(are_gone, family), within_s=12)
+            daemons.append(daemon)
+        assert are_gone(daemons[:-1]), "the next start has ended what no signal to a group reaches"
+        daemons[-1].kill()
 
 
 def test_signals_without_a_meaning_have_no_effect_on_a_call_that_runs(chaos: Chaos) -> None:

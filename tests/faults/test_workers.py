@@ -132,9 +132,10 @@ def test_with_two_workers_the_other_goes_on_serving(serve: Serve, tmp_path: Any)
     assert chaos.server.predict("chaos", {"mode": "ok"}).status == 200
 
 
-def test_grandchildren_of_a_dead_worker_end_with_it(chaos: Chaos) -> None:
-    """A19."""
-    grandchild = chaos.server.predict("chaos", {"mode": "fork", "n": 300}).json()["predictions"]["grandchild"]
+@pytest.mark.parametrize("mode", ["fork", "daemon"])
+def test_grandchildren_of_a_dead_worker_end_with_it(chaos: Chaos, mode: str) -> None:
+    """A19: in the worker's process group, or in a session of their own."""
+    grandchild = chaos.server.predict("chaos", {"mode": mode, "n": 300}).json()["predictions"]["grandchild"]
     assert psutil.pid_exists(grandchild)
     chaos.server.workers()[0].kill()
     eventually(lambda: not psutil.pid_exists(grandchild), within_s=15)

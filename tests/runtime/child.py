@@ -35,7 +35,7 @@ class Child:
         their_life, self.life = os.pipe()
         memory = boot.Counter.memory()
         self.begun = boot.Counter(memory)
-        self.process: subprocess.Popen[bytes] = launch(wanted, (theirs.fileno(), their_life, memory))
+        self.process: subprocess.Popen[bytes] = launch(wanted, (theirs.fileno(), their_life, memory), str(scratch))
         theirs.close()
         os.close(their_life)
         os.close(memory)
