@@ -105,7 +105,7 @@ def _create(path: str) -> int:
 
 
 def _write(end: int, chunks: list[bytes]) -> None:
-    left = deque(map(memoryview, chunks))
+    left = deque([memoryview(chunk) for chunk in chunks])
     while left:  # a disk that is nearly full takes a part before it refuses
         written = os.writev(end, left)
         while left and written >= len(left[0]):
