@@ -23,7 +23,7 @@ class Candidate(Schema):
     probability = fields.Float(required=True, metadata={"description": "How sure the model is of it, 0 to 1."})
 
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "label": fields.Int(required=True, metadata={"description": "The likeliest digit, 0 to 9."}),
     "probability": fields.Float(required=True, metadata={"description": "How sure the model is of it, 0 to 1."}),
     "predictions": fields.List(
