@@ -16,14 +16,14 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import psutil
 
-__all__ = ["Reply", "Running", "eventually", "multipart", "running"]
+__all__ = ["Reply", "Running", "are_gone", "eventually", "is_gone", "multipart", "running"]
 
 READY = re.compile(r"ready on http://127\.0\.0\.1:(\d+)")
 
@@ -49,6 +49,19 @@ def eventually(check: Callable[[], T], *, within_s: float = 10) -> T:
         assert time.monotonic() < deadline, f"still false after {within_s} s: {check}"
         time.sleep(0.02)
     return value
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Tell whether an orphan has ended, even where the system's first process has not noticed yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def are_gone(family: Iterable[psutil.Process]) -> bool:
+    """Tell whether all of them have ended."""
+    return all(map(is_gone, family))
 
 
 def multipart(fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]) -> tuple[bytes, str]:

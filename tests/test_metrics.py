@@ -67,7 +67,7 @@ def test_the_instruments_of_a_deployment_may_be_asked_for_twice() -> None:
 def test_two_servers_in_one_process_never_mix() -> None:
     first, second = Metrics(), Metrics()
     first.deployment("m").predicted(200, 0.1)
-    assert read(second) == {("modelserve_log_records_lost_total",): 0}
+    assert read(second) == {("modelserve_log_records_lost_total",): 0, ("modelserve_tasks",): 0}
 
 
 def test_the_content_type_is_that_of_the_text_format() -> None:

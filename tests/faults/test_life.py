@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.faults.conftest import Chaos, Serve
-from tests.running import eventually
+from tests.running import are_gone, eventually
 
 
 @pytest.fixture
@@ -20,9 +20,8 @@ def chaos(serve: Serve, tmp_path: Path) -> Chaos:
     return Chaos(serve("chaos", "--grace-s", "2", CHAOS_LOG=str(log)), log)
 
 
-def assert_nothing_is_left(chaos: Chaos, family: list[psutil.Process], within_s: float = 2) -> None:
-    _, alive = psutil.wait_procs(family, timeout=within_s)
-    assert not alive
+def assert_nothing_is_left(chaos: Chaos, family: list[psutil.Process], within_s: float = 6) -> None:
+    eventually(lambda: are_gone(family), within_s=within_s)
 
 
 def begin(chaos: Chaos, mode: str, n: float) -> None:
