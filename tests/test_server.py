@@ -71,6 +71,8 @@ class Program:
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": path},
                 start_new_session=True,
+                # As a terminal's: whoever started the tests in the background may have had Ctrl-C ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         assert self.process.stdin is not None
         self.process.stdin.write((stdin or "").encode())
@@ -100,7 +102,7 @@ class Program:
         self.process.send_signal(signal.SIGINT)
         assert self.process.stdin is not None
         self.process.stdin.close()  # an interactive session waits for its next line
-        return self.process.wait(10)
+        return self.process.wait(30)
 
     def close(self) -> None:
         if self.process.poll() is None:
