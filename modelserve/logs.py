@@ -5,8 +5,8 @@
 
 One record is one line, whatever a client or a model put into it: control characters are escaped, so no line can be
 forged and no terminal be driven, and long texts are cut. Only a traceback has lines of its own, in text form, each
-indented below its record. Writing never raises; a record that cannot be written is
-lost, and counted.
+indented below its record. Writing never raises; a record that cannot be written is lost,
+and counted.
 """
 
 from __future__ import annotations
