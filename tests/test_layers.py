@@ -91,6 +91,12 @@ TABLE = (
     Row(3, ("modelserve.runtime.nvml",), ("modelserve.runtime.machine",), ("pynvml",)),
     Row(
         3,
+        ("modelserve.jobs",),
+        (*ROOT, *WORDS, "modelserve.settings", "modelserve.discovery", *MACHINERY),
+        ("msgspec", "sqlalchemy", "alembic", "platformdirs"),
+    ),
+    Row(
+        3,
         MACHINERY,
         (*ROOT, *WORDS, "modelserve.settings", "modelserve.discovery", *MACHINERY),
         ("msgspec", "dill"),
