@@ -14,7 +14,7 @@ help:  ## List these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
 demo: $(VENV)/.demo  ## Serve the digits example on http://127.0.0.1:5000 (PORT=... changes the port)
-	$(BIN)/modelserve run digits --port $(PORT)
+	$(BIN)/modelserve run digits --reload-after-train --port $(PORT)
 
 test: $(VENV)/.tox system  ## Run every check: style, types, tests, the example's tests
 	$(BIN)/tox run -q -e lint,types,example,example-torch,tests-marshmallow3,tests

@@ -106,7 +106,7 @@ def launched(case: Case, port: int) -> Iterator[tuple[subprocess.Popen[bytes], P
             child = subprocess.Popen(
                 [part.replace("{port}", str(port)) for part in case.command],
                 cwd=folder,
-                env=_environment(case),
+                env=_environment(case, folder),
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -130,11 +130,12 @@ def used_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _environment(case: Case) -> dict[str, str]:
+def _environment(case: Case, folder: str) -> dict[str, str]:
     # The caller's own settings of modelserve must not change what is measured.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MODELSERVE_")}
-    # The models that are measured import each other from this package.
-    return inherited | {"PYTHONPATH": str(_ROOT)} | dict(case.environment)
+    # The models that are measured import each other from this package; nothing is kept behind the run.
+    own = {"PYTHONPATH": str(_ROOT), "MODELSERVE_DATA_DIR": str(Path(folder) / "data")}
+    return inherited | own | dict(case.environment)
 
 
 def _ready_url(case: Case, child: subprocess.Popen[bytes], output: Path, port: int) -> str:

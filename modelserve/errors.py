@@ -7,6 +7,7 @@ into bodies of their own. Nothing here knows a web library. A model may raise an
     ├── BadRequest 400
     ├── NotFound 404
     ├── NotAcceptable 406
+    ├── Conflict 409
     ├── TooLarge 413
     ├── UnsupportedMedia 415
     ├── InvalidArguments 422
@@ -23,12 +24,16 @@ into bodies of their own. Nothing here knows a web library. A model may raise an
     │   ├── QueueFull 503
     │   ├── NotReady 503
     │   ├── NoSpace 503
+    │   ├── StoreUnavailable 503
     │   └── Stopping 503
     └── StartError (exit code)
         ├── SettingsError 2
         ├── DiscoveryError 3
         ├── NoModel 3
-        └── PortInUse 4
+        ├── PortInUse 4
+        ├── StoreBroken 5
+        ├── StoreNewer 5
+        └── StoreUnreachable 5
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from typing import Any, ClassVar
 __all__ = [
     "BadAnswer",
     "BadRequest",
+    "Conflict",
     "ContractError",
     "DiscoveryError",
     "InvalidArguments",
@@ -59,6 +65,10 @@ __all__ = [
     "SettingsError",
     "StartError",
     "Stopping",
+    "StoreBroken",
+    "StoreNewer",
+    "StoreUnavailable",
+    "StoreUnreachable",
     "TooLarge",
     "Unavailable",
     "UnsupportedMedia",
@@ -102,6 +112,13 @@ class NotAcceptable(ModelserveError):
 
     status = 406
     code = "not_acceptable"
+
+
+class Conflict(ModelserveError):
+    """What is asked does not fit what is there: the job has ended, or the key is another request's."""
+
+    status = 409
+    code = "conflict"
 
 
 class TooLarge(ModelserveError):
@@ -217,10 +234,17 @@ class NotReady(Unavailable):
 
 
 class NoSpace(Unavailable):
-    """The server's temporary folder cannot take the request's files: the disk is full, or the folder is gone."""
+    """A folder of the server, or its store of jobs, can take no more: the disk is full, or the folder is gone."""
 
     code = "no_space"
     retry_after_s = 10
+
+
+class StoreUnavailable(Unavailable):
+    """The store of jobs cannot be used now: it is locked, damaged, or not reached. Predictions do not need it."""
+
+    code = "store_unavailable"
+    retry_after_s = 2
 
 
 class Stopping(Unavailable):
@@ -258,3 +282,21 @@ class PortInUse(StartError):
     """The address to listen on is taken."""
 
     exit_code = 4
+
+
+class StoreBroken(StartError):
+    """The store of jobs is damaged, or no store; it is left as it is."""
+
+    exit_code = 5
+
+
+class StoreNewer(StartError):
+    """The store of jobs was written by a newer version; it is left as it is."""
+
+    exit_code = 5
+
+
+class StoreUnreachable(StartError):
+    """The store of jobs cannot be opened, written or reached."""
+
+    exit_code = 5

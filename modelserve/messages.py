@@ -30,7 +30,13 @@ __all__ = [
     "Part",
     "Ready",
     "Stage",
+    "TrainingDone",
+    "TrainingEvent",
+    "TrainingFailed",
+    "TrainingProgress",
+    "TrainingStarted",
     "decode_server_bound",
+    "decode_training_event",
     "decode_worker_bound",
     "sendable",
 ]
@@ -57,7 +63,9 @@ class Call(msgspec.Struct, array_like=True):
     for people. ``deadline`` is the time of the system's monotonic clock, in seconds, after which nobody waits for the
     answer, 0 for none. ``query`` is the raw query string, ``content_type`` and ``accept`` are raw header values (""
     when absent). ``headers`` holds only what the model's Description asked for, by lower-case name. ``form`` and
-    ``files`` are the parts of a multipart body, in order; any other body is in ``body``.
+    ``files`` are the parts of a multipart body, in order; any other body is in ``body``. ``operation`` is "" to
+    predict, "train" or "check" to have the arguments of ``train`` or of ``predict`` validated: the answer is those
+    arguments as JSON.
     """
 
     id: int = 0
@@ -70,6 +78,7 @@ class Call(msgspec.Struct, array_like=True):
     deadline: float = 0.0
     form: list[tuple[str, str]] = []
     files: list[FilePart] = []
+    operation: str = ""
 
 
 class Calls(msgspec.Struct, array_like=True, tag="calls"):
@@ -139,6 +148,34 @@ class Answers(msgspec.Struct, array_like=True, tag="answers"):
 
     answers: list[Answer]
     busy_ns: int = 0
+
+
+class TrainingStarted(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
+    """The model's ``train`` is called now; this and the three below are a training's parts, as JSON in their data."""
+
+
+class TrainingProgress(msgspec.Struct, frozen=True, tag_field="event", tag="progress", omit_defaults=True):
+    """What the author has reported; a metric that is NaN or infinite is None."""
+
+    progress: float | None = None
+    metrics: dict[str, float | None] = {}
+    step: int | None = None
+
+
+class TrainingDone(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
+    """``train`` has returned ``output``; ``heeded`` says that it has seen before that it was cancelled."""
+
+    output: msgspec.Raw
+    heeded: bool
+
+
+class TrainingFailed(msgspec.Struct, frozen=True, tag_field="event", tag="failed"):
+    """``train`` has raised, or returned what cannot be kept; the part's ``failure`` says which."""
+
+    heeded: bool
+
+
+TrainingEvent = TrainingStarted | TrainingProgress | TrainingDone | TrainingFailed
 
 
 class FileRule(msgspec.Struct, frozen=True):
@@ -230,9 +267,11 @@ TEXT_LIMIT = 16_384
 
 _worker_bound = msgspec.msgpack.Decoder(Calls | Cancel | More)
 _server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers | Part | Stage)
+_training_event = msgspec.json.Decoder(TrainingEvent)
 
 decode_worker_bound = _worker_bound.decode
 decode_server_bound = _server_bound.decode
+decode_training_event = _training_event.decode
 
 
 def sendable(text: str) -> str:

@@ -5,18 +5,26 @@ Labels are bounded: a deployment's name, a closed set of operations, a status cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-__all__ = ["CONTENT_TYPE", "DeploymentMetrics", "Metrics"]
+__all__ = ["CONTENT_TYPE", "CacheMetrics", "DeploymentMetrics", "JobCounts", "Metrics"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class JobCounts(NamedTuple):
+    """How many jobs there are, by deployment, operation and status: those that wait or run, and all that have ended."""
+
+    present: Mapping[tuple[str, str, str], int]
+    ended: Mapping[tuple[str, str, str], int]
 
 
 class Metrics:
@@ -72,6 +80,21 @@ class Metrics:
             ["deployment", "reason"],
             registry=self.registry,
         )
+        self._hits = Counter(
+            "modelserve_cache_hits",
+            "Calls answered without running the model.",
+            ["deployment"],
+            registry=self.registry,
+        )
+        self._misses = Counter(
+            "modelserve_cache_misses",
+            "Calls that ran the model, since no identical one had been answered.",
+            ["deployment"],
+            registry=self.registry,
+        )
+        self._entries = Gauge(
+            "modelserve_cache_entries", "Answers that are kept.", ["deployment"], registry=self.registry
+        )
         self._tasks = Gauge("modelserve_tasks", "Tasks of the server's event loop.", registry=self.registry)
         self._log = _Log()
         self.registry.register(self._log)
@@ -83,6 +106,10 @@ class Metrics:
     def watch_log(self, lost_records: Callable[[], float]) -> None:
         """Read from here how many records of the log could not be written."""
         self._log.lost_records = lost_records
+
+    def watch_jobs(self, counts: Callable[[], JobCounts]) -> None:
+        """Read from here how many jobs there are. A server that keeps none has none of these."""
+        self.registry.register(_Jobs(counts))
 
     def deployment(self, name: str) -> DeploymentMetrics:
         """Return the instruments of one deployment, bound once to its name."""
@@ -97,6 +124,10 @@ class Metrics:
             timeouts=self._timeouts,
             exits=self._exits,
         )
+
+    def cache(self, name: str) -> CacheMetrics:
+        """Return the instruments of one deployment's cache; a deployment without one has none."""
+        return CacheMetrics(self._hits.labels(name), self._misses.labels(name), self._entries.labels(name))
 
     def render(self) -> bytes:
         """Return all of them in Prometheus' text format."""
@@ -116,6 +147,38 @@ class _Log:
             "Records of the server's log that could not be written.",
             value=self.lost_records(),
         )
+
+
+class _Jobs:
+    """Instruments that are read whenever the metrics are, from where jobs are counted anyway."""
+
+    _LABELS = ("deployment", "operation", "status")
+
+    def __init__(self, counts: Callable[[], JobCounts]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Yield them."""
+        counts = self._counts()
+        present = GaugeMetricFamily("modelserve_jobs", "Jobs that wait or run.", labels=self._LABELS)
+        ended = CounterMetricFamily("modelserve_jobs_ended", "Jobs that have ended.", labels=self._LABELS)
+        for family, found in ((present, counts.present), (ended, counts.ended)):
+            for labels, count in found.items():
+                family.add_metric(labels, count)
+            yield family
+
+
+class CacheMetrics:
+    """The instruments of one deployment's cache."""
+
+    def __init__(self, hits: Counter, misses: Counter, entries: Gauge) -> None:
+        self.hits = hits
+        self.misses = misses
+        self._entries = entries
+
+    def watch(self, entries: Callable[[], float]) -> None:
+        """Read from here how many answers are kept."""
+        self._entries.set_function(entries)
 
 
 class DeploymentMetrics:

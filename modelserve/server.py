@@ -1,7 +1,8 @@
 """Builds the parts of a server, owns their life on one exit stack, and runs it.
 
-settings -> logs -> socket open -> fleet: workers spawned, loaded, warm -> ready
-SIGTERM  -> no new calls -> running calls get grace_s -> sockets closed -> workers ended -> files gone
+settings -> logs -> socket open -> fleet: workers spawned, loaded, warm -> ready     store of jobs opened meanwhile
+SIGTERM  -> no new calls -> running calls get grace_s, trainings train_cancel_s of it, and their ends are written down
+         -> sockets closed -> store closed -> workers ended -> files gone
 SIGHUP   -> each deployment in turn: new workers beside the old ones -> warm -> calls go to them -> old ones end
 """
 
@@ -24,6 +25,8 @@ from modelserve import control, logs
 from modelserve.buffers import keep_freed_memory
 from modelserve.discovery import ModelRef, carry
 from modelserve.errors import ModelserveError, NoModel
+from modelserve.jobs.runner import Runner
+from modelserve.jobs.service import keep_jobs
 from modelserve.listening import BACKLOG, address_of, listen, require_c_parser
 from modelserve.metrics import Metrics
 from modelserve.runtime.fleet import Fleet, Status
@@ -59,6 +62,7 @@ class Server:
     Raises:
         PortInUse: On entering, when the address is taken.
         SettingsError: On entering, when the address, the device or the folder cannot be used.
+        StartError: On entering, with exit code 5, when the store of jobs cannot be used.
     """
 
     def __init__(self, refs: Sequence[ModelRef], settings: Settings) -> None:
@@ -68,6 +72,7 @@ class Server:
         self.metrics.watch_log(logs.lost_records)
         self.metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
         self.fleet = Fleet(refs, settings, self.metrics)
+        self.jobs: Runner | None = None
         self.url = ""
 
     async def __aenter__(self) -> Server:
@@ -75,8 +80,11 @@ class Server:
         async with contextlib.AsyncExitStack() as stack:
             listening = stack.enter_context(listen(self._settings.host, self._settings.port))
             await stack.enter_async_context(self.fleet)
+            self.jobs = await stack.enter_async_context(keep_jobs(self.fleet, self._settings))
+            if self.jobs is not None:
+                self.metrics.watch_jobs(self.jobs.counts)
             runner = web.AppRunner(
-                build_app(Parts(self.fleet, self._settings, self.metrics)),
+                build_app(Parts(self.fleet, self._settings, self.metrics, self.jobs)),
                 access_log=None,
                 handler_cancellation=True,  # a client that leaves takes its queued call with it
                 auto_decompress=False,
@@ -98,7 +106,7 @@ class Server:
         except control.ControlError as error:
             logger.warning("%s 'modelserve status' and 'reload' cannot reach this server.", error.message)
             return
-        runner = web.AppRunner(build_control(self.fleet, self.url), access_log=None, shutdown_timeout=0)
+        runner = web.AppRunner(build_control(self.fleet, self.url, self.jobs), access_log=None, shutdown_timeout=0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None, "it is set up"
@@ -120,8 +128,11 @@ class Server:
             await self.fleet.reload()
 
     async def drain(self) -> None:
-        """Refuse new calls and give the running ones their grace."""
-        await self.fleet.drain(self._settings.grace_s)
+        """Refuse new calls and jobs, and give the running ones their grace."""
+        draining = [self.fleet.drain(self._settings.grace_s)]
+        if self.jobs is not None:
+            draining.append(self.jobs.drain(self._settings.grace_s))
+        await asyncio.gather(*draining)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import mimetypes
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,14 +51,20 @@ class ServedModel:
 
     Args:
         model: A module, class or object that provides the contract, or the name of an installed model.
-        settings: Any setting of the server, by name.
+        settings: Any setting of the server, by name. Jobs are kept in a temporary folder where ``data_dir`` is not given.
     """
 
     def __init__(self, model: Any, **settings: Any) -> None:
-        ref = carry(model)
-        self.name = ref.name
-        self._server = Server([ref], Settings(**({"port": 0} | settings)))
+        self._ref = carry(model)
+        self._settings = {"port": 0} | settings
+        self._server: Server
+        self._session: aiohttp.ClientSession
         self._stack = contextlib.AsyncExitStack()
+
+    @property
+    def name(self) -> str:
+        """The model's name in paths."""
+        return self._ref.name
 
     @property
     def url(self) -> str:
@@ -79,6 +86,8 @@ class ServedModel:
 
     async def __aenter__(self) -> ServedModel:
         async with contextlib.AsyncExitStack() as stack:
+            data_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="modelserve-data-"))
+            self._server = Server([self._ref], Settings(**({"data_dir": data_dir} | self._settings)))
             await stack.enter_async_context(self._server)
             self._session = await stack.enter_async_context(aiohttp.ClientSession())
             await self._server.started()

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import uuid
 from pathlib import Path
 
 import pytest
 
 from tests.models.installed import NAMES, install
+
+
+@pytest.fixture(autouse=True)
+def data_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where servers that are told no data folder keep their jobs: for each test another, never the user's."""
+    home = tmp_path_factory.getbasetemp() / "data" / uuid.uuid4().hex
+    monkeypatch.setenv("XDG_DATA_HOME", str(home))
+    return home
 
 
 @pytest.fixture(scope="session")

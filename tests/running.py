@@ -1,4 +1,4 @@
-"""A real ``modelserve run`` for tests: a subprocess in a session of its own, on port 0, with its own temporary folder.
+"""A real ``modelserve run`` for tests: a subprocess in a session of its own, on port 0, with its own folders.
 
     with running(["chaos"], visible=packages, folder=tmp_path) as server:
         reply = server.predict("chaos", {"mode": "sleep", "n": 1})
@@ -81,6 +81,7 @@ class Running:
         self.process = process
         self.folder = folder
         self.temp = folder / "tmp"
+        self.data = folder / "data"
         self.port = 0
         self._threads = ThreadPoolExecutor(64)
 
@@ -166,14 +167,15 @@ def running(
 
     Args:
         arguments: What follows ``modelserve run --port 0``.
-        folder: Where its output and temporary files go.
+        folder: Where its output, its temporary files and its jobs go.
         visible: Folders with installed packages, put in front of the path.
         env: Further variables.
         wait: Return only once it is ready.
     """
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([*map(str, visible), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-    environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder / "tmp"), **env}
+    own = {"PYTHONPATH": path, "TMPDIR": str(folder / "tmp"), "MODELSERVE_DATA_DIR": str(folder / "data")}
+    environment = {**os.environ, **own, **env}
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "modelserve", "run", "--port", "0", *arguments],

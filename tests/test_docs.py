@@ -9,11 +9,13 @@ Each ``console`` and ``python`` block has an HTML comment on the line above, whi
                              port from here to the end of the page or the next such block
     <!-- shown: REASON -->   it is not run, for this reason
 
-The blocks of a page run in their order, against real servers.
+The blocks of a page run in their order, against real servers. A page with a line <!-- needs: PACKAGE --> is followed only
+where that package is installed.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import selectors
@@ -24,12 +26,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
 
 from modelserve import errors
 from modelserve.cli import modelserve as command_line
+from modelserve.jobs.runner import Runner
 from modelserve.metrics import Metrics
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import FIELDS, Settings
@@ -48,6 +51,7 @@ READY_S = 30.0
 STOP_S = 10.0
 
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
+NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.M)
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -137,6 +141,8 @@ class Reader:
         self._folder = folder
         self._server: Server | None = None
         self._environment = {name: text for name, text in os.environ.items() if not name.startswith("MODELSERVE_")}
+        # Where servers keep their jobs, and models what they have learnt, unless the page says another place.
+        self._environment["XDG_DATA_HOME"] = str(folder / "data")
         self._environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
     def __enter__(self) -> Reader:
@@ -183,8 +189,12 @@ class Reader:
             self._server = None
 
 
+@pytest.mark.timeout(600)  # trainings give way to all else on the machine
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_what_a_page_tells_its_reader_to_do_works(page: Path, tmp_path: Path) -> None:
+    for package in NEEDS.findall(page.read_text()):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
     with Reader(tmp_path) as reader:
         for block in blocks(page):
             reader.follow(block)
@@ -222,7 +232,8 @@ def test_every_setting_has_its_heading(name: str) -> None:
 def routes() -> list[str]:
     """Return every route of a server, but for the pages' assets, as the reference writes it."""
     settings, metrics = Settings(), Metrics()
-    app = build_app(Parts(Fleet([], settings, metrics), settings, metrics))
+    # The routes of jobs look at their runner only when they are asked.
+    app = build_app(Parts(Fleet([], settings, metrics), settings, metrics, jobs=cast(Runner, object())))
     found = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
     shown = {f"{method} {path.rstrip('/') or '/'}" for method, path in found if method != "HEAD"}
     return sorted(route for route in shown if "/assets/" not in route)

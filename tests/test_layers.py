@@ -84,11 +84,18 @@ TABLE = (
             "modelserve.runtime.intake",
             "modelserve.runtime.turns",
             "modelserve.runtime.together",
+            "modelserve.runtime.training",
         ),
         (*ROOT, *WORDS, *PROMISES, *MACHINERY),
         ("msgspec", "dill"),
     ),
     Row(3, ("modelserve.runtime.nvml",), ("modelserve.runtime.machine",), ("pynvml",)),
+    Row(
+        3,
+        ("modelserve.batch",),
+        (*ROOT, *WORDS, "modelserve.runtime.fleet", "modelserve.runtime.interface", "modelserve.batch"),
+        ("msgspec", "orjson", "pyarrow"),
+    ),
     Row(
         3,
         ("modelserve.jobs",),
@@ -117,8 +124,8 @@ TABLE = (
     Row(
         6,
         ("modelserve.cli",),
-        (*ROOT, *WORDS, *PROMISES, *MACHINERY, *DOORS, *HOUSE, "modelserve.cli"),
-        ("click", "rich", "msgspec", "orjson", "uvloop", "watchfiles"),
+        (*ROOT, *WORDS, *PROMISES, *MACHINERY, *DOORS, *HOUSE, "modelserve.batch", "modelserve.cli"),
+        ("aiohttp", "yarl", "click", "rich", "msgspec", "orjson", "uvloop", "watchfiles"),
     ),
     Row(6, ("modelserve.client",), (*ROOT, *WORDS), ("aiohttp", "msgspec", "orjson")),
     Row(
@@ -130,7 +137,7 @@ TABLE = (
 )
 
 # Loaded only inside functions: a model without arrays must not pay for them.
-LATE = {"numpy", "pynvml"}
+LATE = {"numpy", "pyarrow", "pynvml"}
 
 # ``modelserve.serve`` is found by the package's ``__getattr__``: the one import upwards, and the one that is lazy so
 # that ``import modelserve`` loads no server. It is no edge of the graph of cycles either.

@@ -94,6 +94,39 @@ def test_a_temporary_folder_is_made_absolute(tmp_path: Path) -> None:
     assert load_settings({"temp_dir": "scratch"}, {}).temp_dir == str(tmp_path / "scratch")
 
 
+def test_a_data_folder_is_made_absolute_and_need_not_be_there(tmp_path: Path) -> None:
+    assert load_settings({"data_dir": "jobs"}, {}).data_dir == str(tmp_path / "jobs")
+    assert not (tmp_path / "jobs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("", ""),
+        ("a.example", "a.example"),
+        (" CI.example.org , 10.0.0.7:8080,[::1]:99", "ci.example.org,10.0.0.7:8080,[::1]:99"),
+    ],
+)
+def test_hosts_are_separated_by_commas(text: str, hosts: str) -> None:
+    assert load_settings({"callback_hosts": text}, {}).callback_hosts == hosts
+
+
+@pytest.mark.parametrize("text", ["http://a.example", "a b", "a:port", "*.example", "a/x", "user@a.example"])
+def test_what_is_no_host_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="must be host names separated by commas"):
+        load_settings({"callback_hosts": text}, {})
+
+
+def test_a_secret_value_is_never_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"database": "mysql://user:sesame@host/jobs"}, {})
+    assert "must be postgresql+psycopg://" in caught.value.message
+    assert "sesame" not in caught.value.message
+    assert caught.value.__suppress_context__
+    found = load_settings({"callback_secret": "sesame", "database": "postgresql+psycopg://me:sesame@host/jobs"}, {})
+    assert "sesame" not in repr(found)
+
+
 def test_an_interpreter_is_made_absolute_and_its_links_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

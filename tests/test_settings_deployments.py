@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,7 @@ def test_a_table_may_be_empty_and_then_names_its_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", [field for field in FIELDS if field.per_deployment], ids=lambda field: field.name)
 def test_every_setting_per_deployment_may_stand_in_a_table(tmp_path: Path, field: Any) -> None:
-    value = f'"{field.default}"' if isinstance(field.default, str) else str(field.default)
-    settings = _load(tmp_path, f"[deployments.digits]\n{field.name} = {value}")
+    settings = _load(tmp_path, f"[deployments.digits]\n{field.name} = {json.dumps(field.default)}")
     assert getattr(settings.of("digits"), field.name) == field.default
 
 

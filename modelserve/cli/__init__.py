@@ -1,8 +1,8 @@
-"""The command line: run, models, check, predict, reload, status.
+"""The command line: run, models, check, predict, batch, train, jobs, reload, status.
 
 An error the user can mend is one sentence on standard error and the exit status of its class: 2 for a wrong flag or
-setting, 3 for a model that is missing or cannot start, 4 for an address in use; 1 for a call that failed. There is
-never a traceback for those.
+setting, 3 for a model that is missing or cannot start, 4 for an address in use; 1 for a call or a training that failed,
+or a server that was not reached. There is never a traceback for those. A command that Ctrl-C ended has 130.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from collections.abc import Sequence
 
 import click
 
+from modelserve.cli.batch import batch
 from modelserve.cli.check import check
+from modelserve.cli.interrupts import INTERRUPTED
+from modelserve.cli.jobs import jobs
 from modelserve.cli.models import models
 from modelserve.cli.predict import predict
 from modelserve.cli.reload import reload
 from modelserve.cli.run import run
 from modelserve.cli.status import status
+from modelserve.cli.train import train
 from modelserve.errors import ModelserveError, StartError
 
 __all__ = ["main", "modelserve"]
-
-INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
 
 
 @click.group(
@@ -42,7 +44,7 @@ def modelserve(context: click.Context) -> int:
     return 0
 
 
-for command in (run, models, check, predict, reload, status):
+for command in (run, models, check, predict, batch, train, jobs, reload, status):
     modelserve.add_command(command)
 
 

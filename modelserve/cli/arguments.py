@@ -26,7 +26,7 @@ from modelserve.messages import Argument, Call, FilePart
 
 __all__ = ["CallBuilder", "WrongUse", "flag_of", "options"]
 
-# Flags that every model's command has for itself; an argument of that name gets --arg-NAME.
+# Flags that every model's predict has for itself; an argument of that name gets --arg-NAME.
 RESERVED = frozenset({"--accept", "--output", "--help", "-h"})
 
 
@@ -36,23 +36,25 @@ class WrongUse(click.ClickException):
     exit_code = 2
 
 
-def flag_of(name: str) -> str:
+def flag_of(name: str, reserved: frozenset[str] = RESERVED) -> str:
     """Return an argument's flag: ``top_k`` is ``--top-k``, and ``output``, which is ours, ``--arg-output``."""
     flag = "--" + (re.sub(r"[^\w.]+|_", "-", name).strip("-") or "arg")
-    return f"--arg-{flag[2:]}" if flag in RESERVED else flag
+    return f"--arg-{flag[2:]}" if flag in reserved else flag
 
 
-def options(arguments: Sequence[Argument]) -> dict[str, tuple[Argument, click.Option]]:
+def options(
+    arguments: Sequence[Argument], reserved: frozenset[str] = RESERVED
+) -> dict[str, tuple[Argument, click.Option]]:
     """Return the flag of each argument, by the parameter's name in click.
 
-    An argument ``accept`` has none: ``--accept``, which every model has, does the same.
+    An argument ``accept`` has none where ``--accept`` is ``reserved``: every model has that, and it does the same.
     """
-    taken: set[str] = set(RESERVED)
+    taken = set(reserved)
     found = {}
     for number, argument in enumerate(arguments):
-        if argument.name == "accept" and not argument.file:
+        if argument.name == "accept" and not argument.file and "--accept" in reserved:
             continue
-        option = _option(argument, f"argument{number}", _spellings(argument.name, taken))
+        option = _option(argument, f"argument{number}", _spellings(argument.name, taken, reserved))
         found[f"argument{number}"] = (argument, option)
     return found
 
@@ -62,10 +64,10 @@ class CallBuilder:
 
     Args:
         folder: An existing empty folder, for copies of the files: what a model does to an upload is not done to the
-            user's own file.
+            user's own file. None where the call is only sent on, and names the files themselves.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._query: list[tuple[str, str]] = []
         self._json: dict[str, Any] = {}
@@ -78,7 +80,7 @@ class CallBuilder:
             WrongUse: A file cannot be read.
         """
         if argument.file is not None:
-            self._call.files.extend(self._copy(argument, path) for path in values)
+            self._call.files.extend(self._file(argument, path) for path in values)
             return
         texts = [_contents(argument, value) for value in values]
         if argument.location == "headers":
@@ -109,25 +111,37 @@ class CallBuilder:
         call.query = urlencode(self._query)
         return call
 
-    def _copy(self, argument: Argument, text: str) -> FilePart:
+    def _file(self, argument: Argument, text: str) -> FilePart:
         source = Path(text)
-        copy = self._folder / str(len(self._call.files))
         try:
-            shutil.copyfile(source, copy)
+            path = _readable(source) if self._folder is None else self._copy(source, self._folder)
+            size = path.stat().st_size
         except OSError as error:
             raise WrongUse(f"{flag_of(argument.name)} {text}: the file cannot be read ({error.strerror}).") from error
         content_type = mimetypes.guess_type(source.name)[0] or "application/octet-stream"
-        return FilePart(argument.name, os.fspath(copy), content_type, source.name, copy.stat().st_size)
+        return FilePart(argument.name, os.fspath(path), content_type, source.name, size)
+
+    def _copy(self, source: Path, folder: Path) -> Path:
+        copy = folder / str(len(self._call.files))
+        shutil.copyfile(source, copy)
+        return copy
 
 
-def _spellings(name: str, taken: set[str]) -> list[str]:
+def _readable(path: Path) -> Path:
+    """Return the path, once a file has been opened there."""
+    with path.open("rb"):
+        return path
+
+
+def _spellings(name: str, taken: set[str], reserved: frozenset[str]) -> list[str]:
     """Return how the flag may be written: as the shell does and as it is declared, or with a number if both are taken.
 
     ``taken`` are the flags of the arguments before it, to which its own are added.
     """
     declared = [f"--{name}"] if re.fullmatch(r"[^\W_][\w.-]*", name) else []
-    numbered = (f"{flag_of(name)}-{number}" for number in itertools.count(2))
-    free = [text for text in dict.fromkeys([flag_of(name), *declared]) if text not in taken]
+    flag = flag_of(name, reserved)
+    numbered = (f"{flag}-{number}" for number in itertools.count(2))
+    free = [text for text in dict.fromkeys([flag, *declared]) if text not in taken]
     spellings = free or [next(text for text in numbered if text not in taken)]
     taken.update(spellings)
     return spellings
@@ -154,25 +168,31 @@ def _notes(argument: Argument) -> list[str]:
 def _metavar(argument: Argument) -> str:
     if _is_json(argument):
         return "JSON|@FILE"
-    kind = argument.schema.get("type")
-    return {"integer": "INTEGER", "number": "NUMBER", "boolean": "BOOLEAN"}.get(str(kind), "TEXT")
+    names = {"integer": "INTEGER", "number": "NUMBER", "boolean": "BOOLEAN"}
+    return next((names[kind] for kind in _kinds(argument.schema) if kind in names), "TEXT")
+
+
+def _kinds(schema: Mapping[str, Any]) -> list[str]:
+    """Return the types of a schema, which has a list of them where its value may also be null."""
+    kinds = schema.get("type")
+    return kinds if isinstance(kinds, list) else [str(kinds)]
 
 
 def _is_list(argument: Argument) -> bool:
     """Tell whether the flag may be repeated: for a plain list or many files."""
-    return argument.file.many if argument.file else argument.schema.get("type") == "array" and not _is_json(argument)
+    return argument.file.many if argument.file else "array" in _kinds(argument.schema) and not _is_json(argument)
 
 
 def _is_json(argument: Argument) -> bool:
     """Tell whether a value is written as JSON: objects, arrays of arrays, and what can be an array or a text."""
     schema: Mapping[str, Any] = argument.schema
     choices = [schema, *schema.get("anyOf", ())]
-    if any(choice.get("type") == "object" or "$ref" in choice or "allOf" in choice for choice in choices):
+    if any("object" in _kinds(choice) or "$ref" in choice or "allOf" in choice for choice in choices):
         return True
     if len(choices) > 1:
-        return any(choice.get("type") == "array" for choice in choices)
+        return any("array" in _kinds(choice) for choice in choices)
     items = schema.get("items") or {}
-    return items.get("type") in ("array", "object") or "$ref" in items
+    return bool({"array", "object"} & {*_kinds(items)}) or "$ref" in items
 
 
 def _contents(argument: Argument, value: str) -> str:
@@ -191,7 +211,7 @@ def _contents(argument: Argument, value: str) -> str:
 
 def _json_value(argument: Argument, text: str) -> Any:
     """Return a text as the JSON value it is, or as a text where it is none or the argument is one."""
-    if argument.schema.get("type") == "string":
+    if "string" in _kinds(argument.schema):
         return text
     try:
         return json.loads(text)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from modelserve.cli import screen
-from modelserve.cli.arguments import CallBuilder, WrongUse, options
+from modelserve.cli.arguments import CallBuilder, options
+from modelserve.cli.complaints import flags_of, say_failure
 from modelserve.cli.flags import settings_options
 from modelserve.cli.one_model import started
+from modelserve.cli.output import write
 from modelserve.errors import NoModel
-from modelserve.messages import Answer, Argument, Description, Failure, Part
+from modelserve.messages import Answer, Argument, Description, Part
 from modelserve.runtime.fleet import Deployment, Streamed
 
 __all__ = ["predict"]
@@ -131,40 +132,7 @@ def _with_body(answer: Answer) -> Answer:
 
 def _write(answer: Answer, output: str, description: Description) -> int:
     if answer.failure is not None:
-        for line in _failure_lines(answer.failure, description):
-            click.echo(screen.clean(line), err=True)
+        say_failure(answer.failure, flags_of(options(description.predict)))
         return 1
-    if output:
-        _save(answer.body, output)
-    elif not sys.stdout.isatty():
-        sys.stdout.buffer.write(answer.body)
-    elif answer.content_type.partition(";")[0] == "application/json" and not answer.stream:
-        click.echo(json.dumps(json.loads(answer.body), indent=2, ensure_ascii=False))
-    elif answer.content_type.startswith(("text/", "application/json", "application/x-ndjson")):
-        click.echo(answer.body.decode("utf-8", "replace"))
-    else:
-        raise WrongUse(f"The answer is {answer.content_type}, which no terminal shows: add --output FILE.")
+    write(answer.body, answer.content_type, output, is_stream=answer.stream)
     return 0
-
-
-def _save(body: bytes, output: str) -> None:
-    try:
-        Path(output).write_bytes(body)
-    except OSError as error:
-        raise WrongUse(f"--output {output} cannot be written: {error.strerror}.") from error
-    click.echo(f"{len(body)} bytes written to {output}", err=True)
-
-
-def _failure_lines(failure: Failure, description: Description) -> Iterator[str]:
-    yield f"modelserve: {failure.message}"
-    flags = {argument.name: option.opts[0] for argument, option in options(description.predict).values()}
-    for name, messages in (failure.fields or {}).items():
-        yield f"  {flags.get(name, name)}: {_sentence(messages)}"
-    yield from failure.log.rstrip().splitlines()
-
-
-def _sentence(messages: Any) -> str:
-    """Return a field's messages in one line; nested ones name their place."""
-    if isinstance(messages, Mapping):
-        return " ".join(f"{name}: {_sentence(inner)}" for name, inner in messages.items())
-    return " ".join(map(_sentence, messages)) if isinstance(messages, list | tuple) else str(messages)

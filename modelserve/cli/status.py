@@ -17,6 +17,7 @@ __all__ = ["status"]
 
 DEPLOYMENTS = ("deployment", "status", "version", "workers", "queue", "restarts", "last exit")
 WORKERS = ("worker", "status", "pid", "running", "answered", "memory", "age")
+JOBS = ("running job", "deployment", "operation", "pid", "age")
 
 # Ends that we have chosen, of which there is nothing to say.
 OURS = ("stopped", "recycled")
@@ -28,7 +29,7 @@ _Facts = Mapping[str, Any]
 @port_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of tables.")
 def status(port: int | None, as_json: bool) -> int:
-    """Show what a running server's deployments and workers do."""
+    """Show what a running server's deployments and workers do, and which jobs run."""
     port = chosen_port(port)
     shown = next(iter(control.order(port, "GET", "/status")))
     if as_json:
@@ -47,6 +48,9 @@ def _show(server: _Facts, now: datetime) -> None:
     target.print()
     workers = [worker for deployment in deployments for worker in deployment["workers"]]
     screen.show_table(target, WORKERS, [_worker_row(worker, now) for worker in workers])
+    if jobs := server["jobs"]:
+        target.print()
+        screen.show_table(target, JOBS, [_job_row(job, now) for job in jobs])
     for deployment in deployments:
         for sentence in _complaints(deployment, now):
             target.print(screen.clean(f"\n{deployment['name']}: {sentence}").strip(), markup=False, soft_wrap=True)
@@ -76,6 +80,11 @@ def _worker_row(worker: _Facts, now: datetime) -> tuple[str, ...]:
         f"{worker['rss_bytes'] / 1e6:.0f} MB" if worker["rss_bytes"] else "",
         _age(worker["started"], now) if worker["started"] else "",
     )
+
+
+def _job_row(job: _Facts, now: datetime) -> tuple[str, ...]:
+    age = _age(job["started"], now) if job["started"] else ""
+    return (job["uuid"], job["deployment"], job["operation"], str(job["pid"] or ""), age)
 
 
 def _complaints(deployment: _Facts, now: datetime) -> list[str]:

@@ -82,9 +82,9 @@ class Job(msgspec.Struct, frozen=True):
     """A job as it is stored.
 
     Times are UTC, None until they have come. ``progress`` is a fraction from 0 to 1, None where the author reports
-    none; ``metrics`` are the latest values by name. ``output`` is what it returned, as JSON values; it is None in
-    lists, and where it lies in a file, which ``output_bytes`` then is the size of. ``owner`` is the server that runs
-    it, "" for none; ``attempts`` counts how often it was begun.
+    none; ``metrics`` are the latest values by name, None for one that is not finite. ``output`` is what it returned, as
+    JSON values; it is None in lists, and where it lies in a file, which ``output_bytes`` then is the size of. ``owner``
+    is the server that runs it, or has ended it, "" for none; ``attempts`` counts how often it was begun.
     """
 
     uuid: str
@@ -97,7 +97,7 @@ class Job(msgspec.Struct, frozen=True):
     finished: datetime | None = None
     message: str = ""
     progress: float | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float | None] = {}
     output: Any = None
     output_bytes: int = 0
     request: bytes = b""
@@ -120,7 +120,7 @@ class Report(msgspec.Struct, frozen=True):
 
     uuid: str
     progress: float | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float | None] = {}
     step: int | None = None
 
 
@@ -129,4 +129,4 @@ class Point(msgspec.Struct, frozen=True):
 
     step: int
     at: datetime
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]

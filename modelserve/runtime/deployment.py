@@ -87,6 +87,11 @@ class Deployment:
         return {lane.replica.name: lane.replica.pid for lane in self._dealer.lanes.values()}
 
     @property
+    def reloads(self) -> int:
+        """How often the workers of a reload have taken over; calls that come later go to them alone."""
+        return self._rotation.reloads
+
+    @property
     def message(self) -> str:
         """What is wrong with it, in a sentence that a client may read; "" for nothing."""
         return message(self.status, self.trouble, self.failure)

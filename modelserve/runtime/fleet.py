@@ -14,6 +14,7 @@ from modelserve.discovery import ModelRef, again
 from modelserve.errors import NotFound, SettingsError, StartError
 from modelserve.metrics import Metrics
 from modelserve.runtime.budget import Gpus
+from modelserve.runtime.cache import Cache, FromCache
 from modelserve.runtime.deployment import Deployment
 from modelserve.runtime.devices import Machine, Placement, plan, this_machine
 from modelserve.runtime.interface import Backend, Replica, WorkerOptions, WorkerSpec
@@ -22,10 +23,10 @@ from modelserve.runtime.limits import limits_of
 from modelserve.runtime.process import LocalBackend
 from modelserve.runtime.slot import MakeReplica, Slot
 from modelserve.runtime.status import ReloadFailed, Status
-from modelserve.runtime.streams import Streamed
+from modelserve.runtime.streams import Streamed, discard
 from modelserve.settings import Settings
 
-__all__ = ["Deployment", "Fleet", "ReloadFailed", "Status", "Streamed"]
+__all__ = ["Cache", "Deployment", "Fleet", "FromCache", "ReloadFailed", "Status", "Streamed", "discard"]
 
 # Workers get this long to end by themselves when nothing runs on them any more.
 WORKER_WAIT_S = 1.0
@@ -33,6 +34,8 @@ WORKER_WAIT_S = 1.0
 
 class Fleet:
     """The deployments of one server, as an async context: entering begins to start them, leaving ends every worker.
+
+    ``caches`` has what stands around a deployment, by its name, where that is to keep answers.
 
     Args:
         refs: The models, whose names are unique.
@@ -49,19 +52,22 @@ class Fleet:
         self._metrics = metrics or Metrics()
         self._stack = contextlib.AsyncExitStack()
         self._starting: asyncio.Future[list[None]] | None = None
+        self._machine: Machine
         self._placements: dict[str, list[Placement]] = {}
         self._backend: Backend
         self._gpus = Gpus()
         self.deployments: dict[str, Deployment] = {}
+        self.caches: dict[str, Cache] = {}
         self.folder = ""
 
     async def __aenter__(self) -> Fleet:
-        machine = this_machine()
-        self._placements = {name: self._plan(name, machine) for name in self._refs}
+        self._machine = this_machine()
+        self._placements = {name: self._plan(name, self._settings.of(name).workers) for name in self._refs}
         await asyncio.to_thread(sweep, self._settings.temp_dir)
         self.folder = self._make_folder()
         self._backend = await self._stack.enter_async_context(LocalBackend(self.folder))
         self.deployments = {name: self._deployment(name) for name in self._refs}
+        self.caches = {name: self._cache(name) for name in self._refs if self._settings.of(name).cache_size}
         self._starting = asyncio.gather(*(deployment.start() for deployment in self.deployments.values()))
         return self
 
@@ -117,6 +123,28 @@ class Fleet:
             log = "\n".join(error.log for error in failures if error.log)
             raise ReloadFailed(" ".join(error.message for error in failures), log=log)
 
+    def training(self, name: str, number: int, *, log_path: str, artifacts: str) -> Replica:
+        """Return a worker that runs one training, not started yet; the caller starts it and stops it.
+
+        It gets the processors and the GPU that one more worker of the deployment would get, at a lower priority, so
+        that predictions do not wait for it.
+
+        Args:
+            name: The deployment.
+            number: Of the trainings of this deployment that run at the same time, from 0.
+            log_path: The file for all that it prints and logs, in a folder that is there.
+            artifacts: The folder for the files that it keeps.
+
+        Raises:
+            NotFound: There is no deployment of that name.
+        """
+        self.find(name)
+        beside = self._settings.of(name).workers + number
+        spec = self._spec(self._refs[name], beside, self._plan(name, beside + 1)[beside])
+        options = msgspec.structs.replace(spec.options, task="train", log_level=_told(spec.options.log_level))
+        own = {"name": f"{name}-train-{number}", "log_path": log_path, "artifacts": artifacts}
+        return self._backend.replica(msgspec.structs.replace(spec, options=options, **own))
+
     async def _reload(self, name: str) -> ReloadFailed | None:
         deployment = self.deployments[name]
         try:
@@ -139,11 +167,11 @@ class Fleet:
         finally:
             is_over.set()
 
-    def _plan(self, name: str, machine: Machine) -> list[Placement]:
+    def _plan(self, name: str, workers: int) -> list[Placement]:
         settings = self._settings.of(name)
         return plan(
-            machine,
-            workers=settings.workers,
+            self._machine,
+            workers=workers,
             device=settings.device,
             workers_per_gpu=settings.workers_per_gpu,
         )
@@ -160,6 +188,10 @@ class Fleet:
         slots = [Slot(make, place.gpu) for place, make in self._places(self._refs[name])]
         limits, metrics = limits_of(self._settings.of(name)), self._metrics.deployment(name)
         return Deployment(name, slots, limits=limits, metrics=metrics, gpus=self._gpus)
+
+    def _cache(self, name: str) -> Cache:
+        settings, metrics = self._settings.of(name), self._metrics.cache(name)
+        return Cache(self.deployments[name], size=settings.cache_size, ttl_s=settings.cache_ttl_s, metrics=metrics)
 
     def _places(self, ref: ModelRef) -> list[tuple[Placement, MakeReplica]]:
         """Return where each worker of a model runs, and what makes it."""
@@ -195,3 +227,8 @@ class Fleet:
             load_timeout_s=settings.load_timeout_s,
             warm_timeout_s=settings.warm_timeout_s,
         )
+
+
+def _told(log_level: str) -> str:
+    """Return the level of a training's own log, which is for those who train: the operator may want to know less."""
+    return "info" if log_level in ("warning", "error") else log_level

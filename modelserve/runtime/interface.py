@@ -7,20 +7,23 @@ A *replica* is the server's handle on one worker. A *backend* makes replicas: pr
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 import msgspec
 
 from modelserve.discovery import ModelRef
-from modelserve.messages import Answers, Call, Description, Failed, Part
+from modelserve.messages import Answer, Answers, Call, Description, Failed, Part
 from modelserve.runtime.devices import Placement
 
 __all__ = [
     "DEVICE_EXIT",
     "FIRST_PARTS",
+    "Answering",
     "Backend",
     "Exit",
     "Listener",
+    "Renewable",
     "Replica",
     "StartFailed",
     "WorkerOptions",
@@ -35,7 +38,11 @@ FIRST_PARTS = 16
 
 
 class WorkerOptions(msgspec.Struct, frozen=True):
-    """The settings that reach into a worker; their meaning is in the settings table."""
+    """The settings that reach into a worker; their meaning is in the settings table.
+
+    ``task`` is "predict", or "train": such a worker does not warm its model, runs one call of ``train`` at a lower
+    priority of the processor, and answers it with a stream, whose parts are :data:`modelserve.messages.TrainingEvent`.
+    """
 
     unknown_arguments: str = "error"
     nan_answers: str = "error"
@@ -45,13 +52,16 @@ class WorkerOptions(msgspec.Struct, frozen=True):
     max_concurrency: int = 0
     max_answer_bytes: int = 0
     gpu_memory_fraction: float = 0.0
+    task: str = "predict"
 
 
 class WorkerSpec(msgspec.Struct, frozen=True):
     """One worker to start: ``name`` is unique within the server and used in logs, as in ``digits-0``.
 
     ``python`` is the interpreter to run it with, "" for the server's own; ``environment`` is set before anything is
-    imported. ``load_timeout_s`` bounds loading and describing, ``warm_timeout_s`` warming; 0 is no bound.
+    imported. ``load_timeout_s`` bounds loading and describing, ``warm_timeout_s`` warming; 0 is no bound. ``log_path``
+    is the file to which standard output and standard error of the worker and of its children are appended, "" for the
+    server's own standard error. ``artifacts`` is the folder of the files that a training keeps, made when needed.
     """
 
     name: str
@@ -62,6 +72,8 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     environment: dict[str, str] = {}
     load_timeout_s: float = 0.0
     warm_timeout_s: float = 0.0
+    log_path: str = ""
+    artifacts: str = ""
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -82,6 +94,41 @@ class StartFailed(Exception):
     def __init__(self, failed: Failed) -> None:
         super().__init__(failed.message)
         self.failed = failed
+
+
+class Answering(Protocol):
+    """What a door has its calls answered by: a deployment, or what stands around one."""
+
+    @property
+    def name(self) -> str:
+        """The deployment's name."""
+
+    @property
+    def description(self) -> Description | None:
+        """What the model says of itself, None before its first worker has said it."""
+
+    def check_room(self, size: int) -> None:
+        """Check that a call of so many bytes would be taken now, before its body is read.
+
+        Raises:
+            Unavailable: It would not.
+        """
+
+    def call(self, call: Call) -> asyncio.Future[Answer]:
+        """Take a call and return the future of its answer, which is to be cancelled where nobody waits any more.
+
+        Raises:
+            QueueTimeout: The call's deadline has passed already.
+            Unavailable: It is not taken now.
+        """
+
+
+class Renewable(Answering, Protocol):
+    """What also says when its workers were all replaced by others, whose answers may be different."""
+
+    @property
+    def reloads(self) -> int:
+        """How often the workers of a reload have taken over; calls that come later go to them alone."""
 
 
 class Listener(Protocol):

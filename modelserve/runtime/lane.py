@@ -12,9 +12,7 @@ lasts as long as its client takes to read it; an async one as many as it runs at
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-import os
 import sys
 from collections import deque
 from datetime import UTC, datetime
@@ -22,7 +20,7 @@ from datetime import UTC, datetime
 from modelserve.messages import Answer, Answers, Description, Part
 from modelserve.runtime.interface import Replica
 from modelserve.runtime.pending import Pending
-from modelserve.runtime.streams import Stream, Streamed
+from modelserve.runtime.streams import Stream, Streamed, discard
 
 __all__ = ["Lane"]
 
@@ -117,7 +115,7 @@ class Lane:
                 continue
             pending = self._take(answer.id)
             if pending is None:
-                _discard(answer)
+                discard(answer)
                 continue
             if pending.timer is not None:
                 pending.release()
@@ -126,7 +124,7 @@ class Lane:
             elif not pending.done():
                 pending.set_result(answer)
             else:
-                _discard(answer)
+                discard(answer)
         self._learn(answers)
 
     def part(self, part: Part) -> None:
@@ -206,10 +204,3 @@ class Lane:
                     self._frames.remove(frame)
                 return pending
         return None
-
-
-def _discard(answer: Answer) -> None:
-    """Remove what an answer that nobody waits for has left on disk."""
-    if answer.file is not None and answer.file.delete:
-        with contextlib.suppress(OSError):
-            os.unlink(answer.file.path)

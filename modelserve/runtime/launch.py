@@ -7,6 +7,7 @@ standard library would.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import site
@@ -36,18 +37,20 @@ def launch(spec: WorkerSpec, descriptors: tuple[int, int, int], scratch: str) ->
 
     Raises:
         StartFailed: There is no such interpreter.
-        OSError: There is no room for another process.
+        OSError: There is no room for another process, or the log file cannot be opened.
     """
     try:
         # Returns once the new program runs; subprocess uses vfork, so the server's size does not matter.
-        return subprocess.Popen(
-            _command(spec, descriptors),
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # standard output belongs to the server
-            env={**os.environ, **spec.environment, MARK: scratch},
-            pass_fds=descriptors,
-            start_new_session=True,
-        )
+        with _output(spec.log_path) as output:
+            return subprocess.Popen(
+                _command(spec, descriptors),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **spec.environment, MARK: scratch},
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
     except OSError as error:
         if not spec.python or error.filename != spec.python:
             raise
@@ -72,6 +75,20 @@ def what_is_wrong(spec: WorkerSpec, status: int) -> str:
     if status == entry.OTHER_VERSION:
         return f"{python} has another version of modelserve than the server: {install}."
     return ""
+
+
+@contextlib.contextmanager
+def _output(log_path: str) -> Iterator[int]:
+    """Give the descriptor for what a worker writes; never the server's standard output, which is the server's own."""
+    if not log_path:
+        yield 2
+        return
+    # Each write goes to the end, so that nothing is lost where several processes write.
+    output = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield output
+    finally:
+        os.close(output)
 
 
 def _command(spec: WorkerSpec, descriptors: tuple[int, int, int]) -> list[str]:

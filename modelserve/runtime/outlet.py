@@ -75,6 +75,12 @@ class Outlet:
             self._flush()
             self._send(message)
 
+    def send_parts(self, parts: list[Part]) -> None:
+        """Send small parts at once, in as few system calls as they need."""
+        with self._lock:
+            self._flush()
+            self._channel.sendall(b"".join(buffer for part in parts for buffer in encode(part)))
+
     def _flush(self) -> None:
         if self._answers:
             answers, self._answers = self._answers, []

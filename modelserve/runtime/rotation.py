@@ -41,7 +41,7 @@ JITTER = 0.1
 
 
 class Rotation:
-    """Renews the workers of one deployment.
+    """Renews the workers of one deployment. ``reloads`` counts how often the workers of a reload have taken over.
 
     Args:
         owner: The deployment.
@@ -56,6 +56,7 @@ class Rotation:
         self._dealer = dealer
         self._limits = limits
         self._turn = asyncio.Lock()
+        self.reloads = 0
         self._is_stopped = False
         self._wanted: dict[Lane, str] = {}
         self._recycling: asyncio.Task[None] | None = None
@@ -103,6 +104,9 @@ class Rotation:
             for slot, new in zip(self._slots, fresh, strict=True):
                 slot.adopt(self._owner, new)
             lanes = [self._dealer.lanes[replica] for replica in old if replica in self._dealer.lanes]
+            for lane in lanes:
+                self._dealer.close(lane, "stopped")
+            self.reloads += 1  # only now: what is called from here on goes to the new ones alone
             await asyncio.gather(*(self._retire(lane, "stopped", grace_s) for lane in lanes))
 
     async def _prepare_all(self, makers: Sequence[MakeReplica]) -> list[Fresh]:

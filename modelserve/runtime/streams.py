@@ -9,13 +9,15 @@ A worker sends no more parts than it was allowed, so a slow client holds a few p
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections import deque
 from collections.abc import Callable
 
 from modelserve.messages import Answer, Failure, Part
 from modelserve.runtime.interface import FIRST_PARTS
 
-__all__ = ["Stream", "Streamed"]
+__all__ = ["Stream", "Streamed", "discard"]
 
 # More is sent for so many parts at once: half of what may be on the way, so that the worker seldom waits for it.
 MORE_PARTS = FIRST_PARTS // 2
@@ -97,3 +99,12 @@ class Streamed(Answer):
     """An answer whose body follows as ``parts``; it never crosses the process border in this form."""
 
     parts: Stream | None = None
+
+
+def discard(answer: Answer) -> None:
+    """Let go of an answer that nobody takes: close its stream, and remove what it has left on disk."""
+    if isinstance(answer, Streamed) and answer.parts is not None:
+        answer.parts.close()
+    if answer.file is not None and answer.file.delete:
+        with contextlib.suppress(OSError):
+            os.unlink(answer.file.path)

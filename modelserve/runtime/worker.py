@@ -1,6 +1,7 @@
 """The child's main: pin, load, describe, warm, say Ready, then answer calls until the server closes the channel.
 
     channel --Calls--> Turns or Together, with a Predictor --Answers, Parts--> channel
+    channel --a Call--> Training, with its Trainer --Parts--> channel          where the task is to train; never warm
 
 It runs in a process of its own, started by ``process.py``. Only it, and the loops it starts, run the contract; it
 imports neither aiohttp nor the command line. Nothing it sends is pickled.
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelserve import loading, logs
 from modelserve.messages import Description, Failed, Ready, Stage, sendable
-from modelserve.runtime import gpu, lifeline
+from modelserve.runtime import gpu, lifeline, priority
 from modelserve.runtime.boot import Boot
 from modelserve.runtime.interface import DEVICE_EXIT
 from modelserve.runtime.outlet import Outlet
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 # The kernel's out-of-memory killer takes a worker long before the server; from -1000 to 1000, see proc(5).
 OOM_SCORE_ADJ = 500
+
+# A training goes before them, since it can be run again without a client that waits.
+TRAINING_OOM_SCORE_ADJ = 800
 
 
 class _StartError(Exception):
@@ -64,7 +68,10 @@ def main(channel: socket.socket, life: int, begun: Begun, boot: Boot) -> None:
     gc.collect()
     gc.freeze()  # what loading made stays for good: keep the collector from walking it again and again
     outlet.send(Ready(description))
-    _answer_calls(channel, predictor, outlet, begun, loop)
+    if boot.spec.options.task == "train":
+        _train(channel, predictor, outlet, begun, boot)
+    else:
+        _answer_calls(channel, predictor, outlet, begun, loop)
     if predictor.is_broken:
         _leave_device()
 
@@ -89,7 +96,7 @@ def _settle_in(boot: Boot) -> None:
     print_anyway()
     faulthandler.enable()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write(str(OOM_SCORE_ADJ))
+        file.write(str(TRAINING_OOM_SCORE_ADJ if boot.spec.options.task == "train" else OOM_SCORE_ADJ))
     os.environ.update(boot.spec.environment)
     placement = boot.spec.placement
     with contextlib.suppress(OSError):  # a container may forbid it; the thread counts still hold
@@ -106,6 +113,8 @@ def _start_model(boot: Boot, outlet: Outlet, loop: _LateLoop) -> tuple[Predictor
     with _stage("describe", outlet):
         predictor = _make_predictor(model, boot, loop)
         description = predictor.describe(boot.spec.ref.name, boot.spec.ref.distribution)
+    if boot.spec.options.task == "train":
+        return predictor, description
     with _stage("warm", outlet):
         predictor.warm()
         gpu.limit_memory(fraction)
@@ -155,6 +164,13 @@ def _answer_calls(channel: socket.socket, predictor: Predictor, outlet: Outlet, 
     intake = Intake(channel, predictor.parse, outlet)
     intake.start()
     Turns(predictor, intake, outlet, begun).run()
+
+
+def _train(channel: socket.socket, predictor: Predictor, outlet: Outlet, begun: Begun, boot: Boot) -> None:
+    from modelserve.runtime.training import Training
+
+    priority.lower()  # not before: a model that loads is soon done, and a client may wait to see its training begin
+    Training(channel, predictor.trainer, outlet, begun=begun, artifacts=boot.spec.artifacts).run()
 
 
 def _leave_device() -> None:

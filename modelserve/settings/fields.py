@@ -34,7 +34,8 @@ class Field:
     """One row of the table.
 
     A text matches the whole ``pattern``; ``check`` returns it as the server wants it, or raises ValueError. ``right``
-    says what a text must be. With ``per_deployment``, a deployment's own table may set it too.
+    says what a text must be. With ``per_deployment``, a deployment's own table may set it too. The value of one that is
+    ``secret`` is never shown.
     """
 
     name: str = ""
@@ -49,6 +50,7 @@ class Field:
     check: Callable[[str], str] | None = None
     right: str = ""
     per_deployment: bool = False
+    secret: bool = False
 
     @property
     def flag(self) -> str:

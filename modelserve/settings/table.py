@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_type_hints
 
 from modelserve.settings.fields import Field, Kind
-from modelserve.settings.values import check_base_path, check_python, check_temp_dir
+from modelserve.settings.values import (
+    check_base_path,
+    check_data_dir,
+    check_database,
+    check_hosts,
+    check_python,
+    check_temp_dir,
+)
 
 __all__ = ["BY_NAME", "FIELDS", "DeploymentTable", "Settings"]
 
@@ -30,7 +37,8 @@ def _setting(kind: Kind, default: str | int | float | bool, help: str, **row: An
     """Return a row that holds for the whole server."""
     if kind is Kind.SIZE:
         row = {"minimum": 1, "unit": "bytes", **row}
-    return dataclasses.field(default=default, metadata={"kind": kind, "default": default, "help": help, **row})
+    told = {"kind": kind, "default": default, "help": help, **row}
+    return dataclasses.field(default=default, repr=not row.get("secret"), metadata=told)
 
 
 def _each(kind: Kind, default: str | int | float | bool, help: str, **row: Any) -> Any:
@@ -194,6 +202,69 @@ class Settings:
     )
     nan_answers: Literal["error", "null"] = _each(
         Kind.CHOICE, "error", "What happens to NaN and infinity in an answer, which JSON cannot say."
+    )
+    cache_size: int = _each(
+        Kind.WHOLE,
+        0,
+        "Answers that are kept, so that identical calls share one; 64 MiB at most. 0: none.",
+        minimum=0,
+        maximum=100_000,
+        unit="answers",
+    )
+    cache_ttl_s: float = _each(Kind.NUMBER, 0.0, "How long an answer is kept. 0: no limit.", minimum=0, unit="seconds")
+    train: bool = _each(
+        Kind.SWITCH, True, "Whether trainings are served. Off everywhere: no jobs are kept, and there is no database."
+    )
+    data_dir: str = _setting(
+        Kind.TEXT,
+        "",
+        "Folder in which jobs are kept: the database and the jobs' files. Empty: the user's, as the system has it.",
+        check=check_data_dir,
+        right="a path of a folder",
+    )
+    database: str = _setting(
+        Kind.TEXT,
+        "",
+        "Database of the jobs, such as postgresql+psycopg://user:password@host/name. Empty: a SQLite file in data_dir.",
+        check=check_database,
+        right="postgresql+psycopg://user:password@host/name, or empty for a SQLite file in data_dir",
+        secret=True,
+    )
+    train_workers: int = _each(
+        Kind.WHOLE, 1, "Trainings of one deployment that run at the same time.", minimum=1, maximum=64, unit="processes"
+    )
+    train_retries: int = _each(
+        Kind.WHOLE,
+        0,
+        "How often a training is begun again after the server that ran it has gone or was stopped.",
+        minimum=0,
+        maximum=100,
+    )
+    train_cancel_s: float = _setting(
+        Kind.NUMBER,
+        10.0,
+        "How long a cancelled training may take to end by itself; then its processes are ended.",
+        minimum=0,
+        unit="seconds",
+    )
+    reload_after_train: bool = _each(
+        Kind.SWITCH, False, "Whether the workers are replaced by new ones once a training is done."
+    )
+    keep_jobs: int = _setting(
+        Kind.WHOLE, 10_000, "Jobs that are kept once they have ended; the oldest go first.", minimum=0, unit="jobs"
+    )
+    keep_jobs_days: float = _setting(
+        Kind.NUMBER, 90.0, "How long a job is kept once it has ended.", minimum=0, maximum=36_500, unit="days"
+    )
+    callback_hosts: str = _setting(
+        Kind.TEXT,
+        "",
+        "Hosts that a job's callback_url may name, with a port where it is not the usual one. Empty: none.",
+        check=check_hosts,
+        right='host names separated by commas, such as "ci.example.org,10.0.0.7:8080"',
+    )
+    callback_secret: str = _setting(
+        Kind.TEXT, "", "Secret with which callbacks are signed. Empty: they are not signed.", secret=True
     )
     temp_dir: str = _setting(
         Kind.TEXT,

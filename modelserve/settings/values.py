@@ -12,13 +12,24 @@ from typing import Any
 from modelserve.errors import SettingsError
 from modelserve.settings.fields import Field, Kind, describe_value, show
 
-__all__ = ["check_base_path", "check_python", "check_temp_dir", "read"]
+__all__ = [
+    "check_base_path",
+    "check_data_dir",
+    "check_database",
+    "check_hosts",
+    "check_python",
+    "check_temp_dir",
+    "read",
+]
 
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
     unit: 1024**power for power, unit in enumerate(("kib", "mib", "gib", "tib"), start=1)
 }
 
 _SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+# A name, or an address of IPv4 or, in brackets, of IPv6; with a port or without.
+_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 def read(field: Field, value: Any, origin: str, *, is_text: bool) -> Any:
@@ -36,6 +47,8 @@ def read(field: Field, value: Any, origin: str, *, is_text: bool) -> Any:
     try:
         return _read(field, value, is_text and isinstance(value, str))
     except (ValueError, TypeError, OverflowError) as error:
+        if field.secret:  # nor may a traceback show it
+            raise SettingsError(f"{field.name} {origin} must be {describe_value(field)}.") from None
         raise SettingsError(f"{field.name} {origin} is {show(value)}, but must be {describe_value(field)}.") from error
 
 
@@ -55,6 +68,26 @@ def check_temp_dir(text: str) -> str:
     if not os.path.isdir(path) or not os.access(path, os.W_OK | os.X_OK):
         raise ValueError
     return path
+
+
+def check_data_dir(text: str) -> str:
+    """Return a folder's absolute path; it is made, and looked at, only by a server that keeps jobs."""
+    return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+
+def check_database(text: str) -> str:
+    """Return a database's address; ValueError where it is none of those that jobs can be kept in."""
+    if text and not re.match(r"(postgresql(\+psycopg)?://|sqlite:///).", text):
+        raise ValueError
+    return text
+
+
+def check_hosts(text: str) -> str:
+    """Return host names, separated by single commas and in lower case; ValueError where one is none."""
+    hosts = [host.strip().lower() for host in text.split(",") if host.strip()]
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError
+    return ",".join(hosts)
 
 
 def check_python(text: str) -> str:

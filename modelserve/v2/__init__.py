@@ -1,10 +1,11 @@
 """The contract between a model and modelserve: all that a model author imports.
 
-from modelserve.v2 import BaseModel, OutputFile, UploadedFile, fields
+from modelserve.v2 import BaseModel, OutputFile, UploadedFile, fields, progress
 """
 
 from modelserve.v2 import fields
 from modelserve.v2.files import OutputFile, UploadedFile
 from modelserve.v2.model import BaseModel
+from modelserve.v2.progress import progress
 
-__all__ = ["BaseModel", "OutputFile", "UploadedFile", "fields"]
+__all__ = ["BaseModel", "OutputFile", "UploadedFile", "fields", "progress"]

@@ -78,7 +78,7 @@ def describe(
         components=writer.components(),
         definitions=writer.definitions(),
         max_batch_size=batch_size(model),
-        headers=list(parser.headers) if parser else [],
+        headers=_headers(parser, train_parser),
         max_concurrency=concurrency(model),
         streams=is_stream(model),
     )
@@ -88,6 +88,10 @@ def _media_types(model: Any, parser: ArgumentParser | None) -> list[str]:
     if parser is None:
         return ["application/json"]
     return list(offered(parser.media_types) if is_stream(model) else parser.media_types)
+
+
+def _headers(*parsers: ArgumentParser | None) -> list[str]:
+    return list(dict.fromkeys(name for parser in parsers if parser is not None for name in parser.headers))
 
 
 def _implements(model: Any) -> list[str]:

@@ -162,14 +162,20 @@ class BaseModel(abc.ABC):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, and return what is to be kept as the job's output, a JSON value.
 
-        It runs in a process of its own, so that predictions go on meanwhile.
+        It runs in a process of its own, once, on the main thread, so that predictions go on meanwhile; ``warm`` is not
+        called there. It tells how far it is by ``modelserve.v2.progress``, and learns from it that it is to end. What
+        it prints and logs goes to the job's log. Processes that it starts end with it. It may be ``async``.
 
         Args:
             *args: Never used; it lets a subclass declare the arguments it has.
-            **kwargs: The declared arguments by their names in Python, validated.
+            **kwargs: The declared arguments by their names in Python, validated. A ``File`` is there until it ends.
+
+        Returns:
+            What ``predict`` may return as JSON; None is fine, and NaN and infinity become null.
 
         Raises:
-            Exception: The job ends in the state error, with this text in its log.
+            modelserve.errors.ModelserveError: The job ends in the state error, and its message reaches the client.
+            Exception: The job ends in the state error, with a fixed sentence and this traceback in its log.
         """
         raise _missing("train")
 

@@ -30,6 +30,7 @@ from modelserve.v2.guard import Guard
 from modelserve.v2.model import attribute, batch_size, concurrency, is_async, is_stream, provides
 from modelserve.v2.plain import NanRule
 from modelserve.v2.streaming import Stream, Streams
+from modelserve.v2.trainings import Trainer, tell_arguments
 
 __all__ = ["BAD_BATCH", "Parsed", "Predictor", "PredictorOptions"]
 
@@ -71,6 +72,7 @@ class Predictor:
         batches: Whether calls go to :meth:`run_batch`.
         is_async: Whether calls go to :meth:`run_async`; else one goes to :meth:`run` at a time.
         max_concurrency: How many calls may run at the same time, 1 unless ``is_async``.
+        trainer: Runs the model's trainings, in a process of their own.
 
     Raises:
         Exception: Whatever ``get_predict_args``, ``get_train_args`` or building the schemas raises.
@@ -93,8 +95,12 @@ class Predictor:
         self._max_batch_size = batch_size(model, options.max_batch_size)
         self._predicts = self.batches or provides(model, "predict")
         self._parser = self._make_parser("get_predict_args")
-        self._train_parser = self._make_parser("get_train_args") if provides(model, "get_train_args") else None
+        trains = provides(model, "train")
+        declares = trains or provides(model, "get_train_args")
+        self._train_parser = self._make_parser("get_train_args") if declares else None
         self._max_bytes = options.max_answer_bytes or FRAME_LIMIT_BYTES - _FRAME_ROOM_BYTES
+        parser = self._train_parser if trains else None
+        self.trainer = Trainer(model, parser, max_bytes=self._max_bytes, wait=wait)
         self._renderer = self._make_renderer()
         self._streams = Streams(
             self._renderer,
@@ -132,7 +138,13 @@ class Predictor:
                 self._wait(returned)
 
     def parse(self, call: Call) -> Parsed | Answer:
-        """Return the call with its arguments validated, or the failure that answers it."""
+        """Return the call with its arguments validated, or the failure that answers it.
+
+        A call of the operation "train" or "check" is answered at once, with the arguments of ``train`` or ``predict``
+        as JSON: see :class:`Trainer`.
+        """
+        if call.operation == "train":
+            return self.trainer.validate(call)
         accept = call.accept
         try:
             if not self._predicts:
@@ -140,6 +152,8 @@ class Predictor:
             if self._is_stream:
                 call.accept = self._streams.left_to_the_model(accept)
             arguments = self._parser.parse(call)
+            if call.operation:
+                return tell_arguments(call, arguments.values, self._max_bytes)
             return Parsed(call.id, arguments.values, arguments.media_type, accept, call.deadline)
         except BaseException as error:  # a field of the model's own may raise anything
             return Answer(call.id, failure=failure_of(error))

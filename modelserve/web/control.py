@@ -17,6 +17,7 @@ from aiohttp import web
 
 from modelserve import __version__
 from modelserve.errors import ModelserveError
+from modelserve.jobs.runner import Runner
 from modelserve.runtime.fleet import Fleet
 from modelserve.web.responses import json_response
 
@@ -31,9 +32,9 @@ class Step(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-def build_control(fleet: Fleet, url: str) -> web.Application:
+def build_control(fleet: Fleet, url: str, jobs: Runner | None = None) -> web.Application:
     """Return the application of the control socket of the server at ``url``."""
-    control = _Control(fleet, url)
+    control = _Control(fleet, url, jobs)
     app = web.Application()
     app.add_routes(
         [
@@ -58,15 +59,18 @@ async def _reload_in_turn(fleet: Fleet, names: Sequence[str]) -> AsyncIterator[S
 
 
 class _Control:
-    def __init__(self, fleet: Fleet, url: str) -> None:
+    def __init__(self, fleet: Fleet, url: str, jobs: Runner | None) -> None:
         self._fleet = fleet
         self._url = url
+        self._jobs = jobs
 
     async def status(self, request: web.Request) -> web.Response:
         """Answer with all that there is to know."""
         deployments = [deployment.status_report() for deployment in self._fleet.deployments.values()]
         shown = {"url": self._url, "version": __version__, "pid": os.getpid()}
-        return json_response(shown | {"deployments": msgspec.to_builtins(deployments)})
+        running = [] if self._jobs is None else self._jobs.running()
+        found = {"deployments": msgspec.to_builtins(deployments), "jobs": msgspec.to_builtins(running)}
+        return json_response(shown | found)
 
     async def reload(self, request: web.Request) -> web.StreamResponse:
         """Reload one deployment or all, and tell how it goes; it goes on when the operator leaves."""

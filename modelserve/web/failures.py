@@ -13,7 +13,16 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from modelserve.errors import InvalidArguments, ModelserveError, NoSpace, NotReady, QueueFull, Stopping, Unavailable
+from modelserve.errors import (
+    InvalidArguments,
+    ModelserveError,
+    NoSpace,
+    NotReady,
+    QueueFull,
+    Stopping,
+    StoreUnavailable,
+    Unavailable,
+)
 from modelserve.messages import Failure
 
 __all__ = ["BrokenAnswer", "describe_error", "failure_response", "log_failure"]
@@ -22,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 UNEXPECTED = Failure(500, "error", "The server could not handle this request; its log says why.")
 
-RETRY_AFTER_S = {error.code: error.retry_after_s for error in (Unavailable, QueueFull, NotReady, NoSpace, Stopping)}
+RETRY_AFTER_S = {
+    error.code: error.retry_after_s for error in (Unavailable, QueueFull, NotReady, NoSpace, Stopping, StoreUnavailable)
+}
 
 # What aiohttp itself refuses, by status: a code and a sentence.
 REFUSALS = {

@@ -5,12 +5,15 @@ name -> Description  ->  paths of the server, one predict path per model, compon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from modelserve.messages import Description
-from modelserve.web.openapi_predict import TIMEOUT_PARAMETER, predict_operation
+from modelserve.web.jobs_text import JOB_ERRORS, jobs_tag, operation_ids
+from modelserve.web.openapi_jobs import job_components, job_paths, may_be_a_job
+from modelserve.web.openapi_predict import predict_operation
 from modelserve.web.routes_text import (
     ABOUT,
     JSON,
@@ -33,7 +36,14 @@ _REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
 _RETRY_AFTER = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 
 
-def build_openapi(models: Mapping[str, Description], *, title: str, version: str, base_path: str) -> dict[str, Any]:
+def build_openapi(
+    models: Mapping[str, Description],
+    *,
+    title: str,
+    version: str,
+    base_path: str,
+    jobs: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the OpenAPI 3.1.0 document of a server.
 
     Args:
@@ -41,6 +51,7 @@ def build_openapi(models: Mapping[str, Description], *, title: str, version: str
         title: The service's title.
         version: The service's version.
         base_path: The prefix of every path, without a slash at its end, or "".
+        jobs: Of what jobs are kept, "train" and "predict", by the name of the model.
     """
     wanted = {(name, item): f"{name}.{item}" for name, model in models.items() for item in model.components}
     names = unique_names(wanted)
@@ -52,16 +63,17 @@ def build_openapi(models: Mapping[str, Description], *, title: str, version: str
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": ABOUT},
         "servers": [{"url": base_path or "/"}],
-        "tags": [*(_tag(name, model) for name, model in models.items()), {"name": SERVICE_TAG}],
-        "paths": _paths(models, refs),
+        "tags": [tag for name, model in models.items() for tag in _tags(name, model, jobs)] + [{"name": SERVICE_TAG}],
+        "paths": _paths(models, refs, jobs),
         "components": {
             "schemas": _shared_schemas()
+            | job_components(jobs)
             | {
                 names[name, item]: rewrite(schema, refs[name], text=as_markdown)
                 for name, model in models.items()
                 for item, schema in model.components.items()
             },
-            "responses": {f"Error{status}": _response(status, name) for status, name in PREDICT_ERRORS.items()},
+            "responses": {f"Error{status}": _response(status, name) for status, name in _errors(jobs).items()},
             "headers": {
                 "X-Request-ID": {"description": REQUEST_ID_TEXT, "schema": {"type": "string"}},
                 "Retry-After": {"description": RETRY_AFTER_TEXT, "schema": {"type": "integer"}},
@@ -70,25 +82,37 @@ def build_openapi(models: Mapping[str, Description], *, title: str, version: str
     }
 
 
-def _tag(name: str, model: Description) -> dict[str, Any]:
+def _tags(name: str, model: Description, jobs: Mapping[str, Collection[str]]) -> list[dict[str, Any]]:
     tag: dict[str, Any] = {"name": name, "description": as_markdown(about_model(model.metadata))}
     if url := home_page(model.metadata.url):
         tag["externalDocs"] = {"url": url, "description": "Home page"}
-    return tag
+    return [tag, *([{"name": jobs_tag(name)}] if jobs.get(name) else [])]
 
 
-def _paths(models: Mapping[str, Description], refs: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    operations = unique_names({name: f"predict_{name}" for name in models}, allowed="A-Za-z0-9_")
-    predicts: dict[str, Any] = {
-        f"/v2/models/{quote(name, safe='')}/predict/": {
-            "parameters": [TIMEOUT_PARAMETER],
-            "post": {"tags": [name], "operationId": operations[name], **predict_operation(model, refs[name])},
-        }
-        for name, model in models.items()
-        if "predict" in model.implements
-    }
+def _paths(
+    models: Mapping[str, Description], refs: Mapping[str, Mapping[str, str]], jobs: Mapping[str, Collection[str]]
+) -> dict[str, Any]:
+    ids = operation_ids(models, jobs)
+    paths: dict[str, Any] = {}
+    for name, model in models.items():
+        if "predict" in model.implements:
+            operation = {
+                "tags": [name],
+                "operationId": ids[name, "predict", ""],
+                **predict_operation(model, refs[name]),
+            }
+            is_job = "predict" in jobs.get(name, ())
+            path = f"/v2/models/{quote(name, safe='')}/predict/"
+            paths[path] = {"post": may_be_a_job(operation) if is_job else operation}
+        for path, item in job_paths(name, model, jobs.get(name, ()), refs=refs[name], ids=ids).items():
+            paths.setdefault(path, {}).update(item)
     example = next(iter(models), "")
-    return predicts | {route.path: {"get": _operation(route, example)} for route in ROUTES}
+    return paths | {route.path: {"get": _operation(route, example)} for route in ROUTES}
+
+
+def _errors(jobs: Mapping[str, Collection[str]]) -> dict[int, str]:
+    more = dict.fromkeys(JOB_ERRORS, "Error") if any(jobs.values()) else {}
+    return {**PREDICT_ERRORS, **more}
 
 
 def _operation(route: Route, example: str) -> dict[str, Any]:
@@ -114,7 +138,8 @@ def _response(status: int, schema: str) -> dict[str, Any]:
     )
     # Readiness is a state and not a refusal, so it says nothing of a retry.
     headers = _REQUEST_ID | (_RETRY_AFTER if status == 503 and schema == "Error" else {})
-    return {"description": STATUS_TEXTS[status], "headers": headers, "content": content}
+    text = STATUS_TEXTS[status] if status in STATUS_TEXTS else JOB_ERRORS[status]
+    return {"description": text, "headers": headers, "content": content}
 
 
 def _shared_schemas() -> dict[str, Any]:

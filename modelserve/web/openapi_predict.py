@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from modelserve.messages import Argument, Description, FileRule
 from modelserve.web.routes_text import ITEM_TYPES, JSON, PREDICT_ERRORS, STATUS_TEXTS, STREAM_TEXT, TIMEOUT_TEXT
 from modelserve.web.schema_refs import as_markdown, rewrite
 
-__all__ = ["TIMEOUT_PARAMETER", "predict_operation"]
+__all__ = ["PLACES_TEXT", "TIMEOUT_PARAMETER", "answer_of", "predict_operation", "request_of"]
 
 # "If in is header and the name is Accept, Content-Type or Authorization, the parameter definition SHALL be ignored."
 # (OpenAPI 3.1.0, Parameter Object)
@@ -19,7 +19,7 @@ _RESERVED_HEADERS = frozenset({"accept", "authorization", "content-type"})
 _ACCEPT_TEXT = "The media type of the answer."
 _NO_ACCEPT_TEXT = "Without it the Accept header decides."
 
-_PLACES_TEXT = (
+PLACES_TEXT = (
     "An argument may be given in the query as well, unless it is a file or bound to another place. "
     "The query wins over a form, which wins over a JSON body. A list is given by repeating its name."
 )
@@ -60,16 +60,36 @@ def predict_operation(model: Description, refs: Mapping[str, str]) -> dict[str, 
         model: What the model says of itself.
         refs: The references of the model's own schemas to what they are called in the document.
     """
-    in_body = [item for item in model.predict if item.location != "headers" and not _is_parameter(item)]
-    operation: dict[str, Any] = {"summary": f"Predict with {model.metadata.name}", "description": _PLACES_TEXT}
-    if parameters := [_parameter(item, refs) for item in model.predict if _is_parameter(item)]:
-        operation["parameters"] = parameters
-    if content := _contents(in_body, refs):
-        operation["requestBody"] = {"required": any(item.required for item in in_body), "content": content}
-    operation["responses"] = {"200": _answer(model, refs)} | {
+    operation: dict[str, Any] = {"summary": f"Predict with {model.metadata.name}", "description": PLACES_TEXT}
+    operation |= request_of(model.predict, refs)
+    operation["parameters"].append(TIMEOUT_PARAMETER)
+    operation["responses"] = {"200": answer_of(model, refs)} | {
         str(status): {"$ref": f"#/components/responses/Error{status}"} for status in PREDICT_ERRORS
     }
     return operation
+
+
+def request_of(arguments: Sequence[Argument], refs: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters, and where there is one the body, of an operation that takes these arguments."""
+    in_body = [item for item in arguments if item.location != "headers" and not _is_parameter(item)]
+    request: dict[str, Any] = {"parameters": [_parameter(item, refs) for item in arguments if _is_parameter(item)]}
+    if content := _contents(in_body, refs):
+        request["requestBody"] = {"required": any(item.required for item in in_body), "content": content}
+    return request
+
+
+def answer_of(model: Description, refs: Mapping[str, str]) -> dict[str, Any]:
+    """Return the response that is a model's prediction."""
+    answer = _PREDICTION if model.response is None else rewrite(model.response, refs, text=as_markdown)
+    item = {} if model.response is None else answer
+    return {
+        "description": STREAM_TEXT if model.streams else STATUS_TEXTS[200],
+        "headers": {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}},
+        "content": {
+            media_type: _stream(media_type, item) if model.streams else {"schema": _answer_schema(media_type, answer)}
+            for media_type in model.media_types
+        },
+    }
 
 
 def _is_accept(argument: Argument) -> bool:
@@ -145,19 +165,6 @@ def _file_schema(rule: FileRule, text: str) -> dict[str, Any]:
     file = {"type": "string", "format": "binary"}
     schema: dict[str, Any] = {"type": "array", "items": file} if rule.many else dict(file)
     return schema | ({"description": text} if text else {})
-
-
-def _answer(model: Description, refs: Mapping[str, str]) -> dict[str, Any]:
-    answer = _PREDICTION if model.response is None else rewrite(model.response, refs, text=as_markdown)
-    item = {} if model.response is None else answer
-    return {
-        "description": STREAM_TEXT if model.streams else STATUS_TEXTS[200],
-        "headers": {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}},
-        "content": {
-            media_type: _stream(media_type, item) if model.streams else {"schema": _answer_schema(media_type, answer)}
-            for media_type in model.media_types
-        },
-    }
 
 
 def _stream(media_type: str, item: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,9 @@ __all__ = ["SERVER", "answer_headers", "begun_response", "bytes_response", "json
 
 SERVER = "modelserve"
 
-# Types that a browser shows as a page and runs script from; they are only offered as a download, without rights.
-ACTIVE_TYPES = ("text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", "application/xml")
+# Types that a browser shows as a page and runs script from, beside all that end in +xml; they are only offered as a
+# download, without rights.
+ACTIVE_TYPES = ("text/html", "text/xml", "application/xml")
 
 
 def json_response(body: Any, *, status: int = 200) -> web.Response:
@@ -42,7 +43,8 @@ def answer_headers(answer: Answer) -> CIMultiDict[str]:
     headers = CIMultiDict({"Content-Type": answer.content_type})
     if answer.content_type != "application/json" or answer.filename:
         disposition = "inline"
-        if answer.content_type.partition(";")[0].strip().lower() in ACTIVE_TYPES:
+        kind = answer.content_type.partition(";")[0].strip().lower()
+        if kind in ACTIVE_TYPES or kind.endswith("+xml"):
             headers["Content-Security-Policy"] = "sandbox"
             headers["Content-Disposition"] = disposition = "attachment"
         if answer.filename:

@@ -16,17 +16,12 @@ from aiohttp import web
 
 from modelserve.messages import Part
 from modelserve.runtime.fleet import Streamed
+from modelserve.web.events import EVENTS, FOR_EVENTS
 from modelserve.web.failures import BrokenAnswer, log_failure
 from modelserve.web.requests import REQUEST_ID
 from modelserve.web.responses import begun_response
 
 __all__ = ["send_stream"]
-
-EVENTS = "text/event-stream"
-
-# Events are of the moment, and nginx would hold them back until its buffer is full:
-# https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
-_FOR_EVENTS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 async def send_stream(request: web.Request, answer: Streamed, deployment: str) -> web.StreamResponse:
@@ -42,7 +37,7 @@ async def send_stream(request: web.Request, answer: Streamed, deployment: str) -
         response = begun_response(answer, request[REQUEST_ID])
         is_events = answer.content_type.partition(";")[0] == EVENTS
         if is_events:
-            response.headers.update(_FOR_EVENTS)
+            response.headers.update(FOR_EVENTS)
         await response.prepare(request)
         async for part in parts:
             data = _error_event(part) if is_events and part.failure is not None and not part.data else part.data

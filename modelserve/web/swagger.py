@@ -6,11 +6,13 @@ format cannot say (JSON bodies beside parameters, alternatives) stands in the Op
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from modelserve.messages import Description
+from modelserve.web.jobs_text import JOB_ERRORS, jobs_tag, operation_ids
 from modelserve.web.routes_text import (
     ABOUT,
     JSON,
@@ -26,6 +28,7 @@ from modelserve.web.routes_text import (
     about_model,
 )
 from modelserve.web.schema_refs import home_page, rewrite, unique_names
+from modelserve.web.swagger_jobs import job_definitions, job_paths, request_of
 
 __all__ = ["build_swagger"]
 
@@ -38,7 +41,14 @@ _REQUEST_ID = {"X-Request-ID": {"type": "string", "description": REQUEST_ID_TEXT
 _RETRY_AFTER = {"Retry-After": {"type": "integer", "description": RETRY_AFTER_TEXT}}
 
 
-def build_swagger(models: Mapping[str, Description], *, title: str, version: str, base_path: str) -> dict[str, Any]:
+def build_swagger(
+    models: Mapping[str, Description],
+    *,
+    title: str,
+    version: str,
+    base_path: str,
+    jobs: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the Swagger 2.0 document of a server.
 
     Args:
@@ -46,6 +56,7 @@ def build_swagger(models: Mapping[str, Description], *, title: str, version: str
         title: The service's title.
         version: The service's version.
         base_path: The prefix of every path, without a slash at its end, or "".
+        jobs: Of what jobs are kept, "train" and "predict", by the name of the model.
     """
     names = _names(models)
     refs = {
@@ -56,10 +67,10 @@ def build_swagger(models: Mapping[str, Description], *, title: str, version: str
         "swagger": "2.0",
         "info": {"title": title, "version": version, "description": ABOUT},
         "basePath": base_path or "/",
-        "tags": [*(_tag(name, model) for name, model in models.items()), {"name": SERVICE_TAG}],
-        "paths": _paths(models, names, refs),
-        "definitions": _shared_definitions() | _definitions(models, names, refs),
-        "responses": {f"Error{status}": _response(status, schema) for status, schema in PREDICT_ERRORS.items()},
+        "tags": [tag for name, model in models.items() for tag in _tags(name, model, jobs)] + [{"name": SERVICE_TAG}],
+        "paths": _paths(models, names, refs, jobs),
+        "definitions": _shared_definitions() | job_definitions(jobs) | _definitions(models, names, refs),
+        "responses": {f"Error{status}": _response(status, schema) for status, schema in _errors(jobs).items()},
     }
 
 
@@ -76,35 +87,37 @@ def _names(models: Mapping[str, Description]) -> dict[tuple[str, str], str]:
     return unique_names(wanted)
 
 
-def _tag(name: str, model: Description) -> dict[str, Any]:
+def _tags(name: str, model: Description, jobs: Mapping[str, Collection[str]]) -> list[dict[str, Any]]:
     tag: dict[str, Any] = {"name": name, "description": about_model(model.metadata)}
     if url := home_page(model.metadata.url):
         tag["externalDocs"] = {"url": url, "description": "Home page"}
-    return tag
+    return [tag, *([{"name": jobs_tag(name)}] if jobs.get(name) else [])]
 
 
 def _paths(
     models: Mapping[str, Description],
     names: Mapping[tuple[str, str], str],
     refs: Mapping[str, Mapping[str, str]],
+    jobs: Mapping[str, Collection[str]],
 ) -> dict[str, Any]:
-    operations = unique_names({name: f"predict_{name}" for name in models}, allowed="A-Za-z0-9_")
-    predicts = {
-        f"/v2/models/{quote(name, safe='')}/predict/": {
-            "post": {
-                "tags": [name],
-                "operationId": operations[name],
-                **_predict(model, names.get((name, ""), "Prediction"), refs[name]),
-            }
-        }
-        for name, model in models.items()
-        if "predict" in model.implements
-    }
-    return predicts | {route.path: {"get": _operation(route)} for route in ROUTES}
+    ids = operation_ids(models, jobs)
+    paths: dict[str, Any] = {}
+    for name, model in models.items():
+        if "predict" in model.implements:
+            operation = _predict(model, names.get((name, ""), "Prediction"), refs[name])
+            post = {"tags": [name], "operationId": ids[name, "predict", ""], **operation}
+            paths[f"/v2/models/{quote(name, safe='')}/predict/"] = {"post": post}
+        for path, item in job_paths(name, model, jobs.get(name, ()), refs=refs[name], ids=ids).items():
+            paths.setdefault(path, {}).update(item)
+    return paths | {route.path: {"get": _operation(route)} for route in ROUTES}
+
+
+def _errors(jobs: Mapping[str, Collection[str]]) -> dict[int, str]:
+    more = dict.fromkeys(JOB_ERRORS, "Error") if any(jobs.values()) else {}
+    return {**PREDICT_ERRORS, **more}
 
 
 def _predict(model: Description, response: str, refs: Mapping[str, str]) -> dict[str, Any]:
-    has_files = any(argument.file for argument in model.predict)
     is_json = any(media_type == JSON or media_type.endswith("+json") for media_type in model.media_types)
     schema = (
         {"$ref": f"{_DEFINITIONS}{response}"}
@@ -115,9 +128,8 @@ def _predict(model: Description, response: str, refs: Mapping[str, str]) -> dict
     answer = {"description": text, "headers": _REQUEST_ID, "schema": schema}
     return {
         "summary": f"Predict with {model.metadata.name}",
-        "consumes": ["multipart/form-data"] if has_files else [JSON, "application/x-www-form-urlencoded"],
         "produces": list(model.media_types),
-        "parameters": [rewrite(argument.parameter, refs) for argument in model.predict],
+        **request_of(model.predict, refs),
         "responses": {"200": answer}
         | {str(status): {"$ref": f"#/responses/Error{status}"} for status in PREDICT_ERRORS},
     }
@@ -141,7 +153,8 @@ def _operation(route: Route) -> dict[str, Any]:
 def _response(status: int, schema: str) -> dict[str, Any]:
     headers = _REQUEST_ID | (_RETRY_AFTER if status == 503 and schema == "Error" else {})
     body = {"$ref": f"{_DEFINITIONS}{schema}"} if schema else {"type": "string"}
-    return {"description": STATUS_TEXTS[status], "headers": headers, "schema": body}
+    text = STATUS_TEXTS[status] if status in STATUS_TEXTS else JOB_ERRORS[status]
+    return {"description": text, "headers": headers, "schema": body}
 
 
 def _shared_definitions() -> dict[str, Any]:

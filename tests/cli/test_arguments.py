@@ -53,9 +53,24 @@ def test_lists_and_many_files_may_be_repeated_and_json_may_not() -> None:
         _argument("text", type="string"),
         _argument("files", file=FileRule(many=True)),
         _argument("file", file=FileRule()),
+        _argument("nullable", type=["array", "null"], items={"type": "number"}),
+        _argument("nullable_object", type=["object", "null"]),
     ]
-    repeated = [argument.name for argument, option in options(arguments).values() if option.multiple]
-    assert repeated == ["numbers", "files"]
+    known = options(arguments).values()
+    assert [argument.name for argument, option in known if option.multiple] == ["numbers", "files", "nullable"]
+    json = [argument.name for argument, option in known if option.metavar == "JSON|@FILE"]
+    assert json == ["matrix", "array", "records", "nullable_object"]
+
+
+def test_what_may_be_null_is_shown_as_what_else_it_is() -> None:
+    arguments = [_argument("k", type=["integer", "null"]), _argument("s", type=["null", "string"])]
+    assert [option.metavar for _, option in options(arguments).values()] == ["INTEGER", "TEXT"]
+
+
+def test_a_command_may_keep_other_flags_for_itself() -> None:
+    names = ["accept", "url", "output"]
+    found = options([_argument(name, type="string") for name in names], frozenset({"--url"}))
+    assert [option.opts for _, option in found.values()] == [["--accept"], ["--arg-url"], ["--output"]]
 
 
 def test_the_help_tells_type_default_and_what_is_required() -> None:
@@ -120,6 +135,16 @@ def test_a_file_and_a_json_argument_do_not_go_together(tmp_path: Path) -> None:
     builder.add(_argument("j", location="json", type="object"), ["{}"])
     with pytest.raises(WrongUse, match="no one request can carry"):
         builder.build("")
+
+
+def test_a_call_that_is_sent_on_names_the_files_themselves(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(b"12")
+    builder = CallBuilder(None)
+    builder.add(_argument("f", file=FileRule()), [str(tmp_path / "x.bin")])
+    (file,) = builder.build("").files
+    assert (file.path, file.filename, file.size) == (str(tmp_path / "x.bin"), "x.bin", 2)
+    with pytest.raises(WrongUse, match="the file cannot be read"):
+        builder.add(_argument("f", file=FileRule()), [str(tmp_path)])
 
 
 def test_an_array_may_stand_in_a_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from modelserve.settings import FIELDS
 from tests.cli.program import environment, modelserve
 
-COMMANDS = ("run", "models", "check", "predict")
+COMMANDS = ("run", "models", "check", "predict", "train", "jobs")
 
 
 def _install(folder: Path, name: str, *points: str, version: str = "1.0") -> None:

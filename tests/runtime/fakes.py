@@ -127,6 +127,10 @@ class FakeReplica:
         answers = [Answer(call.id, "text/plain", call.body) for call in calls]
         self._tell().answered(self, Answers(answers, busy_ns=int(busy_s * 1e9)))
 
+    def give(self, answer: Answer) -> None:
+        """Send an answer of the test's own."""
+        self._tell().answered(self, Answers([answer]))
+
     def open(self, call: Call) -> None:
         """Begin a streamed answer."""
         self._tell().answered(self, Answers([Answer(call.id, "text/event-stream", stream=True)]))

@@ -15,6 +15,7 @@ from modelserve.messages import Description, Metadata
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import Settings
 from modelserve.web.documents import Documents
+from modelserve.web.published import Published
 from tests.running import Running, running
 from tests.web import telling
 
@@ -63,6 +64,9 @@ class OneDeployment:
         self.deployment = SimpleNamespace(description=None)
         self.deployments = {"m": self.deployment}
 
+    def find(self, name: str) -> SimpleNamespace:
+        return self.deployments[name]
+
     def describe(self, text: str) -> None:
         self.deployment.description = Description(Metadata("m", "M", text), implements=["predict"])
 
@@ -75,7 +79,8 @@ async def body(documents: Documents, page: str) -> bytes:
 @pytest.mark.parametrize("page", ["openapi", "swagger"])
 async def test_it_is_kept_until_a_description_changes(page: str) -> None:
     fleet = OneDeployment()
-    documents = Documents(cast(Fleet, cast(Any, fleet)), Settings())
+    published = Published(cast(Fleet, cast(Any, fleet)), Settings(), keeps_jobs=False)
+    documents = Documents(published, Settings())
     empty = await body(documents, page)
     assert await body(documents, page) is empty
 

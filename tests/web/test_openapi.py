@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from modelserve.messages import Argument, Description, Metadata
 from modelserve.web.openapi import build_openapi
+from modelserve.web.openapi_predict import TIMEOUT_PARAMETER
 from tests.web.descriptions import argument, boxes, everything, hostile, plain, silent, vision
 
 
@@ -99,7 +100,7 @@ def test_an_address_that_is_no_web_page_is_not_linked() -> None:
 def test_a_model_without_arguments_takes_no_body() -> None:
     operation = predict(silent())
     assert "requestBody" not in operation
-    assert "parameters" not in operation
+    assert operation["parameters"] == [TIMEOUT_PARAMETER]
 
 
 def test_a_body_lists_what_may_stand_in_it() -> None:
@@ -130,6 +131,7 @@ def test_arguments_bound_to_query_or_headers_are_parameters() -> None:
             "required": False,
             "content": {"application/json": {"schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}},
         },
+        TIMEOUT_PARAMETER,
     ]
 
 
@@ -154,13 +156,13 @@ def test_a_query_parameter_that_is_no_flat_list_is_json_text(schema: dict[str, A
 
 def test_a_header_that_openapi_reserves_is_no_parameter() -> None:
     operation = predict(taking(argument("Accept", {"type": "string"}, location="headers")))
-    assert "parameters" not in operation
+    assert operation["parameters"] == [TIMEOUT_PARAMETER]
     assert "requestBody" not in operation
 
 
 def test_accept_is_a_query_parameter_and_leaves_the_choice_to_the_header() -> None:
     operation = predict(vision())
-    (accept,) = operation["parameters"]
+    accept = operation["parameters"][0]
     assert (accept["name"], accept["in"], accept["required"]) == ("accept", "query", False)
     assert accept["schema"] == {"type": "string", "enum": ["application/json", "image/png", "text/csv"]}
     assert "accept" not in operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
@@ -267,5 +269,5 @@ def test_a_model_that_streams_tells_its_forms_and_what_each_item_is() -> None:
 
 
 def test_the_deadline_is_a_header_of_every_predict_route() -> None:
-    (parameter,) = build({"m": plain()})["paths"]["/v2/models/m/predict/"]["parameters"]
+    parameter = predict(plain())["parameters"][-1]
     assert (parameter["name"], parameter["in"]) == ("X-Timeout-S", "header")

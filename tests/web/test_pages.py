@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -21,7 +22,9 @@ from modelserve.messages import Description
 from modelserve.web import pages
 from modelserve.web.openapi import build_openapi
 from modelserve.web.pages import ASSETS, Pages
+from tests.running import running
 from tests.web.descriptions import everything, plain, vision
+from tests.web.v2.asking import MODEL, TRAIN, ended
 
 HTML = ("/api", "/docs", "/redoc")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -277,6 +280,24 @@ async def test_swagger_ui_sends_everything_that_was_filled_in(browser: Browser) 
     sent = [("image", "image/png"), ("more", "image/png"), ("top_k", "3"), ("note", "hello")]
     sent += [("scale", "5"), ("words", "one")]
     assert site.predicted == [("/v2/models/vision/predict/?accept=image%2Fpng", sent)]
+
+
+async def test_swagger_ui_starts_a_training_and_shows_the_answer(browser: Browser, tmp_path: Path) -> None:
+    with running([MODEL], folder=tmp_path) as server:
+        page = await browser.new_page()
+        seen = watch(page, f"http://127.0.0.1:{server.port}")
+        await page.goto(f"http://127.0.0.1:{server.port}/api")
+        await page.click("#operations-apprentice-train_apprentice .opblock-summary")
+        await page.fill("[data-property-name=epochs] input[type=text]", "2")
+        data = FilePayload(name="a.txt", mimeType="text/plain", buffer=b"learn")
+        await page.set_input_files("[data-property-name=data] input[type=file]", data)
+        await page.click("button.execute")
+        await page.wait_for_selector(".live-responses-table >> text=queued")
+        (job,) = server.get(TRAIN).json()
+        assert job["args"] == {"epochs": 2, "gate": "", "mode": "", "data": "a.txt"}
+        done = await asyncio.to_thread(ended, server, TRAIN + job["uuid"])
+        assert done["result"]["output"] == {"epochs": 2, "read": "learn", "more": ""}
+        assert (seen.errors, seen.strangers) == ([], [])
 
 
 async def test_swagger_ui_opens_no_other_document_than_ours(browser: Browser) -> None:

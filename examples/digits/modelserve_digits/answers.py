@@ -31,11 +31,15 @@ SCHEMA: dict[str, Any] = {
         required=True,
         metadata={"description": "The `top_k` likeliest digits, the likeliest first."},
     ),
+    "weights": fields.Str(
+        required=True,
+        metadata={"description": "Which weights read it: `built-in`, or when they were trained (UTC)."},
+    ),
 }
 
 
-def answer(probabilities: NDArray[np.floating[Any]], top_k: int) -> dict[str, Any]:
-    """Return the ``top_k`` likeliest of ten digits, given the probability of each."""
+def answer(probabilities: NDArray[np.floating[Any]], top_k: int, weights: str) -> dict[str, Any]:
+    """Return the ``top_k`` likeliest of ten digits, given the probability of each and what the weights are called."""
     likeliest = np.argsort(-probabilities, kind="stable")[:top_k]
     candidates = [{"label": int(digit), "probability": round(float(probabilities[digit]), 6)} for digit in likeliest]
-    return {**candidates[0], "predictions": candidates}
+    return {**candidates[0], "predictions": candidates, "weights": weights}

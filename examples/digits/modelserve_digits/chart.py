@@ -1,7 +1,4 @@
-"""Ten probabilities and the picture they were read off -> a bar chart as PNG bytes.
-
-Drawn with Pillow and the typeface it carries, so that it looks the same on every machine.
-"""
+"""Ten probabilities and the picture they were read off -> a bar chart as PNG bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +6,9 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .style import BEST, INK, MUTED, PAPER, RULE, font, write_sideways
 
 __all__ = ["draw_chart"]
 
@@ -18,8 +17,7 @@ _PLOT = (90, 84, 610, 378)  # left, top, right, bottom of the axes
 _INSET_LEFT, _INSET_SIDE = 674, 132
 _INSET_TOPS = (100, 270)
 
-_PAPER, _INK, _MUTED, _RULE = "#ffffff", "#1b2733", "#66727f", "#e3e8ed"
-_BAR, _BEST = "#b4c5d6", "#1769aa"
+_BAR = "#b4c5d6"
 
 
 def draw_chart(probabilities: NDArray[np.float64], picture: Image.Image, seen: NDArray[np.float64]) -> bytes:
@@ -30,13 +28,13 @@ def draw_chart(probabilities: NDArray[np.float64], picture: Image.Image, seen: N
         picture: What the client sent, in grey.
         seen: What the classifier was shown, ``(8, 8)``, 0 paper to 16 ink.
     """
-    canvas = Image.new("RGB", _SIZE, _PAPER)
+    canvas = Image.new("RGB", _SIZE, PAPER)
     draw = ImageDraw.Draw(canvas)
     best = int(probabilities.argmax())
-    draw.text((_PLOT[0], 40), f"Most likely digit: {best}", _INK, _font(28), anchor="lm")
+    draw.text((_PLOT[0], 40), f"Most likely digit: {best}", INK, font(28), anchor="lm")
     _draw_axes(draw)
     for digit, probability in enumerate(probabilities):
-        _draw_bar(draw, digit, float(probability), _BEST if digit == best else _BAR)
+        _draw_bar(draw, digit, float(probability), BEST if digit == best else _BAR)
     _draw_inset(canvas, _INSET_TOPS[0], picture, "your picture")
     squares = Image.fromarray(np.rint(255 - seen * (255 / 16)).astype(np.uint8))
     _draw_inset(canvas, _INSET_TOPS[1], squares, "what the model sees")
@@ -49,18 +47,10 @@ def _draw_axes(draw: ImageDraw.ImageDraw) -> None:
     left, top, right, bottom = _PLOT
     for percent in range(0, 101, 25):
         y = bottom - round((bottom - top) * percent / 100)
-        draw.line((left, y, right, y), _RULE if percent else _MUTED)
-        draw.text((left - 10, y), f"{percent} %", _MUTED, _font(13), anchor="rm")
-    draw.text(((left + right) // 2, bottom + 54), "digit", _MUTED, _font(15), anchor="mm")
-    _draw_sideways(draw, (26, (top + bottom) // 2), "probability")
-
-
-def _draw_sideways(draw: ImageDraw.ImageDraw, centre: tuple[int, int], text: str) -> None:
-    font = _font(15)
-    label = Image.new("L", (120, 24))
-    ImageDraw.Draw(label).text((60, 12), text, 255, font, anchor="mm")
-    turned = label.rotate(90, expand=True)
-    draw.bitmap((centre[0] - turned.width // 2, centre[1] - turned.height // 2), turned, _MUTED)
+        draw.line((left, y, right, y), RULE if percent else MUTED)
+        draw.text((left - 10, y), f"{percent} %", MUTED, font(13), anchor="rm")
+    draw.text(((left + right) // 2, bottom + 54), "digit", MUTED, font(15), anchor="mm")
+    write_sideways(draw, (26, (top + bottom) // 2), "probability")
 
 
 def _draw_bar(draw: ImageDraw.ImageDraw, digit: int, probability: float, colour: str) -> None:
@@ -70,8 +60,8 @@ def _draw_bar(draw: ImageDraw.ImageDraw, digit: int, probability: float, colour:
     height = round((bottom - top) * probability)
     if height:
         draw.rectangle((middle - 17, bottom - height, middle + 17, bottom - 1), colour)
-    draw.text((middle, bottom - height - 10), _percent(probability), _INK, _font(13), anchor="mm")
-    draw.text((middle, bottom + 20), str(digit), _INK, _font(18), anchor="mm")
+    draw.text((middle, bottom - height - 10), _percent(probability), INK, font(13), anchor="mm")
+    draw.text((middle, bottom + 20), str(digit), INK, font(18), anchor="mm")
 
 
 def _percent(probability: float) -> str:
@@ -90,9 +80,5 @@ def _draw_inset(canvas: Image.Image, top: int, picture: Image.Image, caption: st
     upper = top + (_INSET_SIDE - size[1]) // 2
     canvas.paste(picture.resize(size, how), (left, upper))
     draw = ImageDraw.Draw(canvas)
-    draw.rectangle((left - 1, upper - 1, left + size[0], upper + size[1]), outline=_RULE)
-    draw.text((_INSET_LEFT + _INSET_SIDE // 2, top - 14), caption, _MUTED, _font(14), anchor="mm")
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+    draw.rectangle((left - 1, upper - 1, left + size[0], upper + size[1]), outline=RULE)
+    draw.text((_INSET_LEFT + _INSET_SIDE // 2, top - 14), caption, MUTED, font(14), anchor="mm")

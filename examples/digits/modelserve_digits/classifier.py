@@ -19,13 +19,26 @@ from sklearn.svm import SVC
 
 from .picture import square
 
-__all__ = ["LABELS", "Classifier", "accuracy", "bundled", "enlarged", "fit", "held_out", "shown"]
+__all__ = [
+    "LABELS",
+    "Classifier",
+    "accuracy",
+    "bundled",
+    "enlarged",
+    "fit",
+    "held_out",
+    "held_out_pictures",
+    "shown",
+    "tilted_views",
+]
 
 LABELS = tuple(range(10))
 """The digits, in the order of the columns of ``predict_proba``."""
 
 _ENLARGED_SIDE = 64
 _TILTS = (-10.0, 10.0)
+_MOST_TILTED = 12.0
+"""Degrees, either way."""
 
 
 class Classifier(Protocol):
@@ -71,10 +84,23 @@ def shown() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 def accuracy(classifier: Classifier) -> float:
     """Return the part of the held-out digits, enlarged as the samples are, that the classifier gets right."""
+    squares, labels = held_out_pictures()
+    rows = classifier.predict_proba(squares.reshape(len(squares), -1).astype(np.float64))
+    return float(np.mean(rows.argmax(axis=1) == labels))
+
+
+def held_out_pictures() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the held-out digits as they come out of pictures, ``(360, 8, 8)`` of 0..16, and their labels."""
     images, labels = bundled()
     indices = held_out()
-    squares = np.stack([square(enlarged(images[index], _ENLARGED_SIDE)).ravel() for index in indices])
-    return float(np.mean(classifier.predict_proba(squares).argmax(axis=1) == labels[indices]))
+    squares = [square(enlarged(images[index], _ENLARGED_SIDE)) for index in indices]
+    return np.stack(squares).astype(np.float32), labels[indices]
+
+
+def tilted_views(digit: NDArray[np.float64], chance: np.random.Generator) -> list[NDArray[np.float64]]:
+    """Return an ``(8, 8)`` digit of 0..16 enlarged to ``(64, 64)``, 0..1, in two ways, each tilted by chance."""
+    views = (enlarged(digit, _ENLARGED_SIDE), _resized(digit, _ENLARGED_SIDE, Image.Resampling.NEAREST))
+    return [_tilted(view, chance.uniform(-_MOST_TILTED, _MOST_TILTED)) for view in views]
 
 
 def enlarged(digit: NDArray[np.float64], side: int) -> NDArray[np.float64]:

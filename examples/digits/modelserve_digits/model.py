@@ -1,7 +1,7 @@
 """The model that modelserve serves: a picture of one handwritten digit -> which digit it is.
 
 modelserve makes one ``Digits`` in each worker process, calls ``warm`` once, then ``predict_batch`` with the calls
-that wait. Nothing here knows HTTP.
+that wait. A training is one call of ``train`` in a process of its own. Nothing here knows HTTP.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from PIL import Image
 from modelserve.errors import InvalidArguments
 from modelserve.v2 import BaseModel, UploadedFile, fields
 
+from . import weights
 from .answers import SCHEMA, answer
 from .chart import draw_chart
 from .classifier import LABELS, Classifier, fit
+from .course import arguments, lessons_with, teach
+from .keeping import BUILT_IN, new_name
+from .network import Learner
 from .picture import UnreadablePictureError, ink, open_picture, square
 
 __all__ = ["Digits"]
@@ -34,7 +38,9 @@ class Digits(BaseModel):
 
     schema = SCHEMA
 
-    _classifier: Classifier  # set by warm, which modelserve calls before the first prediction
+    # Both are set by warm, which modelserve calls before the first prediction.
+    _classifier: Classifier
+    _weights: str
 
     def get_metadata(self) -> dict[str, Any]:
         """Return what the model says about itself; version, author, license and url are the package's."""
@@ -42,12 +48,13 @@ class Digits(BaseModel):
             "id": "digits",
             "name": "Handwritten digits",
             "description": "Reads one handwritten digit off a PNG or JPEG picture of any size, dark on light or "
-            "light on dark. Fitted on scikit-learn's bundled digits.",
+            "light on dark. Learnt from scikit-learn's bundled digits.",
         }
 
     def warm(self) -> None:
-        """Fit the classifier; takes about a second."""
-        self._classifier = fit()
+        """Load the weights of the last training; where there are none, fit the built-in ones in about a second."""
+        kept = weights.load(weights.path())
+        self._classifier, self._weights = (kept.network, kept.name) if kept else (fit(), BUILT_IN)
 
     def get_predict_args(self) -> dict[str, Any]:
         """Return the arguments of ``predict``."""
@@ -88,9 +95,32 @@ class Digits(BaseModel):
         squares = np.stack([seen for _, seen in pictures])
         rows = self._classifier.predict_proba(squares.reshape(len(calls), -1))
         return [
-            draw_chart(row, picture, seen) if call["accept"] == _PNG else answer(row, call["top_k"])
+            draw_chart(row, picture, seen) if call["accept"] == _PNG else self._answer(row, call)
             for call, row, (picture, seen) in zip(calls, rows, pictures, strict=True)
         ]
+
+    def get_train_args(self) -> dict[str, Any]:
+        """Return the arguments of ``train``."""
+        return arguments(epochs=30, learning_rate=0.003, hidden_size=128)
+
+    def train(
+        self, epochs: int, learning_rate: float, hidden_size: int, dataset: UploadedFile | None = None
+    ) -> dict[str, Any]:
+        """Train a network on the bundled digits and those of the dataset; workers that warm from now on serve it.
+
+        Returns:
+            ``accuracy`` on the held-out digits, ``loss`` of the last epoch, ``epochs``, and what the new weights are
+            called: None where the training was cancelled and the old ones stay.
+        """
+        learner = Learner(hidden_size=hidden_size, learning_rate=learning_rate)
+        course = teach(learner, lessons_with(dataset), epochs)
+        name = new_name() if course.is_whole else None
+        if name:
+            weights.save(weights.Kept(name, learner.network()), weights.path())
+        return course.result(name)
+
+    def _answer(self, probabilities: NDArray[np.float64], call: dict[str, Any]) -> dict[str, Any]:
+        return answer(probabilities, call["top_k"], self._weights)
 
 
 def _read(file: UploadedFile) -> tuple[Image.Image, NDArray[np.float64]]:

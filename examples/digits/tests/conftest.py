@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,19 @@ from modelserve_digits.model import Digits
 from modelserve.v2 import UploadedFile
 
 
+@pytest.fixture(scope="session", autouse=True)
+def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where this run keeps what a user keeps, weights and jobs, in the tests and in the workers of their servers."""
+    path = tmp_path_factory.mktemp("user")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(path))
+        patch.delenv("DIGITS_WEIGHTS", raising=False)
+        yield path
+
+
 @pytest.fixture(scope="session")
-def model() -> Digits:
-    """A warm model."""
+def model(user_folder: Path) -> Digits:
+    """A warm model with the built-in weights."""
     model = Digits()
     model.warm()
     return model

@@ -39,6 +39,7 @@ def test_the_answer_fits_the_schema_and_lists_the_likeliest_first(model: Digits,
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1, abs=1e-4)
     assert answer["predictions"][0] == {"label": answer["label"], "probability": answer["probability"]}
+    assert answer["weights"] == "built-in"
 
 
 @pytest.mark.parametrize("top_k", [1, 3, 10])

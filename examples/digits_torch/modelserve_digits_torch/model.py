@@ -1,7 +1,7 @@
 """The model that modelserve serves: a digit as a picture or as numbers -> which digit it is.
 
 modelserve makes one ``DigitsTorch`` in each worker process, calls ``warm`` once, then ``predict_batch`` with the calls
-that wait. Nothing here knows HTTP.
+that wait. A training is one call of ``train`` in a process of its own. Nothing here knows HTTP.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import torch
 from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
 from modelserve_digits.answers import SCHEMA, answer
+from modelserve_digits.course import arguments, lessons_with, teach
+from modelserve_digits.keeping import new_name
 from modelserve_digits.picture import SIDE, UnreadablePictureError, ink, open_picture, square
 from numpy.typing import NDArray
 
@@ -20,7 +22,8 @@ from modelserve.errors import InvalidArguments
 from modelserve.v2 import BaseModel, UploadedFile, fields
 
 from . import weights
-from .network import Reader, best_device
+from .learner import Learner
+from .network import HIDDEN, Reader, best_device
 
 __all__ = ["DigitsTorch"]
 
@@ -43,7 +46,9 @@ class DigitsTorch(BaseModel):
 
     schema = SCHEMA
 
-    _reader: Reader  # set by warm, which modelserve calls before the first prediction
+    # Both are set by warm, which modelserve calls before the first prediction.
+    _reader: Reader
+    _weights: str
 
     def get_metadata(self) -> dict[str, Any]:
         """Return what the model says about itself; version, author, license and url are the package's."""
@@ -55,10 +60,10 @@ class DigitsTorch(BaseModel):
         }
 
     def warm(self) -> None:
-        """Load the weights, or train for some seconds, and run what is slow the first time on a GPU."""
+        """Load the weights, or make the built-in ones, and run what is slow the first time on a GPU."""
         device = best_device()
         on_gpu = device.type == "cuda"
-        network = weights.load_or_train(weights.path())
+        self._weights, network = weights.current()
         self._reader = Reader(network, device, bf16=on_gpu and torch.cuda.is_bf16_supported())
         # A GPU chooses its kernels by the size of the batch.
         for size in (1, self.max_batch_size):
@@ -99,9 +104,35 @@ class DigitsTorch(BaseModel):
         squares = [one for one in given if not isinstance(one, InvalidArguments)]
         rows = iter(self._reader.probabilities(np.stack(squares)) if squares else ())
         return [
-            one if isinstance(one, InvalidArguments) else _answer(call, next(rows))
+            one if isinstance(one, InvalidArguments) else self._answer(call, next(rows))
             for one, call in zip(given, calls, strict=True)
         ]
+
+    def get_train_args(self) -> dict[str, Any]:
+        """Return the arguments of ``train``, which are those of the digits example."""
+        return arguments(epochs=12, learning_rate=0.002, hidden_size=HIDDEN)
+
+    def train(
+        self, epochs: int, learning_rate: float, hidden_size: int, dataset: UploadedFile | None = None
+    ) -> dict[str, Any]:
+        """Train a network on the bundled digits and those of the dataset; workers that warm from now on serve it.
+
+        Returns:
+            ``accuracy`` on the held-out digits, ``loss`` of the last epoch, ``epochs``, and what the new weights are
+            called: None where the training was cancelled and the old ones stay.
+        """
+        torch.manual_seed(0)
+        learner = Learner(hidden_size=hidden_size, learning_rate=learning_rate)
+        course = teach(learner, lessons_with(dataset), epochs)
+        name = new_name() if course.is_whole else None
+        if name:
+            weights.save(weights.Kept(name, learner.network()), weights.path())
+        return course.result(name)
+
+    def _answer(self, call: dict[str, Any], probabilities: NDArray[np.float32]) -> dict[str, Any] | NDArray[np.float32]:
+        if call["accept"] == _NPY:
+            return probabilities
+        return answer(probabilities, call["top_k"], self._weights)
 
 
 def _given(call: dict[str, Any]) -> Square | InvalidArguments:
@@ -115,9 +146,3 @@ def _read(file: UploadedFile) -> Square | InvalidArguments:
         return square(ink(open_picture(file.filename))).astype(np.float32)
     except UnreadablePictureError as error:
         return InvalidArguments({"image": [str(error)]})
-
-
-def _answer(call: dict[str, Any], probabilities: NDArray[np.float32]) -> dict[str, Any] | NDArray[np.float32]:
-    if call["accept"] == _NPY:
-        return probabilities
-    return answer(probabilities, call["top_k"])

@@ -10,14 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-__all__ = ["Reader", "best_device", "build"]
+__all__ = ["HIDDEN", "Reader", "best_device", "build", "hidden_size"]
+
+HIDDEN = 64
+"""How many units the hidden layer of the built-in network has."""
 
 _FULL = 16.0
 """The value of full ink in a square."""
 
 
-def build() -> nn.Module:
-    """Return the network with fresh random weights: ``(n, 1, 8, 8)`` of 0..1 to ``(n, 10)`` scores; 85,066 weights."""
+def build(hidden: int = HIDDEN) -> nn.Module:
+    """Return the network with fresh random weights: ``(n, 1, 8, 8)`` of 0..1 to ``(n, 10)`` scores.
+
+    Its hidden layer has ``hidden`` units; with 64 there are 85,066 weights.
+    """
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1),
         nn.ReLU(),
@@ -26,11 +32,20 @@ def build() -> nn.Module:
         nn.MaxPool2d(2),
         nn.Dropout(0.25),
         nn.Flatten(),
-        nn.Linear(64 * 4 * 4, 64),
+        nn.Linear(64 * 4 * 4, hidden),
         nn.ReLU(),
         nn.Dropout(0.5),
-        nn.Linear(64, 10),
+        nn.Linear(hidden, 10),
     )
+
+
+def hidden_size(state: dict[str, torch.Tensor]) -> int:
+    """Return how many hidden units the network has that this state is of.
+
+    Raises:
+        KeyError: It is the state of another network.
+    """
+    return len(state["7.weight"])
 
 
 def best_device() -> torch.device:

@@ -1,4 +1,4 @@
-"""The digits of the digits example -> a trained network, in some seconds on a CPU.
+"""The digits of the digits example -> the built-in network, in some seconds on a CPU.
 
 ``python -m modelserve_digits_torch.training`` trains, measures on the digits that were held out, and says the figures.
 """
@@ -11,20 +11,19 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from modelserve_digits.classifier import bundled, enlarged, held_out, shown
-from modelserve_digits.picture import square
+from modelserve_digits.classifier import bundled, held_out, held_out_pictures, shown
 from numpy.typing import NDArray
 from torch import nn
 
 from .network import Reader, build
 
-__all__ = ["accuracy", "held_out_pictures", "held_out_squares", "train"]
+__all__ = ["accuracy", "held_out_squares", "run_through", "train"]
 
 _EPOCHS, _BATCH = 6, 64
+_SMOOTHING = 0.1
+"""Without it the network is as good as certain of every digit, right or wrong."""
 _FASTEST = 0.008
 """The highest learning rate, reached after a third of the steps."""
-
-_PICTURE_SIDE = 64
 
 Squares = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -49,18 +48,32 @@ def accuracy(reader: Reader, squares: Squares, labels: Labels) -> float:
     return float(np.mean(reader.probabilities(squares).argmax(axis=1) == labels))
 
 
+def run_through(
+    network: nn.Module, optimiser: torch.optim.Optimizer, squares: torch.Tensor, labels: torch.Tensor
+) -> Iterator[torch.Tensor]:
+    """Take a step for each batch of the squares, in random order, and yield its loss.
+
+    Args:
+        network: What ``build`` makes, in training mode.
+        optimiser: What takes the steps.
+        squares: ``(n, 1, 8, 8)`` of 0..1, on the network's device.
+        labels: ``(n,)``, there too.
+    """
+    measure = nn.CrossEntropyLoss(label_smoothing=_SMOOTHING)
+    order = torch.randperm(len(squares), device=squares.device)
+    for start in range(0, len(order), _BATCH):
+        chosen = order[start : start + _BATCH]
+        optimiser.zero_grad()
+        loss = measure(network(squares[chosen]), labels[chosen])
+        torch.autograd.backward(loss)
+        optimiser.step()
+        yield loss.detach()
+
+
 def held_out_squares() -> tuple[Squares, Labels]:
     """Return the 360 digits that ``train`` never sees, as they are, and their labels."""
     images, labels = bundled()
     return images[held_out()].astype(np.float32), labels[held_out()]
-
-
-def held_out_pictures() -> tuple[Squares, Labels]:
-    """Return the same digits as they come out of pictures of them, and their labels."""
-    digits, labels = held_out_squares()
-    return np.stack(
-        [square(enlarged(digit.astype(np.float64), _PICTURE_SIDE)) for digit in digits], dtype=np.float32
-    ), labels
 
 
 def _training() -> tuple[Squares, Labels]:
@@ -72,18 +85,11 @@ def _training() -> tuple[Squares, Labels]:
 
 
 def _fit(network: nn.Module, squares: torch.Tensor, labels: torch.Tensor) -> None:
-    # Without smoothing the network is as good as certain of every digit, right or wrong.
-    loss = nn.CrossEntropyLoss(label_smoothing=0.1)
     optimiser = torch.optim.AdamW(network.parameters())
     steps = _EPOCHS * -(-len(squares) // _BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _FASTEST, total_steps=steps)
     for _ in range(_EPOCHS):
-        order = torch.randperm(len(squares))
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            optimiser.zero_grad()
-            torch.autograd.backward(loss(network(squares[chosen]), labels[chosen]))
-            optimiser.step()
+        for _ in run_through(network, optimiser, squares, labels):
             schedule.step()
 
 

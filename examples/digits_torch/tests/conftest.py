@@ -14,17 +14,19 @@ from modelserve.v2 import UploadedFile
 
 
 @pytest.fixture(scope="session", autouse=True)
-def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where this run keeps its weights, in the tests and in the workers of their servers."""
-    path = tmp_path_factory.mktemp("weights") / "digits.pt"
+def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where this run keeps what a user keeps, weights and jobs, in the tests and in the workers of their servers."""
+    path = tmp_path_factory.mktemp("user")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DIGITS_TORCH_WEIGHTS", str(path))
+        patch.setenv("XDG_DATA_HOME", str(path / "data"))
+        patch.setenv("XDG_CACHE_HOME", str(path / "cache"))
+        patch.delenv("DIGITS_TORCH_WEIGHTS", raising=False)
         yield path
 
 
 @pytest.fixture(scope="session")
-def model(weights_file: Path) -> DigitsTorch:
-    """A warm model."""
+def model(user_folder: Path) -> DigitsTorch:
+    """A warm model with the built-in weights."""
     model = DigitsTorch()
     model.warm()
     return model

@@ -29,6 +29,7 @@ def test_the_answer_fits_the_schema_and_lists_the_likeliest_first(model: DigitsT
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1, abs=1e-4)
     assert answer["predictions"][0] == {"label": answer["label"], "probability": answer["probability"]}
+    assert answer["weights"] == "built-in"
 
 
 def test_a_batch_of_every_kind_answers_each_call_as_it_would_alone(model: DigitsTorch, samples: Path) -> None:

@@ -8,7 +8,8 @@ import msgspec
 from aiohttp import web
 
 from modelserve.errors import NotFound
-from modelserve.runtime.fleet import Deployment, Fleet
+from modelserve.runtime.fleet import Deployment
+from modelserve.web.published import Published
 from modelserve.web.responses import json_response
 
 __all__ = ["Models"]
@@ -19,8 +20,9 @@ RELOAD_FAILED = "The last reload failed, so the version before it serves on. The
 class Models:
     """The listing of every deployment, failed ones included."""
 
-    def __init__(self, fleet: Fleet, base_path: str) -> None:
-        self._fleet = fleet
+    def __init__(self, published: Published, base_path: str) -> None:
+        self._published = published
+        self._fleet = published.fleet
         self._base_path = base_path
 
     async def list(self, request: web.Request) -> web.Response:
@@ -46,6 +48,8 @@ class Models:
             shown = msgspec.to_builtins(deployment.description.metadata)
             if "predict" in deployment.description.implements:
                 links.append({"rel": "predict", "href": f"{self._base_path}/v2/models/{deployment.name}/predict/"})
+            if "train" in self._published.operations(deployment.name):
+                links.append({"rel": "train", "href": f"{self._base_path}/v2/models/{deployment.name}/train/"})
         own = shown.get("links", [])
         shown |= {"links": links + own, "status": deployment.status.value}
         if message := _message(deployment):

@@ -9,31 +9,30 @@ the hot path: each deployment has a route and a handler of its own, so that noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import re
 import time
+from collections.abc import Awaitable, Callable
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
-from modelserve.errors import BadRequest, ModelserveError, TooLarge, Unavailable, UnsupportedMedia
+from modelserve.errors import ModelserveError
 from modelserve.messages import Answer, Call
 from modelserve.metrics import DeploymentMetrics
-from modelserve.runtime.fleet import Deployment, Streamed
-from modelserve.settings import Settings
+from modelserve.runtime.fleet import Streamed, discard
+from modelserve.runtime.interface import Answering
+from modelserve.web.calls import CallReader
 from modelserve.web.direct import DirectResponse, header_lines, is_direct
 from modelserve.web.failures import BrokenAnswer, failure_response, log_failure
-from modelserve.web.files import remove, send_file
-from modelserve.web.requests import REQUEST_ID
+from modelserve.web.files import send_file
+from modelserve.web.preferences import PREFER, prefers_async
 from modelserve.web.responses import answer_headers, bytes_response
 from modelserve.web.streams import send_stream
-from modelserve.web.uploads import Uploads
 
-__all__ = ["Predict"]
+__all__ = ["Later", "Predict", "discard_late"]
 
 # What nginx logs for a client that has left: https://nginx.org/en/docs/dev/development_guide.html#http_error_code
 CLIENT_LEFT = 499
 
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+Later = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Predict:
@@ -41,20 +40,23 @@ class Predict:
 
     Args:
         deployment: What answers the calls.
-        settings: Of them the limits of bodies.
+        calls: Reads them.
         metrics: Where the answers are counted.
-        folder: Where requests keep their files.
+        later: Answers a client that would rather not wait; None where no jobs are kept, and all must wait.
     """
 
-    def __init__(self, deployment: Deployment, settings: Settings, metrics: DeploymentMetrics, folder: str) -> None:
+    def __init__(
+        self, deployment: Answering, calls: CallReader, metrics: DeploymentMetrics, *, later: Later | None = None
+    ) -> None:
         self._deployment = deployment
-        self._max_body_bytes = settings.max_body_bytes
-        self._max_upload_bytes = settings.max_upload_bytes
+        self._calls = calls
         self._metrics = metrics
-        self._folder = folder
+        self._later = later
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, and count it."""
+        if self._later is not None and PREFER in request.headers and prefers_async(request.headers):
+            return await self._later(request)
         since = time.perf_counter()
         status = 500
         try:
@@ -70,28 +72,12 @@ class Predict:
         finally:
             self._metrics.predicted(status, time.perf_counter() - since)
 
-    async def expect(self, request: web.Request) -> None:
-        """Answer ``Expect: 100-continue``, but not for a body that ``answer`` refuses unsent."""
-        with contextlib.suppress(TooLarge, Unavailable):
-            self._check_size(request)
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # the interim answer is not part of the final one
-
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        call = self._begin(request)
-        if call.content_type[:10].lower() == "multipart/":
-            return await self._answer_form(request, call)
-        if call.content_type or request.body_exists:
-            call.body = await request.read()
-            if len(call.body) > self._max_body_bytes:  # it told no length, and another model may take more
-                raise TooLarge(f"The body is larger than the {self._max_body_bytes} bytes that are accepted.")
-        return await self._run(request, call)
-
-    async def _answer_form(self, request: web.Request, call: Call) -> web.StreamResponse:
-        uploads = Uploads(self._folder, max_bytes=self._max_upload_bytes, max_text_bytes=self._max_body_bytes)
+        call = self._calls.begin(request)
+        uploads = await self._calls.read(request, call)
+        if uploads is None:
+            return await self._run(request, call)
         try:
-            await uploads.read(request)
-            call.form, call.files = uploads.form, uploads.files
             return await self._run(request, call)
         finally:
             uploads.remove()
@@ -101,65 +87,29 @@ class Predict:
         try:
             answer = await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():  # the client left while its answer was on its way here
-                _discard(future.result())
+            discard_late(future)
             raise
-        if answer.failure is not None:
-            log_failure(answer.failure, call.request_id, self._deployment.name)
-            return failure_response(answer.failure, call.request_id)
-        if answer.stream:
-            assert isinstance(answer, Streamed), "the deployment has put its parts to it"
-            return await send_stream(request, answer, self._deployment.name)
-        if answer.file is not None:
-            return await send_file(request, answer, answer.file, call.request_id)
+        if answer.failure is not None or answer.stream or answer.file is not None:
+            return await self._send_unusual(request, call, answer)
         if not is_direct(request):
             return bytes_response(answer)
         if answer.content_type == "application/json" and not answer.filename:
             return await DirectResponse(request).send(answer.body, call.request_id)
         return await DirectResponse(request).send(answer.body, call.request_id, header_lines(answer_headers(answer)))
 
-    def _begin(self, request: web.Request) -> Call:
-        """Return the call with all but its body, once the request's head is found acceptable."""
-        self._check_size(request)
-        headers = request.headers
-        if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("", "identity"):
-            raise UnsupportedMedia("Compressed request bodies are not accepted; send the body as it is.")
-        call = Call(
-            request_id=request[REQUEST_ID],
-            query=request.rel_url.raw_query_string,
-            content_type=headers.get(hdrs.CONTENT_TYPE, "") if request.body_exists else "",  # no body is of no type
-            accept=headers.get(hdrs.ACCEPT, ""),
-        )
-        timeout = headers.get("X-Timeout-S")
-        if timeout is not None:
-            call.deadline = time.monotonic() + _seconds(timeout)
-        description = self._deployment.description
-        if description is not None and description.headers:
-            call.headers = {name: headers[name] for name in description.headers if name in headers}
-        return call
-
-    def _check_size(self, request: web.Request) -> None:
-        """Refuse a call that is too large or would find no place, before its body is read.
-
-        A form's files do not wait in memory.
-        """
-        length = request.content_length
-        is_form = request.headers.get(hdrs.CONTENT_TYPE, "")[:10].lower() == "multipart/"
-        limit = self._max_upload_bytes if is_form else self._max_body_bytes
-        if length is not None and length > limit:
-            raise TooLarge(f"The body is {length} bytes, but at most {limit} are accepted.")
-        self._deployment.check_room(0 if length is None or is_form else length)
+    async def _send_unusual(self, request: web.Request, call: Call, answer: Answer) -> web.StreamResponse:
+        """Return the response to a call whose answer is not bytes: a failure, or a stream or a file, which is sent."""
+        if answer.failure is not None:
+            log_failure(answer.failure, call.request_id, self._deployment.name)
+            return failure_response(answer.failure, call.request_id)
+        if answer.stream:
+            assert isinstance(answer, Streamed), "the deployment has put its parts to it"
+            return await send_stream(request, answer, self._deployment.name)
+        assert answer.file is not None, "nothing else is unusual"
+        return await send_file(request, answer, answer.file, call.request_id)
 
 
-def _discard(answer: Answer) -> None:
-    if isinstance(answer, Streamed) and answer.parts is not None:
-        answer.parts.close()
-    if answer.file is not None:
-        remove(answer.file)
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
-    if not seconds:
-        raise BadRequest(f"X-Timeout-S is {text[:40]!r}, but must be a number of seconds above 0, such as 2.5.")
-    return seconds
+def discard_late(future: asyncio.Future[Answer]) -> None:
+    """Let go of an answer that was on its way while its client left."""
+    if future.done() and not future.cancelled() and future.exception() is None:
+        discard(future.result())

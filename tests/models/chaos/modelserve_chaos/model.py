@@ -27,6 +27,7 @@ from .errors import ERROR_MODES
 from .files import FILE_MODES
 from .gpu import GPU_MODES
 from .processes import PROCESS_MODES
+from .training import TRAIN_MODES
 from .upsets import UPSET_MODES
 
 __all__ = ["MODES", "Chaos"]
@@ -105,3 +106,19 @@ class Chaos:
         answer = MODES[mode](Asked(mode, n, text, data, file))
         note("predicted", mode=mode, text=text)
         return answer
+
+    def get_train_args(self) -> dict[str, Any]:
+        """Return the arguments of ``train``."""
+        return {
+            "mode": fields.Str(load_default="ok", validate=OneOf(sorted(TRAIN_MODES))),
+            "n": fields.Float(load_default=None, allow_none=True),
+            "text": fields.Str(load_default=""),
+            "file": fields.File(load_default=None),
+        }
+
+    def train(self, mode: str, n: float | None, text: str, file: Any) -> Any:
+        """Do what ``mode`` says; the side log has ``train`` before and ``trained`` after."""
+        note("train", mode=mode, text=text)
+        output = TRAIN_MODES[mode](Asked(mode, n, text, None, file))
+        note("trained", mode=mode, text=text)
+        return output

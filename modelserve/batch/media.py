@@ -1,0 +1,68 @@
+"""Which answers can stand in a line, and what the model is asked for so that they can."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import orjson
+
+from modelserve.errors import SettingsError
+from modelserve.messages import Answer, Description, Failure
+
+__all__ = ["BAD_TYPE", "JSON", "accept_of", "in_json", "is_for_lines"]
+
+BAD_TYPE = "bad_type"
+JSON = "application/json"
+
+_LINES = ("application/x-ndjson", "application/jsonl")
+_FOLDER = "let --output be a folder, such as answers/"
+
+
+@lru_cache(maxsize=64)
+def is_for_lines(content_type: str) -> bool:
+    """Tell whether an answer of this type can stand in a line: JSON, lines of JSON, or text."""
+    essence = _essence(content_type)
+    return essence == JSON or essence in _LINES or essence.endswith("+json") or essence.startswith("text/")
+
+
+def in_json(answer: Answer) -> Answer:
+    """Return an answer of another type in JSON: lines as a list, text as a text; any other type is a failure."""
+    if not is_for_lines(answer.content_type):
+        message = f"The answer is {answer.content_type}, which no line holds: {_FOLDER}."
+        return Answer(answer.id, failure=Failure(500, BAD_TYPE, message))
+    essence, body = _essence(answer.content_type), answer.body
+    if essence in _LINES:
+        body = b"[" + b",".join(filter(None, body.splitlines())) + b"]"
+    elif essence.startswith("text/"):
+        body = orjson.dumps(body.decode(errors="replace"))
+    return Answer(answer.id, JSON, body)
+
+
+def accept_of(description: Description, asked: str, *, is_folder: bool) -> str:
+    """Return the Accept header of every call, "" for what the model answers by default.
+
+    Args:
+        description: The model's.
+        asked: What ``--accept`` says, "" for nothing.
+        is_folder: Whether each answer is kept in a file of its own.
+
+    Raises:
+        SettingsError: The model cannot answer so, or no line can hold the answer.
+    """
+    offered = description.media_types
+    if asked and not description.streams and "*" not in asked and _essence(asked) not in map(_essence, offered):
+        raise SettingsError(f"--accept {asked}: this model answers with {', '.join(offered)}.")
+    if asked or is_folder:
+        chosen = asked
+    elif description.streams:
+        chosen = _LINES[0]
+    else:
+        chosen = "" if is_for_lines(offered[0]) else next(filter(is_for_lines, offered), "")
+    answered = chosen or offered[0]
+    if not is_folder and "*" not in answered and not is_for_lines(answered):
+        raise SettingsError(f"The answers are {answered}, which no line holds: {_FOLDER}.")
+    return chosen
+
+
+def _essence(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

@@ -1,0 +1,167 @@
+"""Where the files of a job lie, in the data folder.
+
+    DATA_DIR/id                        the data folder's own id
+    DATA_DIR/jobs/UUID/log             what its process has printed
+                      /uploads/        the files that came with the request; they go when it ends
+                      /artifacts/      the files that its author keeps
+                      /output.json     what it returned, where that is too large for the store
+                      /result          the body of a background prediction's answer
+
+The methods that only name a path do nothing else. Nothing here knows the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid as uuids
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from modelserve.errors import NoSpace, NotFound
+from modelserve.jobs.rows import as_uuid, is_uuid
+from modelserve.messages import Call, FilePart
+
+__all__ = ["JobFiles"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class JobFiles:
+    """The files of all jobs of one data folder.
+
+    Args:
+        data_dir: The data folder; the store has made it.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir.absolute()  # paths of it are stored, and go to processes with folders of their own
+
+    @cached_property
+    def place(self) -> str:
+        """The data folder's id, made when first asked for: servers of the same folder see the same files."""
+        path = self._data_dir / "id"
+        if not path.exists():
+            self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write_once(path, uuids.uuid4().hex)
+        return path.read_text()
+
+    def folder(self, uuid: str) -> Path:
+        """Return the folder of a job, which need not be there.
+
+        Raises:
+            NotFound: That is no job's id.
+        """
+        return self._data_dir / "jobs" / as_uuid(uuid)
+
+    def make(self, uuid: str) -> Path:
+        """Make the folder of a job and the one for its artifacts, where they are not there, and return the first."""
+        folder = self.folder(uuid)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "artifacts").mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def kept(self) -> list[str]:
+        """Return the ids of the jobs that have a folder."""
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(name for name in os.listdir(self._data_dir / "jobs") if is_uuid(name))
+        return []
+
+    def log(self, uuid: str) -> Path:
+        """Return the path of what the job has printed."""
+        return self.folder(uuid) / "log"
+
+    def artifacts(self, uuid: str) -> Path:
+        """Return the folder of the files that the job's author keeps."""
+        return self.folder(uuid) / "artifacts"
+
+    def uploads(self, uuid: str) -> Path:
+        """Return the folder of the files that came with the request."""
+        return self.folder(uuid) / "uploads"
+
+    def output(self, uuid: str) -> Path:
+        """Return the path of what the job returned, JSON, where it is too large for the store."""
+        return self.folder(uuid) / "output.json"
+
+    def result(self, uuid: str) -> Path:
+        """Return the path of the body that a background prediction answered."""
+        return self.folder(uuid) / "result"
+
+    def artifact_names(self, uuid: str) -> list[str]:
+        """Return the names of the job's artifacts, sorted: files at any depth, by their path below; links are none."""
+        top = self.artifacts(uuid)
+        found = (Path(folder, name) for folder, _, names in os.walk(top) for name in names)
+        return sorted(path.relative_to(top).as_posix() for path in found if path.is_file() and not path.is_symlink())
+
+    def artifact(self, uuid: str, name: str) -> Path:
+        """Return the path of one of the names above.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        if name not in self.artifact_names(uuid):
+            raise NotFound("The job has no artifact of this name.")
+        return self.artifacts(uuid) / name
+
+    def keep_uploads(self, uuid: str, call: Call) -> Call:
+        """Move the files of a call to the job's folder, and return the call with their new paths.
+
+        They are on the disk, and would survive a loss of power, once this returns. It blocks, and copies where the
+        server's temporary folder is on another file system.
+
+        Raises:
+            NoSpace: The disk is full; then none is kept.
+        """
+        if not call.files:
+            return call
+        self.make(uuid)
+        folder = self.uploads(uuid)
+        try:
+            folder.mkdir(exist_ok=True)
+            kept = [_keep(part, folder / f"{number}-{Path(part.path).name}") for number, part in enumerate(call.files)]
+            _settle(folder)
+            _settle(folder.parent)
+        except OSError as error:
+            self.remove_uploads(uuid)
+            if error.errno in _FULL:
+                raise NoSpace("The server has no room for the files of this job.", log=str(error)) from error
+            raise
+        return msgspec.structs.replace(call, files=kept)
+
+    def remove(self, uuid: str) -> None:
+        """Remove all files of a job; what cannot be removed is left."""
+        shutil.rmtree(self.folder(uuid), ignore_errors=True)
+
+    def remove_uploads(self, uuid: str) -> None:
+        """Remove the files that came with the request; what cannot be removed is left."""
+        shutil.rmtree(self.uploads(uuid), ignore_errors=True)
+
+
+def _keep(part: FilePart, path: Path) -> FilePart:
+    shutil.move(part.path, path)
+    _settle(path)
+    return msgspec.structs.replace(part, path=str(path))
+
+
+def _settle(path: Path) -> None:
+    """Have the system write a file, or a folder's list of names, to the disk."""
+    end = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(end)
+    finally:
+        os.close(end)
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file whole, or leave the one that another process has written meanwhile."""
+    draft = path.with_name(f".{path.name}-{text}")
+    draft.write_text(text)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()

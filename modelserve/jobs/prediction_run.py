@@ -1,0 +1,147 @@
+"""Runs one background prediction: a call in an ordinary worker of its deployment, whose answer is kept.
+
+    Deployment.call -> Answer: body, file or stream -> the job's result file         and what it is -> Ending
+
+It waits in the same queue as other calls. The file is written on asyncio's threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from modelserve.errors import ModelserveError, NotReady, QueueFull, Stopping
+from modelserve.jobs.job import Job, Status
+from modelserve.jobs.run import STOPPED, Ending
+from modelserve.messages import Answer, Call, Failure, FileAnswer
+from modelserve.runtime.fleet import Deployment, Streamed
+
+__all__ = ["PredictionRun"]
+
+logger = logging.getLogger(__name__)
+
+# A queue that is full is tried again after this long.
+FULL_WAIT_S = 0.5
+
+# A larger JSON answer is only in the result's file.
+INLINE_BYTES = 60 * 1024
+
+JSON = "application/json"
+
+AGAIN = Ending(Status.QUEUED)
+
+
+class PredictionRun:
+    """A :class:`modelserve.jobs.run.Run` of ``predict``.
+
+    Its output is ``{"content_type", "filename", "bytes"}`` of the result's file, and for a JSON answer of moderate size
+    that answer as ``"output"``.
+
+    Args:
+        job: It.
+        deployment: What answers the call.
+        result: The path of the file for the answer's body, in a folder that is there.
+    """
+
+    pid = 0
+
+    def __init__(self, job: Job, deployment: Deployment, result: Path) -> None:
+        self.job = job
+        self._deployment = deployment
+        self._result = result
+        self._running: asyncio.Task[Ending] | None = None
+        self._leaving: Ending | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def ending(self) -> Ending:
+        return await self._watched() if self._leaving is None else self._leaving
+
+    def cancel(self) -> None:
+        self._leave(STOPPED)
+
+    def stop(self, wait_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._leave, AGAIN)  # another start runs it
+
+    async def close(self) -> None:
+        """There is nothing: a call that was cancelled is out of the queue, or its worker drops its answer."""
+
+    def _leave(self, ending: Ending) -> None:
+        self._leaving = self._leaving or ending
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _watched(self) -> Ending:
+        self._running = asyncio.create_task(self._run())
+        try:
+            return await self._running
+        except asyncio.CancelledError:
+            if self._leaving is None:  # it is we who are cancelled
+                raise
+            return self._leaving
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def _run(self) -> Ending:
+        call = msgspec.structs.replace(msgspec.msgpack.decode(self.job.request, type=Call), deadline=0.0, operation="")
+        try:
+            answer = await self._answer(call)
+            if answer.failure is None:
+                return await self._keep(answer)
+            return self._failed(answer.failure)
+        except (NotReady, Stopping):
+            return AGAIN
+        except ModelserveError as error:
+            return self._failed(Failure(error.status, error.code, error.message, log=error.log))
+        except OSError as error:
+            return self._failed(Failure(500, "no_space", "The server could not keep the answer.", log=str(error)))
+
+    async def _answer(self, call: Call) -> Answer:
+        while True:
+            try:
+                return await self._deployment.call(call)
+            except QueueFull:
+                await asyncio.sleep(FULL_WAIT_S)
+
+    async def _keep(self, answer: Answer) -> Ending:
+        if answer.stream:
+            assert isinstance(answer, Streamed), "the deployment has put its parts to it"
+            if failure := await self._keep_parts(answer):
+                return self._failed(failure)
+        elif answer.file is not None:
+            await asyncio.to_thread(_move, answer.file, self._result)
+        else:
+            await asyncio.to_thread(self._result.write_bytes, answer.body)
+        size = self._result.stat().st_size
+        kept = {"content_type": answer.content_type, "filename": answer.filename, "bytes": size}
+        if answer.content_type == JSON and not answer.stream and 0 < len(answer.body) <= INLINE_BYTES:
+            kept["output"] = msgspec.Raw(answer.body)
+        return Ending(Status.DONE, output=msgspec.json.encode(kept), output_bytes=size)
+
+    async def _keep_parts(self, answer: Streamed) -> Failure | None:
+        assert answer.parts is not None
+        with contextlib.closing(answer.parts) as parts, self._result.open("wb") as file:
+            async for part in parts:
+                await asyncio.to_thread(file.write, part.data)
+                if part.failure is not None:
+                    return part.failure
+        return None
+
+    def _failed(self, failure: Failure) -> Ending:
+        if failure.log and failure.status >= 500:
+            extra = {"deployment": self.job.deployment, "request_id": self.job.request_id, "job": self.job.uuid}
+            last = failure.log.strip().splitlines()[-1]
+            logger.error("background prediction failed: %s", last, extra={**extra, "traceback": failure.log})
+        self._result.unlink(missing_ok=True)
+        return Ending(Status.ERROR, failure.message)
+
+
+def _move(file: FileAnswer, path: Path) -> None:
+    (shutil.move if file.delete else shutil.copyfile)(file.path, path)

@@ -1,0 +1,69 @@
+"""Writes down how runs ended, and does not give up: a store that is unavailable is tried again and again.
+
+Ending -> output over 64 KiB: a file -> Store.move, only from running and only if it is ours -> Job | None
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from modelserve.errors import NoSpace, Unavailable
+from modelserve.jobs.files import JobFiles
+from modelserve.jobs.job import Job
+from modelserve.jobs.outage import Outage
+from modelserve.jobs.reports import Reports
+from modelserve.jobs.run import Ending
+from modelserve.jobs.thread import AsyncStore
+
+__all__ = ["INLINE_BYTES", "Recorder"]
+
+logger = logging.getLogger(__name__)
+
+# A larger output is kept in a file, so that rows stay small.
+INLINE_BYTES = 64 * 1024
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 5.0
+
+
+class Recorder:
+    """Records the ends of runs.
+
+    Args:
+        store: Where they go.
+        files: Where large outputs go.
+        reports: What the run has told before is written first; behind its end nothing more is taken.
+        outage: Is told how writing went.
+    """
+
+    def __init__(self, store: AsyncStore, files: JobFiles, reports: Reports, outage: Outage) -> None:
+        self._store = store
+        self._files = files
+        self._reports = reports
+        self._outage = outage
+
+    async def record(self, job: Job, ending: Ending) -> Job | None:
+        """Write down how a job's run ended, however long that takes; None where another end was written before."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                recorded = await self._write(job, ending)
+                self._outage.end()
+                return recorded
+            except Unavailable as error:
+                self._outage.begin(error)
+            except OSError as error:
+                self._outage.begin(NoSpace("The data folder cannot take an output.", log=str(error)))
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _write(self, job: Job, ending: Ending) -> Job | None:
+        await self._reports.flush()
+        output, size = ending.output, ending.output_bytes or len(ending.output or b"")
+        if output is not None and len(output) > INLINE_BYTES:
+            await asyncio.to_thread(self._files.output(job.uuid).write_bytes, output)
+            output = None
+        return await self._store.move(
+            job.uuid, ending.status, owner=job.owner, message=ending.message, output=output, output_bytes=size
+        )

@@ -1,0 +1,152 @@
+"""Between the rows of the store and what the rest of the program knows: jobs, points and the cursors of lists."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from modelserve.errors import BadRequest, NotFound
+from modelserve.jobs.job import Job, NewJob, Operation, Point, Status
+from modelserve.messages import sendable
+
+if TYPE_CHECKING:  # whoever reads rows has loaded it; others, who only want to know what an id is, need not
+    from sqlalchemy import RowMapping
+
+__all__ = [
+    "as_cursor",
+    "as_job",
+    "as_key",
+    "as_point",
+    "as_row",
+    "as_text",
+    "as_uuid",
+    "before",
+    "from_json",
+    "is_uuid",
+    "to_json",
+]
+
+# The numbers of rows, which are positive and of 64 bits with a sign.
+_FIRST, _LAST = 1, (1 << 63) - 1
+
+_UUID = re.compile("[0-9a-f]{32}")
+
+to_json = msgspec.json.encode
+from_json = msgspec.json.decode
+
+
+def as_row(new: NewJob, key: str) -> dict[str, Any]:
+    """Return the columns of a new job that come from it; its ``request`` is kept in a table of its own."""
+    return {
+        "uuid": new.uuid,
+        "deployment": new.deployment,
+        "operation": new.operation.value,
+        "status": Status.QUEUED.value,
+        "message": "",
+        "metrics": "{}",
+        "step": 0,
+        "points": 0,
+        "output_bytes": 0,
+        "request_id": new.request_id,
+        "place": new.place,
+        "retries": new.retries,
+        "attempts": 0,
+        "owner": "",
+        "callback_url": new.callback_url,
+        "fingerprint": new.fingerprint,
+        "key": as_key(key),
+        "args": to_json(new.args).decode(),
+    }
+
+
+def as_job(row: RowMapping) -> Job:
+    """Return the job of a row; request and output are there where they were read."""
+    output = row.get("output")
+    return Job(
+        uuid=row["uuid"],
+        deployment=row["deployment"],
+        operation=Operation(row["operation"]),
+        status=Status(row["status"]),
+        created=_time(row["created"]),
+        args=from_json(row["args"]),
+        started=_time_or_none(row["started"]),
+        finished=_time_or_none(row["finished"]),
+        message=row["message"],
+        progress=row["progress"],
+        metrics=from_json(row["metrics"]),
+        output=None if output is None else from_json(output),
+        output_bytes=row["output_bytes"],
+        request=row.get("request") or b"",
+        request_id=row["request_id"],
+        place=row["place"],
+        attempts=row["attempts"],
+        owner=row["owner"],
+        callback_url=row["callback_url"],
+    )
+
+
+def as_point(row: RowMapping) -> Point:
+    """Return the point of a row."""
+    return Point(step=row["step"], at=_time(row["at"]), metrics=from_json(row["metrics"]))
+
+
+def as_key(key: str) -> str | None:
+    """Return what is kept of a client's Idempotency-Key, whatever its length and characters; None for none."""
+    return hashlib.sha256(key.encode(errors="backslashreplace")).hexdigest() if key else None
+
+
+def as_text(text: str) -> str:
+    """Return a text as every database can hold it: valid Unicode, without the null character, and not endless."""
+    return sendable(text).replace("\0", "\\x00")
+
+
+def as_uuid(text: str) -> str:
+    """Return an id that a client gave, if it has the form of a job's.
+
+    Raises:
+        NotFound: It has not.
+    """
+    if not is_uuid(text):
+        raise NotFound("There is no job of this id.")
+    return text
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether a text has the form of a job's id."""
+    return _UUID.fullmatch(text) is not None
+
+
+def as_cursor(id: int) -> str:
+    """Return what stands for a place in a list; only :func:`before` reads it."""
+    return base64.urlsafe_b64encode(id.to_bytes(8)).decode().rstrip("=")
+
+
+def before(cursor: str) -> int:
+    """Return the number that the rows of a cursor's page are below; "" is the first page.
+
+    Raises:
+        BadRequest: It is no cursor that a list has given.
+    """
+    if not cursor:
+        return _LAST
+    try:
+        id = int.from_bytes(base64.b64decode(f"{cursor}=", altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
+        id = 0
+    if not _FIRST <= id <= _LAST or as_cursor(id) != cursor:
+        raise BadRequest("The cursor is none that a list of jobs has given.")
+    return id
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _time_or_none(seconds: float | None) -> datetime | None:
+    return None if seconds is None else _time(seconds)

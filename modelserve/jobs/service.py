@@ -1,0 +1,56 @@
+"""All that a server needs to keep and run jobs, opened in order and closed in reverse.
+
+settings -> data folder -> store (on a thread: its libraries are large) -> owner -> Runner
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelserve.jobs.data_folder import data_folder
+from modelserve.jobs.files import JobFiles
+from modelserve.jobs.owners import Owner
+from modelserve.jobs.runner import Runner
+from modelserve.jobs.thread import AsyncStore
+from modelserve.runtime.fleet import Fleet
+from modelserve.settings import Settings
+
+if TYPE_CHECKING:
+    from modelserve.jobs.store import Store
+
+__all__ = ["keep_jobs"]
+
+
+@contextlib.asynccontextmanager
+async def keep_jobs(fleet: Fleet, settings: Settings) -> AsyncIterator[Runner | None]:
+    """Keep and run the jobs of a fleet's deployments; None where trainings are switched off for all of them.
+
+    Args:
+        fleet: It is entered.
+        settings: Where jobs are kept, and how they are run.
+
+    Raises:
+        StoreBroken: On entering, when the database is damaged.
+        StoreNewer: On entering, when a newer version has written it.
+        StoreUnreachable: On entering, when the data folder or the database cannot be made, written or reached.
+    """
+    if not any(settings.of(name).train for name in fleet.deployments):
+        yield None
+        return
+    folder = data_folder(settings.data_dir)
+    async with contextlib.AsyncExitStack() as stack:
+        store = AsyncStore(await asyncio.to_thread(_open, settings.database, folder))
+        stack.push_async_callback(store.close)
+        owner = stack.enter_context(Owner(folder))
+        yield await stack.enter_async_context(Runner(store, JobFiles(folder), owner, fleet, settings))
+
+
+def _open(database: str, folder: Path) -> Store:
+    # Loading SQLAlchemy takes about as long as a worker's start, which goes on meanwhile.
+    from modelserve.jobs.store import Store
+
+    return Store.open(database, folder)

@@ -1,0 +1,303 @@
+"""Keeps the jobs: every change is one transaction that checks what was there, so of two that race only one wins.
+
+    add        ->  queued
+    take       ->  queued  to running       by one server, however many ask
+    report     ->  progress and metrics of what runs
+    move       ->  along MOVES              None where another move was quicker
+    beat, reap ->  running to lost, or queued again, once their server has gone
+
+It blocks; a server asks through thread.py. Any number of threads, processes and, with PostgreSQL, machines may use one
+database. Every method raises StoreUnavailable where the database cannot be used now, and NoSpace where it is full; then
+nothing has changed.
+"""
+
+from __future__ import annotations
+
+import builtins  # a method of the store is called list
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import ColumnElement, Connection, Delete, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from modelserve.errors import Conflict, NotFound
+from modelserve.jobs.database import Database
+from modelserve.jobs.history import add_points
+from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Point, Report, Status
+from modelserve.jobs.opening import open_database
+from modelserve.jobs.rows import as_cursor, as_job, as_key, as_point, as_row, as_text, as_uuid, before
+from modelserve.jobs.tables import Now, jobs, outputs, owners, points, requests
+
+__all__ = ["Store"]
+
+# How long a database that does not answer is waited for at start.
+WAIT_S = 10.0
+
+# How many jobs are removed in one transaction, so that others need not wait for long.
+PURGED_AT_ONCE = 500
+
+# What a server that has gone leaves behind is said in one sentence.
+GONE = "The server that ran it has gone."
+
+# All of a job but request and output, which may be large.
+_LIGHT = [column for column in jobs.c if column.name not in {"fingerprint", "key"}]
+
+_ENDED = sorted(ENDED)
+
+# A job that is queued again begins anew.
+_ANEW = {"owner": "", "started": None, "progress": None, "metrics": "{}", "step": 0, "points": 0}
+
+
+class Store:
+    """The jobs of one database.
+
+    Args:
+        database: An open one.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, url: str, data_dir: Path, *, wait_s: float = WAIT_S) -> Self:
+        """Open the store of these settings, ready to use; whoever opens it closes it.
+
+        Raises:
+            StoreBroken: The database is damaged, or another program's; it is left as it is.
+            StoreNewer: A newer version has written it; it is left as it is.
+            StoreUnreachable: The data folder or the database cannot be made, written or reached.
+        """
+        return cls(open_database(url, data_dir, wait_s=wait_s))
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def add(self, new: NewJob, *, key: str = "") -> Job:
+        """Store a queued job; it is on the disk once this returns.
+
+        Args:
+            new: The job.
+            key: The client's Idempotency-Key. A job of the same key, deployment and operation is returned in its
+                place, which shows by its other ``uuid``.
+
+        Raises:
+            Conflict: That job was another request, by its ``fingerprint``.
+        """
+        try:
+            with self.database.writing() as connection:
+                return self._of_key(connection, new, key) or self._insert(connection, new, key)
+        except IntegrityError:  # on PostgreSQL, the same key in another transaction a moment ago
+            with self.database.reading() as connection:
+                if job := self._of_key(connection, new, key):
+                    return job
+            raise
+
+    def get(self, uuid: str, *, deployment: str = "", operation: Operation | str = "") -> Job:
+        """Return a job, of this deployment and operation where they are given.
+
+        Raises:
+            NotFound: There is none.
+        """
+        wanted = [jobs.c.uuid == as_uuid(uuid)]
+        wanted += [jobs.c.deployment == deployment] if deployment else []
+        wanted += [jobs.c.operation == operation] if operation else []
+        with self.database.reading() as connection:
+            return _one(connection, and_(*wanted))
+
+    def list(self, deployment: str, operation: Operation | str, *, limit: int, cursor: str = "") -> Page:
+        """Return the next ``limit`` jobs, newest first, without request and output.
+
+        Raises:
+            BadRequest: The cursor is none that a page has given.
+        """
+        wanted = (jobs.c.deployment == deployment, jobs.c.operation == operation, jobs.c.id < before(cursor))
+        query = select(*_LIGHT).where(*wanted).order_by(jobs.c.id.desc()).limit(limit + 1)
+        with self.database.reading() as connection:
+            rows = connection.execute(query).mappings().all()
+        more = as_cursor(rows[limit - 1]["id"]) if len(rows) > limit else ""
+        return Page([as_job(row) for row in rows[:limit]], more)
+
+    def take(self, owner: str, free: Mapping[tuple[str, Operation], int], place: str) -> Job | None:
+        """Give a server the oldest job it may run, running from now on; None where there is none.
+
+        Args:
+            owner: The server's id.
+            free: How many more jobs it can run, by deployment and operation.
+            place: The id of its data folder; a job whose files lie in another is not for it.
+        """
+        slots = [_is(deployment, operation) for (deployment, operation), count in free.items() if count > 0]
+        if not slots:
+            return None
+        wanted = (jobs.c.status == Status.QUEUED, or_(*slots), jobs.c.place.in_(("", place)))
+        oldest = select(jobs.c.id).where(*wanted).order_by(jobs.c.id).limit(1).with_for_update(skip_locked=True)
+        begun = {"status": Status.RUNNING, "owner": owner, "attempts": jobs.c.attempts + 1, "started": Now()}
+        with self.database.writing() as connection:
+            id = connection.execute(oldest).scalar()
+            mine = and_(jobs.c.id == id, jobs.c.status == Status.QUEUED)
+            if id is None or not connection.execute(update(jobs).where(mine).values(begun)).rowcount:
+                return None
+            return _one(connection, jobs.c.id == id)
+
+    def report(self, owner: str, reports: Sequence[Report]) -> None:
+        """Note what running jobs have told, in one transaction; reports of jobs that this server lost are dropped.
+
+        Each report with metrics is a point of the job's history; one without a step is one step further than the last.
+        """
+        by_job: dict[str, list[Report]] = {}
+        for report in reports:
+            by_job.setdefault(report.uuid, []).append(report)
+        if by_job:
+            with self.database.writing() as connection:
+                for uuid in sorted(by_job):  # always in this order, so that no two transactions wait for each other
+                    add_points(connection, owner, uuid, by_job[uuid])
+
+    def move(
+        self,
+        uuid: str,
+        to: Status,
+        *,
+        owner: str | None = None,
+        message: str = "",
+        output: bytes | None = None,
+        output_bytes: int = 0,
+    ) -> Job | None:
+        """Move a job along MOVES, and return it as it then is; None where its status, or its owner, forbids it.
+
+        Args:
+            uuid: The job.
+            to: Its new status; ``running`` is for :meth:`take` alone.
+            owner: Only if it runs on this server.
+            message: One sentence on how it ended.
+            output: What it returned, JSON.
+            output_bytes: The size of what it returned; that of ``output`` where this is given.
+        """
+        if to is Status.RUNNING:
+            raise ValueError("a job begins to run by take")
+        values = (
+            _ANEW if to is Status.QUEUED else {"finished": Now(), "output_bytes": output_bytes or len(output or b"")}
+        )
+        wanted = [jobs.c.uuid == uuid, jobs.c.status.in_([status for status in MOVES if to in MOVES[status]])]
+        wanted += [] if owner is None else [jobs.c.owner == owner]
+        changed = update(jobs).where(*wanted).values(**values, status=to, message=as_text(message))
+        with self.database.writing() as connection:
+            if not connection.execute(changed).rowcount:
+                return None
+            id = connection.execute(select(jobs.c.id).where(jobs.c.uuid == uuid)).scalar_one()
+            if output is not None:
+                connection.execute(insert(outputs).values(job=id, output=output))
+            connection.execute(_of_jobs(points if to is Status.QUEUED else requests, [id]))
+            return _one(connection, jobs.c.id == id)
+
+    def beat(self, owner: str) -> frozenset[str]:
+        """Note that this server lives, and return the uuids of the jobs that it runs by what is stored."""
+        running = select(jobs.c.uuid).where(jobs.c.status == Status.RUNNING, jobs.c.owner == owner)
+        with self.database.writing() as connection:
+            if not connection.execute(update(owners).where(owners.c.id == owner).values(beat=Now())).rowcount:
+                connection.execute(insert(owners).values(id=owner, beat=Now()))
+            return frozenset(connection.execute(running).scalars())
+
+    def reap(self, owner: str, *, stale_s: float, is_dead: Callable[[str], bool | None]) -> builtins.list[Job]:
+        """End or queue again what servers that have gone were running, and return these jobs as they then are.
+
+        Args:
+            owner: The server that asks; its own jobs are left alone.
+            stale_s: How old the heartbeat of a server is that has gone.
+            is_dead: Whether a server has gone, None where only its heartbeat can say.
+        """
+        others = select(jobs.c.owner).distinct().where(jobs.c.status == Status.RUNNING, jobs.c.owner != owner)
+        with self.database.reading() as connection:
+            names = sorted(connection.execute(others).scalars())
+        known = [(name, is_dead(name)) for name in names]
+        reaped: builtins.list[Job] = []
+        for name, dead in known:
+            if dead is not False:
+                reaped += self._reap(name, stale_s if dead is None else None)
+        return reaped
+
+    def queued(self) -> dict[tuple[str, Operation], int]:
+        """Return how many jobs wait, by deployment and operation."""
+        query = select(jobs.c.deployment, jobs.c.operation, func.count()).where(jobs.c.status == Status.QUEUED)
+        with self.database.reading() as connection:
+            rows = connection.execute(query.group_by(jobs.c.deployment, jobs.c.operation)).all()
+        return {(deployment, Operation(operation)): count for deployment, operation, count in rows}
+
+    def history(self, uuid: str) -> builtins.list[Point]:
+        """Return the metrics that a job has reported, by step."""
+        query = select(points).join(jobs).where(jobs.c.uuid == uuid).order_by(points.c.step, points.c.id)
+        with self.database.reading() as connection:
+            return [as_point(row) for row in connection.execute(query).mappings()]
+
+    def purge(self, max_age_s: float, max_jobs: int) -> builtins.list[str]:
+        """Remove ended jobs that ended longer ago, and the oldest of those over the number; return their uuids."""
+        ended = jobs.c.status.in_(_ENDED)
+        beyond = select(jobs.c.id).where(ended).order_by(jobs.c.id.desc()).offset(max_jobs).limit(1).scalar_subquery()
+        old = or_(jobs.c.finished < Now() - max_age_s, jobs.c.id <= beyond)
+        query = select(jobs.c.id, jobs.c.uuid).where(ended, old).order_by(jobs.c.id).limit(PURGED_AT_ONCE)
+        removed: builtins.list[str] = []
+        while True:
+            with self.database.writing() as connection:
+                rows = connection.execute(query).all()
+                connection.execute(delete(jobs).where(jobs.c.id.in_([row.id for row in rows]), ended))
+            removed += [row.uuid for row in rows]
+            if len(rows) < PURGED_AT_ONCE:
+                return removed
+
+    def _of_key(self, connection: Connection, new: NewJob, key: str) -> Job | None:
+        if not key:
+            return None
+        same = and_(_is(new.deployment, new.operation), jobs.c.key == as_key(key))
+        row = connection.execute(select(jobs.c.id, jobs.c.fingerprint).where(same)).first()
+        if row is None:
+            return None
+        if row.fingerprint != new.fingerprint:
+            raise Conflict("This Idempotency-Key came with another request before.")
+        return _one(connection, jobs.c.id == row.id)
+
+    def _insert(self, connection: Connection, new: NewJob, key: str) -> Job:
+        connection.execute(insert(jobs).values(**as_row(new, key), created=Now()))
+        id = connection.execute(select(jobs.c.id).where(jobs.c.uuid == new.uuid)).scalar_one()
+        connection.execute(insert(requests).values(job=id, request=new.request))
+        return _one(connection, jobs.c.id == id)
+
+    def _reap(self, gone: str, stale_s: float | None) -> builtins.list[Job]:
+        """End what a server was running, unless its heartbeat, where that counts, has come back meanwhile."""
+        running = [jobs.c.status == Status.RUNNING, jobs.c.owner == gone]
+        if stale_s is not None:
+            lives = select(owners.c.id).where(owners.c.id == gone, owners.c.beat >= Now() - stale_s)
+            running.append(~lives.exists())
+        query = select(jobs.c.id, jobs.c.attempts <= jobs.c.retries).where(*running).order_by(jobs.c.id)
+        with self.database.writing() as connection:
+            found = {row[0]: bool(row[1]) for row in connection.execute(query.with_for_update())}
+            again, lost = [id for id in found if found[id]], [id for id in found if not found[id]]
+            queued = update(jobs).where(jobs.c.id.in_(again))
+            connection.execute(queued.values(**_ANEW, status=Status.QUEUED, message=""))
+            ended = update(jobs).where(jobs.c.id.in_(lost))
+            connection.execute(ended.values(status=Status.LOST, finished=Now(), message=GONE))
+            connection.execute(_of_jobs(points, again))
+            connection.execute(_of_jobs(requests, lost))
+            return [_one(connection, jobs.c.id == id) for id in found]
+
+
+def _is(deployment: str, operation: Operation | str) -> ColumnElement[bool]:
+    return and_(jobs.c.deployment == deployment, jobs.c.operation == operation)
+
+
+def _one(connection: Connection, wanted: ColumnElement[bool]) -> Job:
+    """Return the one job that is wanted, with its request and output.
+
+    Raises:
+        NotFound: There is none.
+    """
+    both = jobs.outerjoin(requests).outerjoin(outputs)
+    query = select(*_LIGHT, requests.c.request, outputs.c.output).select_from(both).where(wanted)
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise NotFound("There is no job of this id.")
+    return as_job(row)
+
+
+def _of_jobs(table: Table, ids: Iterable[int]) -> Delete:
+    """Return the statement that removes what a table holds of some jobs."""
+    return delete(table).where(table.c.job.in_(ids))

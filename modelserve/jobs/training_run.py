@@ -1,0 +1,180 @@
+"""Runs one training: a worker of its own is started, given the call, listened to, and ended.
+
+    Replica.start -> send(call) -> Part: progress -> Report ... Part: done | failed, or lost -> Ending
+
+It runs on the event loop and waits for nothing but the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from modelserve.jobs.job import Job, Report, Status
+from modelserve.jobs.run import STOPPED, Ending
+from modelserve.messages import (
+    Answers,
+    Call,
+    Failed,
+    Failure,
+    Part,
+    TrainingDone,
+    TrainingEvent,
+    TrainingFailed,
+    TrainingProgress,
+    decode_training_event,
+)
+from modelserve.runtime.interface import Exit, Replica, StartFailed
+
+__all__ = ["TrainingRun"]
+
+logger = logging.getLogger(__name__)
+
+# The one call of a training's worker.
+CALL_ID = 1
+
+# A worker whose training is over gets this long to end by itself, for what libraries do at exit.
+END_WAIT_S = 1.0
+
+# What a client may read of a worker that could not start; the job's log says more.
+NOT_STARTED = {
+    "load": "The model could not be loaded; the job's log says why.",
+    "describe": "The model could not be described; the job's log says why.",
+}
+
+
+class TrainingRun:
+    """A :class:`modelserve.jobs.run.Run` of ``train``; also the listener of its worker.
+
+    Args:
+        job: It.
+        replica: Made by ``Fleet.training``, not started yet.
+        log: The job's log; what the worker could not say there itself is appended.
+        report: Is told what the training tells.
+        cancel_s: How long a cancelled training may take to end by itself.
+    """
+
+    def __init__(
+        self, job: Job, replica: Replica, *, log: Path, report: Callable[[Report], None], cancel_s: float
+    ) -> None:
+        self.job = job
+        self._replica = replica
+        self._log = log
+        self._report = report
+        self._cancel_s = cancel_s
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._is_started = False
+        self._is_asked = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._replica.pid
+
+    async def ending(self) -> Ending:
+        starting = asyncio.ensure_future(self._start())
+        try:
+            return await self._ending
+        finally:
+            starting.cancel()  # which ends a worker that is not started yet
+            await asyncio.gather(starting, return_exceptions=True)
+            self._forget_timer()
+
+    def cancel(self) -> None:
+        self.stop(self._cancel_s)
+
+    def stop(self, wait_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + (wait_s if self._is_started else 0.0)  # else there is nothing that could heed it
+        if self._timer is None or end_s < self._timer.when():  # asked again, it has no more time than before
+            self._forget_timer()
+            self._timer = loop.call_at(end_s, self._settle, STOPPED)
+        if self._is_started and not self._is_asked:
+            self._replica.cancel([CALL_ID])
+        self._is_asked = True
+
+    async def close(self) -> None:
+        has_ended_by_itself = self._ending.done() and self._ending.result() is not STOPPED
+        await self._replica.stop(END_WAIT_S if has_ended_by_itself else 0.0)
+
+    def answered(self, replica: Replica, answers: Answers) -> None:
+        for answer in answers.answers:
+            if answer.failure is not None:
+                self._settle(self._failed(answer.failure))
+
+    def part(self, replica: Replica, part: Part) -> None:
+        try:
+            event = decode_training_event(part.data) if part.data else None
+        except msgspec.MsgspecError as error:
+            event, part = None, Part(part.id, last=True, failure=_unreadable(error))
+        if isinstance(event, TrainingProgress):
+            self._report(Report(self.job.uuid, event.progress, event.metrics, event.step))
+        elif part.last:
+            self._settle(self._end(event, part.failure))
+
+    def lost(self, replica: Replica, end: Exit) -> None:
+        extra = {"deployment": self.job.deployment, "job": self.job.uuid}
+        if self._is_asked:
+            self._settle(STOPPED)
+        elif not self._ending.done():
+            logger.error("the process of a training ended: %s", end.detail, extra=extra)
+            self._settle(
+                Ending(Status.ERROR, f"The training's process ended before the training had: {end.detail}.")
+            )
+
+    async def _start(self) -> None:
+        try:
+            await self._replica.start(self)
+        except StartFailed as error:
+            self._settle(self._not_started(error.failed))
+            return
+        except Exception:  # the border of the run: whatever it is, the job must not wait for ever
+            logger.exception("a training's worker could not be started", extra={"job": self.job.uuid})
+            self._settle(Ending(Status.ERROR, "The server could not start a worker for the training."))
+            return
+        self._is_started = True
+        call = msgspec.msgpack.decode(self.job.request, type=Call)
+        self._replica.send([msgspec.structs.replace(call, id=CALL_ID, deadline=0.0, operation="train")])
+
+    def _end(self, event: TrainingEvent | None, failure: Failure | None) -> Ending:
+        """Return how a training ended that came to an end by itself; one that heeded the wish for it did not."""
+        if self._is_asked and isinstance(event, TrainingDone | TrainingFailed) and event.heeded:
+            return STOPPED
+        if failure is not None:
+            return self._failed(failure)
+        if isinstance(event, TrainingDone):
+            return Ending(Status.DONE, output=bytes(event.output))
+        return Ending(Status.ERROR, "The training ended without a result.")
+
+    def _failed(self, failure: Failure) -> Ending:
+        if failure.log and failure.status >= 500:
+            extra = {"deployment": self.job.deployment, "request_id": self.job.request_id, "job": self.job.uuid}
+            lines = failure.log.strip().splitlines()
+            logger.error("training failed: %s", lines[-1], extra={**extra, "traceback": failure.log})
+        return Ending(Status.ERROR, failure.message)
+
+    def _not_started(self, failed: Failed) -> Ending:
+        extra = {"deployment": self.job.deployment, "job": self.job.uuid, "traceback": failed.traceback}
+        logger.error("model could not start for a training (%s): %s", failed.stage, failed.message, extra=extra)
+        try:
+            with open(self._log, "a", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(f"{failed.traceback or failed.message}\n")
+        except OSError as error:
+            logger.warning("the log of a job cannot be written: %s", error.strerror, extra={"job": self.job.uuid})
+        return Ending(Status.ERROR, NOT_STARTED.get(failed.stage, "The training could not start."))
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _settle(self, ending: Ending) -> None:
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+
+def _unreadable(error: msgspec.MsgspecError) -> Failure:
+    return Failure(500, "model_error", "The training told what cannot be read.", log=str(error))

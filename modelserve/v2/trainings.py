@@ -1,0 +1,135 @@
+"""A loaded model's trainings: arguments validated and told, and what ``train`` returns as JSON.
+
+    Call -> parse -> keyword arguments -> train -> output, JSON in UTF-8
+         -> validate -> Answer with the arguments as JSON, or its failure
+
+``validate`` runs in an ordinary worker, before the job is stored; ``train`` in the process of the training, which reads
+the same call once more. Nothing here knows of jobs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from modelserve.errors import BadAnswer, NotImplementedByModel, TooLarge
+from modelserve.messages import Answer, Call, Failure
+from modelserve.v2.arguments import ArgumentParser
+from modelserve.v2.failures import MODEL_ERROR, failure_of
+from modelserve.v2.files import UploadedFile
+from modelserve.v2.plain import NotJsonError, dump
+
+__all__ = ["TRAIN_ERROR", "Trainer", "tell_arguments"]
+
+TRAIN_ERROR = "The model raised an exception while it trained; the job's log has its text."
+
+_JSON = "application/json"
+
+
+class Trainer:
+    """Runs one model's trainings.
+
+    Args:
+        model: What has ``train``.
+        parser: Reads its arguments; None where the model does not train.
+        max_bytes: Most that the arguments or the output may be as JSON.
+        wait: Runs a coroutine to its end, for an asynchronous ``train``.
+    """
+
+    def __init__(
+        self, model: Any, parser: ArgumentParser | None, *, max_bytes: int, wait: Callable[[Any], Any]
+    ) -> None:
+        self._model = model
+        self._parser = parser
+        self._max_bytes = max_bytes
+        self._wait = wait
+
+    def validate(self, call: Call) -> Answer:
+        """Return the validated arguments as JSON by their Python names, a file as the client named it; never raises.
+
+        What JSON cannot say is told by its text. NaN and infinity are null.
+        """
+        try:
+            return tell_arguments(call, self.parse(call), self._max_bytes)
+        except BaseException as error:  # a field of the model's own may raise anything
+            return Answer(call.id, failure=failure_of(error))
+
+    def parse(self, call: Call) -> dict[str, Any]:
+        """Return the keyword arguments of a training.
+
+        Raises:
+            NotImplementedByModel: The model has no ``train``.
+            Exception: As :meth:`ArgumentParser.parse`, but for the Accept header, which speaks of the job.
+        """
+        if self._parser is None:
+            raise NotImplementedByModel("This model does not provide train.")
+        call.accept = ""
+        return self._parser.parse(call).values
+
+    def train(self, arguments: dict[str, Any]) -> bytes:
+        """Run ``train`` to its end and return its output as JSON, where NaN and infinity are null.
+
+        Raises:
+            BadAnswer: What it returned is no JSON, or is over ``max_bytes``.
+            BaseException: What ``train`` raised.
+        """
+        value = self._model.train(**arguments)
+        if inspect.iscoroutine(value):
+            value = self._wait(value)
+        try:
+            output = dump(value, "null")
+        except NotJsonError as error:
+            raise BadAnswer("What the training returned cannot be written as JSON.", log=str(error)) from error
+        if len(output) > self._max_bytes:
+            log = f"it is {len(output)} bytes, and max_answer_bytes is {self._max_bytes}; keep it in progress.artifacts"
+            raise BadAnswer("What the training returned is larger than this service keeps.", log=log)
+        return output
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """Return what a client and the log may know of what :meth:`train` raised."""
+        failure = failure_of(error)
+        return msgspec.structs.replace(failure, message=TRAIN_ERROR) if failure.message == MODEL_ERROR else failure
+
+
+def tell_arguments(call: Call, values: Mapping[str, Any], max_bytes: int) -> Answer:
+    """Return validated arguments as an answer in JSON: see :meth:`Trainer.validate`.
+
+    Raises:
+        TooLarge: They are over ``max_bytes``.
+    """
+    body = _told(values)
+    if len(body) > max_bytes:
+        raise TooLarge(f"The arguments of a job may be {max_bytes} bytes as JSON; give a file.")
+    return Answer(call.id, _JSON, body)
+
+
+def _told(values: Mapping[str, Any]) -> bytes:
+    named = {name: _named(value) for name, value in values.items()}
+    try:
+        return dump(named, "null")
+    except NotJsonError:
+        return dump({name: _sayable(value) for name, value in named.items()}, "null")
+
+
+def _named(value: Any) -> Any:
+    """Return a file, or a list of files, by what the client called them; a path of ours is nobody's business."""
+    if isinstance(value, list):
+        return [_named(each) for each in value] if any(isinstance(each, UploadedFile) for each in value) else value
+    return value.original_filename if isinstance(value, UploadedFile) else value
+
+
+def _sayable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _sayable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_sayable(each) for each in value]
+    try:
+        dump(value, "null")
+    except NotJsonError:
+        text: Any = type(value).__str__
+        # object's own text would tell a client the object's address in memory
+        return type(value).__qualname__ if text is object.__str__ else str(value)
+    return value

@@ -1,0 +1,113 @@
+"""The jobs of one operation, of every deployment: listed, shown, cancelled.
+
+    GET .../{op}/    GET .../{op}/{uuid}    DELETE .../{op}/{uuid}    GET .../{op}/{uuid}/metrics
+
+What is read of a job while it runs, its log and its events, stands in job_streams.py, and its files in job_files.py;
+each asks here for the job first. New jobs come in by submit.py.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from modelserve.errors import BadRequest, NotFound
+from modelserve.jobs.job import Job, Operation
+from modelserve.jobs.runner import Runner
+from modelserve.runtime.fleet import Fleet
+from modelserve.settings import Settings
+from modelserve.web.responses import json_response
+from modelserve.web.v2.job_object import show_job, show_point
+
+__all__ = ["UUID", "Jobs", "whole_number"]
+
+# The only form of an id that is ever looked up, or made part of a path.
+UUID = "[0-9a-f]{32}"
+
+LIMIT = 100
+MAX_LIMIT = 1000
+
+_WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+class Jobs:
+    """The jobs of one operation.
+
+    Args:
+        runner: Keeps and runs them.
+        fleet: Whose deployments they are of.
+        settings: Of each deployment, whether it trains.
+        operation: Which.
+    """
+
+    def __init__(self, runner: Runner, fleet: Fleet, settings: Settings, operation: Operation) -> None:
+        self._runner = runner
+        self._fleet = fleet
+        self._settings = settings
+        self._operation = operation
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Answer with a page of them, newest first; its ``Link`` header leads to the next."""
+        limit = whole_number(request, "limit", LIMIT, 1, MAX_LIMIT)
+        deployment = self.deployment(request)
+        cursor = request.query.get("cursor", "")
+        page = await self._runner.store.list(deployment, self._operation, limit=limit, cursor=cursor)
+        response = json_response([show_job(job, with_result=False) for job in page.jobs])
+        if page.cursor:
+            response.headers["Link"] = f'<?{urlencode({"limit": limit, "cursor": page.cursor})}>; rel="next"'
+        return response
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Answer with one."""
+        return json_response(show_job(await self.job(request)))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Cancel one that has not ended.
+
+        Raises:
+            Conflict: It has ended.
+            NotFound: There is none of that id.
+        """
+        deployment, uuid = self.deployment(request), request.match_info["uuid"]
+        return json_response(show_job(await self._runner.cancel(deployment, self._operation, uuid)))
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Answer with the metrics that one has reported, by step."""
+        job = await self.job(request)
+        return json_response([show_point(point) for point in await self._runner.store.history(job.uuid)])
+
+    async def job(self, request: web.Request) -> Job:
+        """Return the job that a request is about.
+
+        Raises:
+            NotFound: There is none, here.
+        """
+        deployment, uuid = self.deployment(request), request.match_info["uuid"]
+        return await self._runner.store.get(uuid, deployment=deployment, operation=self._operation)
+
+    def deployment(self, request: web.Request) -> str:
+        """Return the name of the deployment that a request is about.
+
+        Raises:
+            NotFound: There is none of that name, or it does not train.
+        """
+        name = self._fleet.find(request.match_info["name"]).name
+        if self._operation is Operation.TRAIN and not self._settings.of(name).train:
+            raise NotFound("Trainings of this model are switched off.")
+        return name
+
+
+def whole_number(request: web.Request, name: str, default: int, low: int, high: int) -> int:
+    """Return a whole number of the query.
+
+    Raises:
+        BadRequest: It is none, or out of bounds.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
+        raise BadRequest(f"{name} is {text[:40]!r}, but must be a whole number from {low} to {high}.")
+    return int(text)

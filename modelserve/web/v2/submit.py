@@ -1,0 +1,171 @@
+"""POST train, and predict with ``Prefer: respond-async``: a request becomes a job, and the answer is its object.
+
+    request -> Call -> a worker validates it -> files kept -> job stored -> 200, or 202 with its Location
+
+The job is stored before the answer goes out. A client that leaves before leaves a whole job, or nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import uuid as uuids
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote_plus
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from modelserve.errors import BadRequest, NotImplementedByModel
+from modelserve.jobs.job import Job, NewJob, Operation
+from modelserve.jobs.runner import Runner
+from modelserve.messages import Argument, Call
+from modelserve.runtime.fleet import Deployment
+from modelserve.settings import Settings
+from modelserve.web.callbacks import CALLBACK_URL, check_callback
+from modelserve.web.calls import CallReader
+from modelserve.web.failures import failure_response, log_failure
+from modelserve.web.preferences import RESPOND_ASYNC
+from modelserve.web.responses import json_response
+from modelserve.web.upload_file import no_space
+from modelserve.web.v2.job_object import show_job
+
+__all__ = ["Submit"]
+
+# What a worker is asked, to validate the arguments of each operation without running it.
+VALIDATE = {Operation.TRAIN: "train", Operation.PREDICT: "check"}
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+T = TypeVar("T")
+
+
+class Submit:
+    """Takes the requests for one deployment that become jobs.
+
+    Args:
+        deployment: Whose worker validates them.
+        calls: Reads them.
+        runner: Keeps and runs the jobs.
+        settings: The deployment's.
+    """
+
+    def __init__(self, deployment: Deployment, calls: CallReader, runner: Runner, settings: Settings) -> None:
+        self._deployment = deployment
+        self._calls = calls
+        self._runner = runner
+        self._settings = settings
+
+    async def train(self, request: web.Request) -> web.StreamResponse:
+        """Answer with a new training.
+
+        Raises:
+            Conflict: The Idempotency-Key was another request's.
+            NotImplementedByModel: The model does not train.
+        """
+        description = self._deployment.description
+        if description is not None and "train" not in description.implements:
+            raise NotImplementedByModel("This model does not provide train.")
+        return await self._submit(request, Operation.TRAIN)
+
+    async def predict(self, request: web.Request) -> web.StreamResponse:
+        """Answer with a new background prediction.
+
+        Raises:
+            Conflict: The Idempotency-Key was another request's.
+        """
+        return await self._submit(request, Operation.PREDICT)
+
+    async def _submit(self, request: web.Request, operation: Operation) -> web.StreamResponse:
+        key, call = _key(request), self._calls.begin(request)
+        callback_url = self._take_callback(call, operation)
+        uploads = await self._calls.read(request, call)
+        try:
+            answer = await self._deployment.call(msgspec.structs.replace(call, operation=VALIDATE[operation]))
+            if answer.failure is not None:
+                log_failure(answer.failure, call.request_id, self._deployment.name)
+                return failure_response(answer.failure, call.request_id)
+            new = self._new_job(call, operation, orjson.loads(answer.body), callback_url)
+            return self._response(request, await _whole(self._keep(new, call, key)))
+        finally:
+            if uploads is not None:
+                uploads.remove()
+
+    def _take_callback(self, call: Call, operation: Operation) -> str:
+        """Take the callback's address off the query, unless the model has an argument of that name, and check it."""
+        description = self._deployment.description
+        declared: list[Argument] = [] if description is None else getattr(description, operation.value)
+        if CALLBACK_URL not in call.query or any(argument.name == CALLBACK_URL for argument in declared):
+            return ""
+        given = [url for name, url in parse_qsl(call.query, keep_blank_values=True) if name == CALLBACK_URL]
+        pairs = call.query.split("&")
+        call.query = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != CALLBACK_URL)
+        return check_callback(given[-1], self._settings) if given else ""
+
+    def _new_job(self, call: Call, operation: Operation, args: dict[str, Any], callback_url: str) -> NewJob:
+        return NewJob(
+            uuid=uuids.uuid4().hex,
+            deployment=self._deployment.name,
+            operation=operation,
+            args=args,
+            request_id=call.request_id,
+            retries=self._settings.train_retries if operation is Operation.TRAIN else 0,
+            callback_url=callback_url,
+        )
+
+    async def _keep(self, new: NewJob, call: Call, key: str) -> Job:
+        """Store the job with its files; where it is not stored, the runner removes them."""
+        fingerprint = await asyncio.to_thread(_fingerprint, new, call) if key else ""
+        with no_space():
+            call = await asyncio.to_thread(self._runner.files.keep_uploads, new.uuid, call)
+        whole = msgspec.structs.replace(
+            new,
+            request=msgspec.msgpack.encode(msgspec.structs.replace(call, deadline=0.0)),
+            place=self._runner.files.place if call.files else "",
+            fingerprint=fingerprint,
+        )
+        return await self._runner.submit(whole, key=key)
+
+    def _response(self, request: web.Request, job: Job) -> web.Response:
+        shown = show_job(job)
+        if job.operation is Operation.TRAIN:
+            return json_response(shown)
+        response = json_response(shown, status=202)
+        response.headers["Location"] = f"{request.rel_url.raw_path.rstrip('/')}/{job.uuid}"
+        response.headers["Preference-Applied"] = RESPOND_ASYNC
+        return response
+
+
+def _key(request: web.Request) -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if key and not _KEY.fullmatch(key):
+        raise BadRequest("An Idempotency-Key has 1 to 255 printable ASCII characters.")
+    return key
+
+
+def _fingerprint(new: NewJob, call: Call) -> str:
+    """Return what tells whether two requests are for the same: the arguments, and the files by content. It blocks.
+
+    The media type that is asked for is not part of it where it is not an argument: the first request has it.
+    """
+    hashed = hashlib.blake2b(digest_size=16)
+    hashed.update(orjson.dumps([new.operation.value, new.args, new.callback_url], option=orjson.OPT_SORT_KEYS))
+    for part in call.files:
+        hashed.update(orjson.dumps([part.name, part.filename, part.content_type, part.size]))
+        with open(part.path, "rb") as file:
+            hashed.update(hashlib.file_digest(file, hashlib.blake2b).digest())
+    return hashed.hexdigest()
+
+
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    """Do a piece of work to its end even where the client leaves in the middle of it."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        task.exception()
+        raise

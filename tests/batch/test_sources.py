@@ -1,0 +1,121 @@
+"""What inputs give as rows, and what they say of themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelserve.batch.calls import CallMaker, Wishes
+from modelserve.batch.folder import Folder
+from modelserve.batch.lines import BLOCK_BYTES, JsonLines
+from modelserve.batch.opening import opened
+from modelserve.batch.parquet import Parquet
+from modelserve.batch.rows import BatchError
+from modelserve.batch.table import Table
+from modelserve.errors import SettingsError
+from modelserve.messages import Argument, Description, Metadata
+
+
+def maker(folder: Path, limit: int = 10**6) -> CallMaker:
+    description = Description(Metadata("m", "m", "m"), ["predict"], [Argument("x", "", False, {}, {})])
+    return CallMaker(description, Wishes(max_row_bytes=limit), scratch=folder, base=folder)
+
+
+def bodies(tmp_path: Path, content: bytes, *, skip: int = 0, limit: int = 10**6) -> list[bytes]:
+    """Return the lines of JSON lines as calls have them, the code of an error in the place of one."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(content)
+    with path.open("rb", buffering=0) as file:
+        source = JsonLines(file, path)
+        rows = [row for rows in source.rows(maker(tmp_path, limit), skip) for row in rows]
+        assert source.read in (source.size, source.size + 1)  # a last line break may be missing
+    return [row.call.body if row.failure is None else row.failure.code.encode() for row in rows]
+
+
+def test_lines_over_several_blocks_are_whole(tmp_path: Path) -> None:
+    rows = [b"a" * BLOCK_BYTES, b"b", b"c" * (3 * BLOCK_BYTES), b"d\r"]
+    assert bodies(tmp_path, b"\n".join([*rows, b""])) == rows
+    assert bodies(tmp_path, b"\n \n" + b"\n".join(rows), skip=2) == rows[2:]
+
+
+def test_lines_over_the_limit_are_refused_and_not_held(tmp_path: Path) -> None:
+    rows = [b"a", b"b" * (3 * BLOCK_BYTES), b"c", b"d" * (2 * BLOCK_BYTES)]
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"\n".join(rows))
+    with path.open("rb", buffering=0) as file:
+        found = [row for rows in JsonLines(file, path).rows(maker(tmp_path, 100), 0) for row in rows]
+    assert [row.failure and row.failure.code for row in found] == [None, "too_large", None, "too_large"]
+
+
+def test_an_input_that_cannot_be_read_any_further_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"")
+    with path.open("ab", buffering=0) as file, pytest.raises(BatchError, match="any further: Bad file descriptor"):
+        list(JsonLines(file, None).rows(maker(tmp_path), 0))
+
+
+@pytest.mark.parametrize("text", ['x\n"a\n', 'x\na"b\n"c"d\n'])
+def test_a_broken_table_says_where(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(text)
+    with path.open("rb") as file, pytest.raises(BatchError, match="cannot be read beyond line"):
+        list(Table(file, path, ",").rows(maker(tmp_path), 0))
+
+
+def test_a_broken_header_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text('"x"y\n')
+    with path.open("rb") as file, pytest.raises(SettingsError, match="is no table"):
+        Table(file, path, ",")
+
+
+def test_large_cells_are_read_a_few_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "in.tsv"
+    path.write_text("x\n" + "\n".join(["a" * 500_000] * 8))
+    with path.open("rb") as file:
+        source = Table(file, path, "\t")
+        assert [len(rows) for rows in source.rows(maker(tmp_path), 1)] == [3, 3, 1]
+
+
+def test_a_folder_leaves_out_the_output_of_the_run(tmp_path: Path) -> None:
+    for name in ("b", "a", "out.jsonl", "out.jsonl.state", "sub/out.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    source = Folder(tmp_path, "*", but=tmp_path / "out.jsonl")
+    assert source.size == 3
+    before = source.identity
+    assert Folder(tmp_path, "*", but=tmp_path / "sub").size == 4
+    (tmp_path / "a").write_text("changed")
+    assert Folder(tmp_path, "*", but=tmp_path / "out.jsonl").identity != before
+
+
+def test_a_pipe_is_only_read_as_json_lines() -> None:
+    with contextlib.ExitStack() as stack, pytest.raises(SettingsError, match="as JSON lines, not as csv"):
+        opened("-", "csv", stack)
+
+
+def test_parquet_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = tmp_path / "in.parquet"
+    path.write_bytes(b"")
+    with path.open("rb") as file, pytest.raises(SettingsError, match=r"pip install 'modelserve\[batch\]'"):
+        Parquet(file, path)
+
+
+def test_a_parquet_file_that_breaks_off_says_so(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "in.parquet"
+    table = pyarrow.table({"x": [os.urandom(50).hex() for _ in range(5000)]})
+    parquet.write_table(table, path, row_group_size=500)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20_000] = bytes(20_000)
+    path.write_bytes(content)
+    with path.open("rb") as file, pytest.raises(BatchError, match="cannot be read any further"):
+        list(Parquet(file, path).rows(maker(tmp_path), 0))

@@ -1,0 +1,134 @@
+"""Trainings of a whole server that is stopped, killed and started again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.faults.conftest import Serve
+from tests.models.installed import side_log
+from tests.running import Running, are_gone, eventually, multipart
+
+# A training begins in half a second on an idle machine, at a low priority; tests run on busy ones.
+BEGIN_S = 40
+
+TRAIN = "/v2/models/chaos/train/"
+
+
+def train(server: Running, mode: str, **arguments: Any) -> str:
+    """Start a training and return its job's id."""
+    body = json.dumps({"mode": mode, **arguments}).encode()
+    reply = server.request("POST", TRAIN, body, {"Content-Type": "application/json"})
+    assert reply.status == 200, reply.body
+    return str(reply.json()["uuid"])
+
+
+def shown(server: Running, uuid: str) -> dict[str, Any]:
+    """Return a job as clients see it."""
+    reply = server.get(f"{TRAIN}{uuid}")
+    assert reply.status == 200, reply.body
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+def becomes(server: Running, uuid: str, status: str) -> dict[str, Any]:
+    """Wait until a job has a status."""
+    eventually(lambda: shown(server, uuid)["status"] == status, within_s=BEGIN_S)
+    return shown(server, uuid)
+
+
+def is_begun(log: Path) -> bool:
+    """Tell whether the model's train has been called."""
+    return bool(side_log(log, "train"))
+
+
+def test_after_a_kill_the_running_one_is_lost_the_queued_one_runs_and_what_was_done_is_there(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """H01, H02, H21."""
+    log = tmp_path / "side.log"
+    server = serve("chaos", CHAOS_LOG=str(log))
+    done = becomes(server, train(server, "ok", n=1), "done")
+    log.unlink()
+    running = train(server, "children", text="wait")
+    eventually(lambda: side_log(log, "children"), within_s=BEGIN_S)
+    body, kind = multipart({"mode": "upload", "n": "2"}, {"file": ("a.txt", b"abc", "text/plain")})
+    queued = server.request("POST", TRAIN, body, {"Content-Type": kind}).json()["uuid"]
+    before, family = shown(server, running), server.family()
+    for member in [psutil.Process(pid) for line in side_log(log, "children") for pid in line["pids"]]:
+        family.append(member)
+    server.process.kill()
+    eventually(lambda: are_gone(family[1:]))
+
+    again = serve("chaos", CHAOS_LOG=str(log))
+    lost = becomes(again, running, "lost")
+    assert lost == {**lost, "uuid": before["uuid"], "args": before["args"], "date": before["date"]}
+    assert becomes(again, queued, "done")["result"]["output"]["sizes"] == [3, 3]
+    eventually(lambda: not (again.data / "jobs" / queued / "uploads").exists())
+    assert shown(again, done["uuid"]) == done
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_when_the_server_is_told_to_stop_its_training_is_recorded_before_it_exits(
+    serve: Serve, tmp_path: Path, retries: int
+) -> None:
+    """G04."""
+    log = tmp_path / "side.log"
+    server = serve("chaos", "--train-retries", str(retries), CHAOS_LOG=str(log))
+    uuid = train(server, "heed", n=400)
+    eventually(lambda: is_begun(log), within_s=BEGIN_S)
+    family = server.family()
+    assert server.terminate(within_s=40) == 0
+    assert are_gone(family[1:])
+    log.unlink()
+    again = serve("chaos", CHAOS_LOG=str(log))
+    if retries:
+        eventually(lambda: is_begun(log), within_s=BEGIN_S)
+        assert shown(again, uuid)["status"] == "running"
+    else:
+        assert shown(again, uuid) == {**shown(again, uuid), "status": "lost", "message": "The server was stopped."}
+
+
+def test_a_second_signal_ends_a_training_that_does_not_heed_the_first(serve: Serve, tmp_path: Path) -> None:
+    """G04."""
+    log = tmp_path / "side.log"
+    server = serve("chaos", "--train-cancel-s", "300", "--grace-s", "300", CHAOS_LOG=str(log))
+    uuid = train(server, "sleep", n=400)
+    eventually(lambda: is_begun(log), within_s=BEGIN_S)
+    server.process.terminate()
+    eventually(lambda: "stopping" in server.log)
+    assert server.terminate(within_s=30) == 0
+    assert shown(serve("chaos"), uuid)["status"] == "lost"
+
+
+def test_predictions_go_on_while_as_many_trainings_run_as_there_may_be(serve: Serve, tmp_path: Path) -> None:
+    """F04."""
+    log = tmp_path / "side.log"
+    server = serve("chaos", "--train-workers", "4", "--train-cancel-s", "0", CHAOS_LOG=str(log))
+    uuids = [train(server, "sleep", n=400) for _ in range(4)]
+    eventually(lambda: len(side_log(log, "train")) == 4, within_s=BEGIN_S)
+    assert [shown(server, uuid)["status"] for uuid in uuids] == ["running"] * 4
+    assert len(server.workers()) == 5
+    assert server.predict("chaos", {"mode": "ok"}).status == 200
+    for uuid in uuids:
+        assert server.request("DELETE", f"{TRAIN}{uuid}").status == 200
+    eventually(lambda: len(server.workers()) == 1)
+
+
+def test_a_folder_of_jobs_that_cannot_be_made_is_told_at_once_and_needed_for_trainings_only(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """H14."""
+    (tmp_path / "file").touch()
+    below = str(tmp_path / "file" / "jobs")
+    server = serve("chaos", "--data-dir", below, wait=False)
+    assert server.process.wait(30) == 5
+    assert below in server.log
+    assert "--data-dir" in server.log
+    without = serve("chaos", "--data-dir", below, "--no-train")
+    assert without.predict("chaos", {"mode": "ok"}).status == 200
+    assert without.get(TRAIN).status == 404

@@ -1,0 +1,381 @@
+"""What every store of jobs does, whatever database is behind it.
+
+A class inherits the tests and adds one fixture, ``opened``: a function that opens the same database once more, as
+another server would. The database may hold the jobs of earlier tests, since each test has a deployment of its own, but
+no two tests may use it at the same time: what is purged is purged for all.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelserve.errors import BadRequest, Conflict, NotFound
+from modelserve.jobs.history import POINTS_LIMIT
+from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Status
+from modelserve.jobs.store import Store
+
+__all__ = ["StoreTests", "a_job", "an_owner", "take"]
+
+TRAIN, PREDICT = Operation.TRAIN, Operation.PREDICT
+
+
+# Too short, zero, beyond 64 bits with a sign, other characters, padding, bits that count for nothing.
+NO_CURSORS = ["x", "AAAAAAAAAAA", "__________8", "é", "AAAAAAAAAAE=", "AAAAAAAAAAF", "\ud800"]
+
+
+def a_job(deployment: str, **fields: Any) -> NewJob:
+    return NewJob(**{"uuid": uuid.uuid4().hex, "deployment": deployment, "operation": TRAIN} | fields)
+
+
+def an_owner() -> str:
+    return uuid.uuid4().hex
+
+
+def take(store: Store, owner: str, deployment: str, place: str = "") -> Job | None:
+    """Take a training of this deployment, as a server with one free slot does."""
+    return store.take(owner, {(deployment, TRAIN): 1}, place)
+
+
+def dead(owner: str) -> bool:
+    return True
+
+
+def alive(owner: str) -> bool:
+    return False
+
+
+def unknown(owner: str) -> None:
+    return None
+
+
+class StoreTests:
+    """The tests; ``opened`` comes from the class that inherits them."""
+
+    @pytest.fixture
+    def store(self, opened: Callable[[], Store]) -> Store:
+        return opened()
+
+    @pytest.fixture
+    def name(self) -> str:
+        """Return the name of a deployment that no other test has."""
+        return f"m-{uuid.uuid4().hex}"
+
+    @pytest.fixture
+    def running(self, store: Store, name: str) -> Job:
+        """Return a job that its owner has taken."""
+        store.add(a_job(name, request=b"request"))
+        job = take(store, an_owner(), name)
+        assert job is not None
+        return job
+
+    # add, get
+
+    def test_a_job_is_stored_as_it_was_given(self, store: Store, name: str) -> None:
+        new = a_job(
+            name, args={"é": [1.5, None]}, request=b"\0\xff", request_id="r", place="p", callback_url="http://h/"
+        )
+        added = store.add(new)
+        assert added == store.get(new.uuid) == store.get(new.uuid, deployment=name, operation=TRAIN)
+        expected = Job(new.uuid, name, TRAIN, Status.QUEUED, added.created, args={"é": [1.5, None]}, request=b"\0\xff")
+        assert added == msgspec.structs.replace(expected, request_id="r", place="p", callback_url="http://h/")
+
+    def test_times_are_of_the_databases_clock_in_utc_and_in_order(self, store: Store, name: str) -> None:
+        created = store.add(a_job(name)).created
+        taken = take(store, an_owner(), name)
+        assert taken
+        assert taken.started
+        ended = store.move(taken.uuid, Status.DONE)
+        assert ended
+        assert ended.finished
+        assert created.tzinfo is UTC
+        assert abs(datetime.now(UTC) - created) < timedelta(seconds=60)
+        assert created <= taken.started <= ended.finished
+
+    def test_a_job_of_another_id_deployment_or_operation_is_not_found(self, store: Store, name: str) -> None:
+        job = store.add(a_job(name))
+        for wrong in (uuid.uuid4().hex, "", "x", "../id", job.uuid.upper() + "0", "\ud800", "\0" * 32):
+            with pytest.raises(NotFound):
+                store.get(wrong)
+        with pytest.raises(NotFound):
+            store.get(job.uuid, deployment="another")
+        with pytest.raises(NotFound):
+            store.get(job.uuid, operation=PREDICT)
+
+    def test_a_repeated_key_gives_the_job_that_is_there(self, store: Store, name: str) -> None:
+        """H20."""
+        first = store.add(a_job(name, fingerprint="f"), key="k" * 5000)
+        again = [store.add(a_job(name, fingerprint="f"), key="k" * 5000).uuid for _ in range(10)]
+        assert again == [first.uuid] * 10
+        assert len(store.list(name, TRAIN, limit=5).jobs) == 1
+
+    def test_a_key_of_another_request_is_a_conflict(self, store: Store, name: str) -> None:
+        store.add(a_job(name, fingerprint="f"), key="k\0\ud800")
+        with pytest.raises(Conflict) as caught:
+            store.add(a_job(name, fingerprint="g"), key="k\0\ud800")
+        assert caught.value.status == 409
+
+    def test_a_key_counts_for_its_deployment_and_operation_only(self, store: Store, name: str) -> None:
+        one = store.add(a_job(name), key="k")
+        two = store.add(a_job(name, operation=PREDICT), key="k")
+        three = store.add(a_job(f"{name}-other"), key="k")
+        assert len({one.uuid, two.uuid, three.uuid, store.add(a_job(name)).uuid, store.add(a_job(name)).uuid}) == 5
+
+    # list
+
+    def test_a_list_is_newest_first_in_pages_that_join(self, store: Store, name: str) -> None:
+        """H10."""
+        uuids = [store.add(a_job(name)).uuid for _ in range(7)]
+        store.add(a_job(name, operation=PREDICT))
+        pages, cursor = [], ""
+        for _ in range(3):
+            pages.append(store.list(name, TRAIN, limit=3, cursor=cursor))
+            cursor = pages[-1].cursor
+        assert [job.uuid for page in pages for job in page.jobs] == uuids[::-1]
+        assert [bool(page.cursor) for page in pages] == [True, True, False]
+
+    def test_a_page_that_ends_with_the_last_job_is_the_last(self, store: Store, name: str) -> None:
+        store.add(a_job(name))
+        assert store.list(name, TRAIN, limit=1).cursor == ""
+        assert store.list(f"{name}-other", TRAIN, limit=1) == Page([])
+
+    def test_pages_stay_what_they_were_while_jobs_are_added(self, store: Store, name: str) -> None:
+        uuids = [store.add(a_job(name)).uuid for _ in range(4)]
+        first = store.list(name, TRAIN, limit=2)
+        store.add(a_job(name))
+        assert [job.uuid for job in store.list(name, TRAIN, limit=9, cursor=first.cursor).jobs] == [uuids[1], uuids[0]]
+
+    def test_a_list_carries_neither_request_nor_output(self, store: Store, running: Job) -> None:
+        """H09."""
+        store.move(running.uuid, Status.DONE, output=b'{"a": 1}')
+        store.add(a_job(running.deployment, request=b"request"))
+        jobs = store.list(running.deployment, TRAIN, limit=9).jobs
+        assert [(job.request, job.output) for job in jobs] == [(b"", None)] * 2
+        assert jobs[1].output_bytes == 8
+
+    @pytest.mark.parametrize("cursor", NO_CURSORS)
+    def test_a_cursor_that_no_page_gave_is_refused(self, store: Store, name: str, cursor: str) -> None:
+        with pytest.raises(BadRequest):
+            store.list(name, TRAIN, limit=1, cursor=cursor)
+
+    # take
+
+    def test_the_oldest_job_is_taken_first(self, store: Store, name: str) -> None:
+        uuids = [store.add(a_job(name, request=b"request")).uuid for _ in range(3)]
+        taken = [take(store, "o", name) for _ in range(4)]
+        assert [job.uuid if job else None for job in taken] == [*uuids, None]
+        assert taken[0]
+        assert (taken[0].status, taken[0].owner, taken[0].attempts) == (Status.RUNNING, "o", 1)
+        assert taken[0].request == b"request"
+
+    def test_only_what_has_a_free_slot_is_taken(self, store: Store, name: str) -> None:
+        store.add(a_job(name))
+        predict = store.add(a_job(name, operation=PREDICT))
+        assert store.take("o", {}, "") is None
+        assert store.take("o", {(name, TRAIN): 0, ("other", TRAIN): 1}, "") is None
+        taken = store.take("o", {(name, TRAIN): 0, (name, PREDICT): 1}, "")
+        assert taken
+        assert taken.uuid == predict.uuid
+
+    def test_a_job_whose_files_lie_elsewhere_is_left_to_others(self, store: Store, name: str) -> None:
+        """H21."""
+        store.add(a_job(name, place="here"))
+        assert take(store, "o", name, "there") is None
+        assert take(store, "o", name, "here")
+
+    # move
+
+    @pytest.mark.parametrize("start", [Status.QUEUED, Status.RUNNING, *sorted(ENDED)])
+    @pytest.mark.parametrize("to", [status for status in Status if status is not Status.RUNNING])
+    def test_a_job_makes_the_moves_that_are_allowed_and_no_other(
+        self, store: Store, name: str, start: Status, to: Status
+    ) -> None:
+        job = store.add(a_job(name))
+        if start is not Status.QUEUED:
+            take(store, "o", name)
+        if start in ENDED:
+            store.move(job.uuid, start)
+        before = store.get(job.uuid)
+        moved = store.move(job.uuid, to)
+        assert before.status is start
+        assert (moved is not None) == (to in MOVES[start])
+        assert store.get(job.uuid) == (moved or before)
+
+    def test_no_job_begins_to_run_by_a_move(self, store: Store, name: str) -> None:
+        job = store.add(a_job(name))
+        with pytest.raises(ValueError, match="take"):
+            store.move(job.uuid, Status.RUNNING)
+
+    def test_a_job_that_is_not_there_makes_no_move(self, store: Store) -> None:
+        assert store.move(uuid.uuid4().hex, Status.DONE) is None
+
+    def test_a_job_of_another_server_makes_no_move(self, store: Store, running: Job) -> None:
+        assert store.move(running.uuid, Status.DONE, owner="another") is None
+        assert store.move(running.uuid, Status.DONE, owner=running.owner)
+
+    def test_an_end_is_kept_with_its_output_and_message(self, store: Store, running: Job) -> None:
+        """H02."""
+        store.move(running.uuid, Status.DONE, owner=running.owner, message="fine\0\ud800", output=b'{"a": [1, null]}')
+        job = store.get(running.uuid)
+        assert (job.status, job.output, job.output_bytes) == (Status.DONE, {"a": [1, None]}, 16)
+        assert job.message == "fine\\x00\\ud800"
+        assert job.finished
+
+    def test_of_an_output_in_a_file_the_size_is_kept(self, store: Store, running: Job) -> None:
+        """H09."""
+        job = store.move(running.uuid, Status.DONE, output_bytes=20_000_000)
+        assert job
+        assert (job.output, job.output_bytes) == (None, 20_000_000)
+
+    def test_what_is_needed_to_run_a_job_goes_when_it_ends(self, store: Store, running: Job) -> None:
+        assert running.request == b"request"
+        store.move(running.uuid, Status.ERROR)
+        assert store.get(running.uuid).request == b""
+
+    def test_a_job_that_is_queued_again_begins_anew(self, store: Store, running: Job) -> None:
+        store.report(running.owner, [Report(running.uuid, 0.5, {"loss": 1.0})])
+        job = store.move(running.uuid, Status.QUEUED, owner=running.owner)
+        assert job
+        assert (job.owner, job.started, job.progress, job.metrics, job.attempts) == ("", None, None, {}, 1)
+        assert store.history(job.uuid) == []
+        again = take(store, "o", running.deployment)
+        assert again
+        assert (again.attempts, again.request) == (2, b"request")
+
+    # report, history
+
+    def test_reports_keep_the_latest_values_and_a_history(self, store: Store, running: Job) -> None:
+        first, second = (
+            Report(running.uuid, 0.25, {"loss": 2.0, "lr": 0.1}),
+            Report(running.uuid, None, {"loss": 1.0}, 7),
+        )
+        store.report(running.owner, [first, second, Report(running.uuid, 0.5)])
+        store.report(running.owner, [Report(running.uuid, metrics={"accuracy": None})])
+        job = store.get(running.uuid)
+        assert (job.progress, job.metrics) == (0.5, {"loss": 1.0, "lr": 0.1, "accuracy": None})
+        points = store.history(running.uuid)
+        assert [(p.step, p.metrics) for p in points] == [
+            (1, first.metrics),
+            (7, {"loss": 1.0}),
+            (8, {"accuracy": None}),
+        ]
+        assert running.started
+        assert all(point.at >= running.started for point in points)
+
+    def test_a_history_is_by_step_in_whatever_order_it_was_told(self, store: Store, running: Job) -> None:
+        store.report(
+            running.owner, [Report(running.uuid, metrics={"x": 0.0}, step=step) for step in (5, -1, 10**30, 5)]
+        )
+        assert [point.step for point in store.history(running.uuid)] == [-1, 5, 5, 2**63 - 1]
+
+    def test_what_is_no_number_is_kept_as_none(self, store: Store, running: Job) -> None:
+        store.report(running.owner, [Report(running.uuid, metrics={"loss": float("nan"), "x": float("inf")})])
+        assert store.get(running.uuid).metrics == {"loss": None, "x": None}
+
+    def test_reports_of_jobs_that_do_not_run_here_are_dropped(self, store: Store, running: Job) -> None:
+        queued = store.add(a_job(running.deployment))
+        store.report("another", [Report(running.uuid, 0.5, {"x": 1.0})])
+        store.report("", [Report(queued.uuid, 0.5), Report(uuid.uuid4().hex, 0.5)])
+        store.report("another", [])
+        assert store.get(running.uuid).progress is store.get(queued.uuid).progress is None
+        assert store.history(running.uuid) == []
+
+    def test_a_long_history_keeps_its_shape_and_its_newest_point(self, store: Store, running: Job) -> None:
+        for start in range(0, POINTS_LIMIT + 500, 500):
+            store.report(running.owner, [Report(running.uuid, metrics={"x": 0.0}, step=start + i) for i in range(500)])
+        steps = [point.step for point in store.history(running.uuid)]
+        assert POINTS_LIMIT / 2 <= len(steps) <= POINTS_LIMIT
+        assert steps[0] <= 1
+        assert steps[-1] == POINTS_LIMIT + 499
+        store.report(running.owner, [Report(running.uuid, metrics={"x": 0.0})] * (2 * POINTS_LIMIT))
+        steps = [point.step for point in store.history(running.uuid)]
+        assert len(steps) <= POINTS_LIMIT
+        assert steps[-1] == 3 * POINTS_LIMIT + 499
+
+    # beat, reap
+
+    def test_a_heartbeat_tells_what_the_server_runs(self, store: Store, running: Job) -> None:
+        assert store.beat(running.owner) == {running.uuid}
+        assert store.beat(an_owner()) == frozenset()
+        store.move(running.uuid, Status.DONE)
+        assert store.beat(running.owner) == frozenset()
+
+    def test_the_jobs_of_a_server_that_has_gone_are_lost(self, store: Store, running: Job) -> None:
+        """H01."""
+        store.beat(running.owner)
+        (job,) = reaped(store, running, is_dead=dead)
+        assert (job.status, job.message) == (Status.LOST, "The server that ran it has gone.")
+        assert job == store.get(running.uuid)
+        assert job.finished
+        assert reaped(store, running, is_dead=dead) == []
+
+    def test_a_job_with_retries_left_is_queued_again(self, store: Store, name: str) -> None:
+        """H01."""
+        store.add(a_job(name, retries=1))
+        for expected in (Status.QUEUED, Status.LOST):
+            job = take(store, an_owner(), name)
+            assert job
+            (job,) = reaped(store, job, is_dead=dead)
+            assert job.status is expected
+
+    def test_the_jobs_of_a_server_that_lives_are_left_alone(self, store: Store, running: Job) -> None:
+        assert reaped(store, running, is_dead=alive, stale_s=0.0) == []
+        store.beat(running.owner)
+        assert reaped(store, running, is_dead=unknown, stale_s=1000.0) == []
+        assert store.get(running.uuid).status is Status.RUNNING
+
+    def test_a_server_never_takes_its_own_jobs_for_lost(self, store: Store, running: Job) -> None:
+        store.reap(running.owner, stale_s=0.0, is_dead=lambda owner: owner == running.owner)
+        assert store.get(running.uuid).status is Status.RUNNING
+
+    def test_an_old_heartbeat_is_a_server_that_has_gone(self, store: Store, running: Job) -> None:
+        store.beat(running.owner)
+        (job,) = reaped(store, running, is_dead=unknown, stale_s=-1.0)
+        assert job.status is Status.LOST
+
+    def test_a_server_without_a_heartbeat_has_gone(self, store: Store, running: Job) -> None:
+        (job,) = reaped(store, running, is_dead=unknown, stale_s=1000.0)
+        assert job.status is Status.LOST
+
+    # purge
+
+    def test_old_jobs_go_with_all_that_is_kept_of_them(self, store: Store, running: Job) -> None:
+        """H10."""
+        store.report(running.owner, [Report(running.uuid, 0.5, {"x": 1.0})])
+        store.move(running.uuid, Status.DONE, output=b"1")
+        queued = store.add(a_job(running.deployment))
+        assert running.uuid not in store.purge(1000.0, 1_000_000)
+        removed = store.purge(-1.0, 1_000_000)
+        assert running.uuid in removed
+        assert queued.uuid not in removed
+        assert store.history(running.uuid) == []
+        with pytest.raises(NotFound):
+            store.get(running.uuid)
+
+    def test_the_oldest_go_where_there_are_too_many(self, store: Store, name: str) -> None:
+        """H10."""
+        uuids = [store.add(a_job(name)).uuid for _ in range(5)]
+        for ended in (uuids[3], uuids[1], uuids[0], uuids[4]):
+            store.move(ended, Status.CANCELLED)
+        store.purge(1000.0, 2)
+        assert [job.uuid for job in store.list(name, TRAIN, limit=9).jobs] == [uuids[4], uuids[3], uuids[2]]
+        store.purge(1000.0, 0)
+        assert [job.uuid for job in store.list(name, TRAIN, limit=9).jobs] == [uuids[2]]
+
+    def test_a_key_is_free_again_once_its_job_has_gone(self, store: Store, name: str) -> None:
+        job = store.add(a_job(name, fingerprint="f"), key="k")
+        store.move(job.uuid, Status.CANCELLED)
+        store.purge(-1.0, 1_000_000)
+        assert store.add(a_job(name, fingerprint="g"), key="k").uuid != job.uuid
+
+
+def reaped(store: Store, job: Job, *, is_dead: Callable[[str], bool | None], stale_s: float = 1000.0) -> list[Job]:
+    """Reap what the owner of this job was running; other tests' servers live."""
+    return store.reap(
+        an_owner(), stale_s=stale_s, is_dead=lambda owner: is_dead(owner) if owner == job.owner else False
+    )
