@@ -22,6 +22,9 @@ from typing import Any, Literal
 
 __all__ = ["configure", "lost_records"]
 
+# Libraries of the server that say at "info" what only their developers want to know.
+TALKATIVE = ("alembic",)
+
 # Longest message, field and line of a traceback, in characters.
 TEXT_LIMIT = 4096
 
@@ -53,6 +56,9 @@ def configure(level: str, format: Literal["text", "json"] | str, *, worker: str 
     handler.setFormatter(_JsonFormatter(worker) if format == "json" else _TextFormatter(worker))
     root.addHandler(handler)
     root.setLevel(level.upper())
+    if not worker:
+        for name in TALKATIVE:
+            logging.getLogger(name).setLevel("WARNING" if level == "info" else level.upper())
 
 
 def lost_records() -> int:

@@ -15,7 +15,9 @@ from __future__ import annotations
 import contextlib
 import json
 import mimetypes
+import shutil
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -51,20 +53,16 @@ class ServedModel:
 
     Args:
         model: A module, class or object that provides the contract, or the name of an installed model.
-        settings: Any setting of the server, by name. Jobs are kept in a temporary folder where ``data_dir`` is not given.
+        settings: Any setting of the server, by name. Without ``data_dir``, jobs are kept in a temporary folder.
     """
 
     def __init__(self, model: Any, **settings: Any) -> None:
-        self._ref = carry(model)
-        self._settings = {"port": 0} | settings
-        self._server: Server
-        self._session: aiohttp.ClientSession
+        ref = carry(model)
+        self.name = ref.name
+        self._own_data = Path(tempfile.gettempdir()) / f"modelserve-data-{uuid.uuid4().hex}"
+        chosen: dict[str, Any] = {"port": 0, "data_dir": str(self._own_data)} | settings
+        self._server = Server([ref], Settings(**chosen))
         self._stack = contextlib.AsyncExitStack()
-
-    @property
-    def name(self) -> str:
-        """The model's name in paths."""
-        return self._ref.name
 
     @property
     def url(self) -> str:
@@ -86,8 +84,7 @@ class ServedModel:
 
     async def __aenter__(self) -> ServedModel:
         async with contextlib.AsyncExitStack() as stack:
-            data_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="modelserve-data-"))
-            self._server = Server([self._ref], Settings(**({"data_dir": data_dir} | self._settings)))
+            stack.callback(shutil.rmtree, self._own_data, ignore_errors=True)
             await stack.enter_async_context(self._server)
             self._session = await stack.enter_async_context(aiohttp.ClientSession())
             await self._server.started()

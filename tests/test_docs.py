@@ -9,8 +9,8 @@ Each ``console`` and ``python`` block has an HTML comment on the line above, whi
                              port from here to the end of the page or the next such block
     <!-- shown: REASON -->   it is not run, for this reason
 
-The blocks of a page run in their order, against real servers. A page with a line <!-- needs: PACKAGE --> is followed only
-where that package is installed.
+The blocks of a page run in their order, against real servers. A page with a line <!-- needs: PACKAGE --> is followed
+only where that package is installed.
 """
 
 from __future__ import annotations

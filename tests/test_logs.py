@@ -25,6 +25,7 @@ def as_before() -> Iterator[None]:
     yield
     root.handlers.clear()  # pytest adds its own anew for each phase
     root.setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.NOTSET)
 
 
 def _lines(capture: pytest.CaptureFixture[str]) -> list[str]:
@@ -45,6 +46,18 @@ def test_a_record_is_one_line_with_time_level_logger_message_and_fields(capsys: 
     (line,) = _lines(capsys)
     assert LINE.fullmatch(line)
     assert line.endswith('INFO modelserve.x is ready deployment=digits request_id="a b" n=3')
+
+
+@pytest.mark.parametrize(("level", "worker", "lines"), [("info", "", 0), ("debug", "", 1), ("info", "w-0", 1)])
+def test_libraries_of_the_server_say_at_info_only_what_matters(
+    capsys: pytest.CaptureFixture[str], level: str, worker: str, lines: int
+) -> None:
+    library = logging.getLogger("alembic.runtime")
+    logging.getLogger("alembic").setLevel(logging.NOTSET)
+    logs.configure(level, "text", worker=worker)
+    library.info("context")
+    library.warning("trouble")
+    assert len(_lines(capsys)) == lines + 1
 
 
 def test_json_lines_hold_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:

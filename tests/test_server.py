@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from modelserve.discovery import ModelRef, carry, find
-from modelserve.errors import NoModel, PortInUse, SettingsError
+from modelserve.errors import NoModel, PortInUse, SettingsError, StoreUnreachable
 from modelserve.server import Hooks, Server, run
 from modelserve.settings import Settings
 from tests.running import eventually
@@ -242,6 +242,39 @@ async def test_a_start_that_is_cancelled_leaves_nothing(plain: list[ModelRef], t
     async with Server(plain, Settings(port=0, temp_dir=str(tmp_path))):
         pass  # its worker is still loading
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_jobs_are_kept_in_a_folder_for_this_user_alone(plain: list[ModelRef], tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "jobs"
+    async with Server(plain, Settings(port=0, data_dir=str(folder))) as server:
+        assert server.jobs is not None
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "modelserve.db").exists()
+        assert b"modelserve_jobs{" in server.metrics.render()
+
+
+async def test_without_a_data_folder_they_are_kept_in_the_users_own(plain: list[ModelRef], data_home: Path) -> None:
+    async with Server(plain, Settings(port=0)):
+        assert (data_home / "modelserve" / "modelserve.db").exists()
+
+
+async def test_where_trainings_are_off_everywhere_there_are_no_jobs(plain: list[ModelRef], tmp_path: Path) -> None:
+    async with Server(plain, Settings(port=0, train=False, data_dir=str(tmp_path / "data"))) as server:
+        assert server.jobs is None
+        assert b"modelserve_jobs" not in server.metrics.render()
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_store_that_cannot_be_used_ends_the_start_and_leaves_nothing(
+    plain: list[ModelRef], tmp_path: Path
+) -> None:
+    """H14."""
+    before = set(psutil.Process().children())
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnreachable, match="file/jobs") as caught:
+        await Server(plain, Settings(port=0, data_dir=str(tmp_path / "file" / "jobs"))).__aenter__()
+    assert caught.value.exit_code == 5
+    assert set(psutil.Process().children()) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,16 @@ async def test_a_served_model_is_a_context_and_its_description_is_there_while_it
         assert (reply.status, reply.content_type) == (200, "application/json")
         assert reply.headers["X-Request-ID"]
         assert (await served.predict({"x": 1}, accept="text/csv")).status == 406
+
+
+async def test_its_jobs_are_kept_in_a_folder_that_goes_with_it(
+    tmp_path: Path, data_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with ServedModel(Adder):
+        assert list(tmp_path.glob("modelserve-data-*/modelserve.db"))
+    assert not list(tmp_path.glob("modelserve-data-*"))
+    assert not data_home.exists(), "the user's own folder is left alone"
 
 
 def test_an_unknown_setting_is_refused_at_once() -> None:

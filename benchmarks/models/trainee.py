@@ -18,11 +18,11 @@ __all__ = ["POLICIES", "get_metadata", "get_predict_args", "get_train_args", "pr
 # Policy of the scheduler, nice value, and nice value of the session's autogroup.
 POLICIES = {
     "equal": (os.SCHED_OTHER, 0, 0),
-    "nice": (os.SCHED_OTHER, 19, 0),
-    "session": (os.SCHED_OTHER, 19, 19),
-    "batch": (os.SCHED_BATCH, 19, 19),
+    "nice-19": (os.SCHED_OTHER, 19, 0),
     "idle": (os.SCHED_IDLE, 19, 0),
-    "idle-session": (os.SCHED_IDLE, 19, 19),
+    "session-10": (os.SCHED_BATCH, 10, 10),
+    "session-19": (os.SCHED_BATCH, 19, 19),
+    "session-idle": (os.SCHED_IDLE, 19, 19),
 }
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvloop
 
 from modelserve.batch.calls import Wishes
 from modelserve.batch.folder import Folder
@@ -90,6 +89,8 @@ def batch(model: str, where: str, output: str, **flags: Any) -> int:
             ended = Ended("already complete", rows=found.rows, failed=found.failed, rows_now=0, seconds=0.0)
         else:
             asked = Asked(model, source, target, wishes, max_errors=own["max_errors"])
+            import uvloop  # no other command that needs no server has a use for it
+
             ended = uvloop.run(run(asked, flags))
     _tell(ended, target, as_json=own["as_json"])
     return ended.exit_status

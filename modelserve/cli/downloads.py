@@ -64,7 +64,7 @@ def _writing(path: Path) -> Iterator[BinaryIO]:
             try:
                 yield file
             except BaseException:
-                if path.is_file():
+                if path.is_file() and not path.is_symlink():  # such as /dev/stdout
                     path.unlink()
                 raise
     except OSError as error:

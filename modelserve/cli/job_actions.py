@@ -98,9 +98,9 @@ def follow_log(which: Which, uuid: str, tail: int | None) -> int:
             async for event in events:
                 if event.name == "log":
                     _print_lines(event.data.split("\n"), which)
-                elif event.name == "status" and which.as_json:
+                elif which.as_json:
                     click.echo(json.dumps(json.loads(event.data)))
-                elif event.name == "status":
+                else:
                     click.echo(f"The job is {json.loads(event.data)['status']}.", err=True)
 
     return _run(which, action)

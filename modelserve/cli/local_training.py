@@ -25,12 +25,12 @@ from modelserve.messages import (
     Failure,
     Part,
     TrainingDone,
-    TrainingFailed,
     TrainingProgress,
     TrainingStarted,
     decode_training_event,
 )
 from modelserve.runtime.interface import Exit, Replica
+from modelserve.web.v2.job_object import when
 
 __all__ = ["Ear", "End", "LocalTraining"]
 
@@ -70,15 +70,18 @@ class End(msgspec.Struct, frozen=True):
 
     def job(self) -> dict[str, Any]:
         """Return it as a server tells of a training, but for the arguments."""
-        job: dict[str, Any] = {"uuid": uuid4().hex, "date": self.began.isoformat(), "status": self.status}
+        job: dict[str, Any] = {"uuid": uuid4().hex, "date": when(self.began), "status": self.status}
         if self.failure is not None:
             job["message"] = self.failure.message
             if self.failure.fields:
                 job["fields"] = self.failure.fields
         if self.status == "done":
-            duration = (self.ended - self.began).total_seconds()
-            output = json.loads(self.output)
-            job["result"] = {"output": output, "finish_date": self.ended.isoformat(), "duration": duration}
+            duration = str(self.ended - self.began)
+            job["result"] = {
+                "output": json.loads(self.output),
+                "finish_date": when(self.ended),
+                "duration": duration,
+            }
         return job | {"progress": self.latest.progress, "metrics": self.latest.metrics}
 
 
@@ -132,17 +135,17 @@ class LocalTraining:
 
     def _told(self, part: Part) -> End | None:
         event = decode_training_event(part.data)
-        if isinstance(event, TrainingDone):
-            has_obeyed = self._is_cancelled and event.heeded
-            return self._ended("cancelled" if has_obeyed else "done", output=bytes(event.output))
-        if isinstance(event, TrainingFailed):
-            has_obeyed = self._is_cancelled and event.heeded
-            return self._ended("cancelled") if has_obeyed else self._ended("error", failure=part.failure)
         if isinstance(event, TrainingStarted):
             self._display.tell(News(status="running"))
-        elif isinstance(event, TrainingProgress):
+            return None
+        if isinstance(event, TrainingProgress):
             self._show(News(None, event.progress, event.metrics, event.step))
-        return None
+            return None
+        if self._is_cancelled and event.heeded:
+            return self._ended("cancelled")
+        if isinstance(event, TrainingDone):
+            return self._ended("done", output=bytes(event.output))
+        return self._ended("error", failure=part.failure)
 
     def _show(self, news: News) -> None:
         progress = self._latest.progress if news.progress is None else news.progress

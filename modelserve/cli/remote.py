@@ -37,16 +37,18 @@ class Remote:
 
     Args:
         url: Its address with its base path, without a slash at its end.
+        silence_s: How long it may send nothing before it counts as gone.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, silence_s: float = SILENCE_S) -> None:
         parts = urlsplit(url)
         self._url = url
+        self._silence_s = silence_s
         self.shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # never with a password
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Remote:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=self._silence_s)
         # A connection for each request: aiohttp repeats requests by itself only on one that was used before.
         connector = aiohttp.TCPConnector(force_close=True)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)

@@ -48,14 +48,18 @@ class RemoteJobs:
         remote: The server.
         model: The deployment's name.
         operation: "train" or "predict".
+        reconnect_s: How long a server that has gone is waited for.
 
     Each method raises what ``Remote.ask`` does.
     """
 
-    def __init__(self, remote: Remote, model: str, operation: str = "train") -> None:
+    def __init__(
+        self, remote: Remote, model: str, operation: str = "train", *, reconnect_s: float = RECONNECT_S
+    ) -> None:
         self._remote = remote
         self._model = model
         self._operation = operation
+        self._reconnect_s = reconnect_s
         self._path = f"/v2/models/{quote(model, safe='')}/{operation}/"
 
     async def submit(self, call: Call, key: str) -> Job:
@@ -68,7 +72,7 @@ class RemoteJobs:
         headers = {**call.headers, "Idempotency-Key": key}
         if call.body:
             headers["Content-Type"] = call.content_type
-        pauses = _Pauses()
+        pauses = _Pauses(self._reconnect_s)
         while True:
             try:
                 with contextlib.ExitStack() as files:
@@ -151,13 +155,13 @@ class RemoteJobs:
 
     async def _events(self, path: str, query: Mapping[str, Any]) -> AsyncGenerator[Event]:
         """Yield events to the end of the job, over as many connections as that takes."""
-        pauses, headers, is_over = _Pauses(), dict[str, str](), False
+        pauses, headers, is_over = _Pauses(self._reconnect_s), dict[str, str](), False
         while not is_over:
             try:
                 async with self._remote.ask("GET", path, query=query, headers=headers) as response:
                     events = Events()
                     async for piece in response.content.iter_any():
-                        pauses = _Pauses()
+                        pauses = _Pauses(self._reconnect_s)
                         for event in events.feed(piece):
                             yield event
                             headers = {"Last-Event-ID": event.id} if event.id else {}
@@ -181,9 +185,9 @@ class RemoteJobs:
 class _Pauses:
     """Waits longer each time, until it has been long enough."""
 
-    def __init__(self) -> None:
+    def __init__(self, left_s: float) -> None:
         self._next_s = FIRST_PAUSE_S
-        self._left_s = RECONNECT_S
+        self._left_s = left_s
 
     async def wait(self) -> bool:
         """Wait, and tell whether it is worth another try."""

@@ -19,9 +19,14 @@ QUIET_S = 10.0
 
 
 class Outage:
-    """What is known of the store's health, by all that use it in the background."""
+    """What is known of the store's health, by all that use it in the background.
 
-    def __init__(self) -> None:
+    Args:
+        quiet_s: How long nothing may have failed before the store works again.
+    """
+
+    def __init__(self, quiet_s: float = QUIET_S) -> None:
+        self._quiet_s = quiet_s
         self._is_on = False
         self._last_s = 0.0
 
@@ -44,6 +49,6 @@ class Outage:
 
     def end(self) -> None:
         """It did."""
-        if self._is_on and time.monotonic() - self._last_s > QUIET_S:
+        if self._is_on and time.monotonic() - self._last_s > self._quiet_s:
             self._is_on = False
             logger.info("the store of jobs is available again")

@@ -33,39 +33,33 @@ class Owner:
     def __init__(self, data_dir: Path) -> None:
         self.id = uuids.uuid4().hex
         self._folder = data_dir / "servers"
-        self._lock: int | None = None
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Owner:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sweep()
-        self._lock = os.open(self._path(self.id), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock = os.open(self._path(self.id), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._held.callback(os.close, lock)
         with contextlib.suppress(OSError):  # a file system without locks: others go by the heartbeat
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # The file stays: it tells the next start that this server has gone, should any job of it be running still.
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._held.close()
 
     def is_dead(self, id: str) -> bool | None:
         """Tell whether a server has gone: True or False by its lock, None where this data folder does not know it."""
         try:
-            end = os.open(self._path(id), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            # Shared, so that two servers that look at the same time do not take each other for the owner.
-            fcntl.flock(end, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            with open(self._path(id), "rb") as file:
+                # Shared, so that two servers that look at the same time do not take each other for the owner.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError:
             return None
-        finally:
-            os.close(end)
         return True
 
     def _path(self, id: str) -> Path:

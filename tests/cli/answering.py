@@ -21,7 +21,7 @@ async def serving(**handlers: Handler) -> AsyncIterator[Remote]:
     app = web.Application()
     for method, handler in handlers.items():
         app.router.add_route(method, "/{path:.*}", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

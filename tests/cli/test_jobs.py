@@ -92,6 +92,34 @@ def test_without_jobs_the_list_says_so(server: Running) -> None:
     assert json.loads(jobs(server, "list", "--operation", "predict", "--json").out) == []
 
 
+def test_a_large_output_is_named_and_not_shown(server: Running) -> None:
+    """H09."""
+    uuid = begun(server, mode="big", epochs=1)
+    eventually(lambda: status(server, uuid) == "done", within_s=40)
+    size = len(jobs(server, "result", uuid).out)
+    assert size > 200_000
+    assert f"output     {size} bytes: 'modelserve jobs result' fetches them" in jobs(server, "show", uuid).out
+
+
+def test_a_job_that_kept_no_files_says_so(server: Running) -> None:
+    uuid = begun(server, mode="raise")
+    eventually(lambda: status(server, uuid) == "error", within_s=40)
+    assert jobs(server, "artifacts", uuid) == Done(0, "The job has kept no files.\n", "")
+    assert json.loads(jobs(server, "artifacts", uuid, "--json").out) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [(["log"], "it begins"), (["result"], '\n  "layers": ['), (["artifacts", "plots/loss.txt"], "down")],
+)
+def test_a_terminal_shows_texts(server: Running, done: str, words: list[str], text: str) -> None:
+    subcommand, *rest = words
+    address = ["--url", f"http://127.0.0.1:{server.port}"]
+    with terminal("jobs", subcommand, "trainable", done, *rest, *address, folder=server.folder) as shown:
+        assert shown.wait() == 0
+    assert text in shown.shown
+
+
 def test_one_is_shown_by_the_beginning_of_its_id(server: Running, done: str) -> None:
     shown = jobs(server, "show", done[:12])
     assert (shown.status, shown.err) == (0, "")
@@ -226,6 +254,7 @@ def test_a_background_prediction_is_a_job_too(server: Running) -> None:
     eventually(lambda: json.loads(jobs(server, "show", uuid, "--json", *words).out)["status"] == "done", within_s=40)
     result = jobs(server, "result", uuid, *words)
     assert json.loads(result.out)["predictions"] == 1, result.err
+    assert uuid in jobs(server, "list", *words).out
 
 
 def test_with_two_servers_a_command_wants_to_know_which(server: Running, tmp_path: Path) -> None:

@@ -63,6 +63,30 @@ def test_the_status_shows_deployments_and_workers(server: Running) -> None:
     assert str(worker.pid) in done.out
 
 
+def _pids(server: Running) -> list[int]:
+    return [job["pid"] for job in json.loads(command(server, "status", "--json").out)["jobs"] if job["pid"]]
+
+
+LEARNER = """
+import time
+class Learner:
+    def get_train_args(self):
+        return {}
+    def train(self):
+        time.sleep(300)
+"""
+
+
+def test_the_status_shows_the_trainings_that_run(tmp_path: Path) -> None:
+    (tmp_path / "learner.py").write_text(LEARNER)
+    arguments = [f"{tmp_path / 'learner.py'}:Learner", "--train-cancel-s", "0"]
+    with running(arguments, folder=tmp_path, env=home(tmp_path)) as server:
+        assert "running job" not in command(server, "status").out
+        uuid = server.request("POST", "/v2/models/learner/train/").json()["uuid"]
+        eventually(lambda: _pids(server), within_s=40)
+        assert uuid in command(server, "status").out
+
+
 def test_the_status_as_json_is_for_programs(server: Running) -> None:
     shown = json.loads(command(server, "status", "--json", "--port", str(server.port)).out)
     (deployment,) = shown["deployments"]

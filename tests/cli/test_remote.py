@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from typing import Any
@@ -37,6 +38,19 @@ async def test_a_connection_that_breaks_is_told() -> None:
     async with serving(GET=drop) as remote:
         with pytest.raises(Unreachable, match="broke off"):
             await remote.get("/")
+
+
+async def test_silence_is_told() -> None:
+    async with serving(GET=silent) as remote, Remote(remote.shown, silence_s=0.2) as hasty:
+        with pytest.raises(Unreachable, match="does not answer in time"):
+            await hasty.get("/")
+
+
+async def silent(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await asyncio.Event().wait()
+    return response
 
 
 @pytest.mark.parametrize(
@@ -83,6 +97,31 @@ async def test_a_post_whose_answer_was_lost_is_sent_again_under_the_same_key() -
         job = await RemoteJobs(remote, "toy").submit(Call(), "a key")
     assert job == {"uuid": "1"}
     assert keys == ["a key"] * 3
+
+
+async def test_a_server_that_does_not_come_back_is_not_waited_for_without_end() -> None:
+    async with serving(POST=drop, GET=drop) as remote:
+        jobs = RemoteJobs(remote, "toy", reconnect_s=0.5)
+        with pytest.raises(Unreachable, match="broke off"):
+            await jobs.submit(Call(), "a key")
+        with pytest.raises(Unreachable, match="broke off"):
+            await anext(jobs.follow("1"))
+
+
+async def test_json_goes_as_json() -> None:
+    async def train(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"uuid": [request.content_type, await request.json(), request.query["a"]]})
+
+    call = Call(query="a=1", content_type="application/json", body=b'{"b": 2}')
+    async with serving(POST=train) as remote:
+        job = await RemoteJobs(remote, "toy").submit(call, "a key")
+    assert job["uuid"] == ["application/json", {"b": 2}, "1"]
+
+
+async def test_events_of_a_job_that_is_not_there_are_not_asked_for_again() -> None:
+    async with serving(GET=answering(404, {"message": "No such job.", "code": "not_found"})) as remote:
+        with pytest.raises(Reported, match="No such job"):
+            await anext(RemoteJobs(remote, "toy").follow("1"))
 
 
 async def test_a_training_that_is_refused_is_not_sent_again() -> None:

@@ -116,6 +116,12 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, model: str, flags: list[str],
     assert words in done.err
 
 
+def test_programs_get_the_fields_that_are_wrong(tmp_path: Path) -> None:
+    done = modelserve("train", MODEL, "--epochs", "0", "--json", folder=tmp_path)
+    job = json.loads(done.out.splitlines()[-1])
+    assert (done.status, job["status"], list(job["fields"])) == (1, "error", ["epochs"])
+
+
 def test_a_model_that_cannot_start_ends_with_status_3(tmp_path: Path) -> None:
     done = modelserve("train", MODEL.replace(":Trainable", ":Broken"), folder=tmp_path)
     assert (done.status, done.out) == (3, "")

@@ -20,6 +20,8 @@ from tests.running import Running, eventually, running
 MODEL = f"{Path(__file__).with_name('trainable.py')}:Trainable"
 OTHER = f"{Path(__file__).with_name('trainable.py')}:Untrainable"
 
+BROKEN = f"{Path(__file__).with_name('trainable.py')}:Broken"
+
 CTRL_C = "\x03"
 
 LONG = ("--epochs", "900", "--pause_s", "0.1")
@@ -30,6 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("server")
     (folder / "modelserve.toml").write_text(
         f'train_workers = 3\n[deployments.toy]\nmodel = "{MODEL}"\n[deployments.still]\nmodel = "{OTHER}"\n'
+        f'[deployments.broken]\nmodel = "{BROKEN}"\n'
     )
     with running([], folder=folder) as server:
         yield server
@@ -137,6 +140,7 @@ def test_a_training_that_fails_says_why_and_where_its_log_is(server: Running, tm
         (["toy", "--data", "no.txt"], 2, "--data no.txt: the file cannot be read"),
         (["nosuch"], 1, "There is no model 'nosuch' at "),
         (["still"], 1, "still has no train method, or its trainings are switched off at "),
+        (["broken"], 1, "broken is failed at "),
         (["toy", "--callback-url", "http://elsewhere/"], 1, "callback"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -178,6 +182,17 @@ def test_ctrl_c_asks_whether_to_cancel(server: Running, tmp_path: Path, said: st
             shown.press("yes\n")
         assert shown.wait() == 130
     assert "toy cancelled" in shown.shown
+    assert newest(server)["status"] == "cancelled"
+
+
+def test_a_terminal_that_can_draw_nothing_is_asked_too(server: Running, tmp_path: Path) -> None:
+    words = ["train", "toy", "--url", url(server), *LONG]
+    with terminal(*words, folder=tmp_path, variables={"TERM": "dumb"}) as shown:
+        shown.wait_for("toy: running")
+        shown.press(CTRL_C)
+        shown.wait_for("Cancel the training?")
+        shown.press("y\n")
+        assert shown.wait() == 130
     assert newest(server)["status"] == "cancelled"
 
 

@@ -79,6 +79,7 @@ def aftermath(
         yield
         eventually(lambda: is_well(server, model), within_s=20)
     eventually(lambda: len(server.workers()) == workers and _is_complete(server, 1 + workers))
+    eventually(lambda: counted(server, "modelserve_jobs", operation="train", status="running") == _trainings(server))
     eventually(lambda: not Size.of(server).files - before.files)
     eventually(lambda: Size.of(server).descriptors <= before.descriptors + MORE_DESCRIPTORS)
     eventually(lambda: Size.of(server).threads <= before.threads + MORE_THREADS)
@@ -100,6 +101,11 @@ def _is_complete(server: Running, processes: int) -> bool:
         return len(family) == processes and all(member.status() != psutil.STATUS_ZOMBIE for member in family)
     except psutil.NoSuchProcess:
         return False
+
+
+def _trainings(server: Running) -> int:
+    """Return how many processes the server has that train."""
+    return sum(any("-train-" in word for word in process.cmdline()) for process in server.workers())
 
 
 @contextlib.contextmanager

@@ -59,12 +59,10 @@ def test_after_a_kill_the_running_one_is_lost_the_queued_one_runs_and_what_was_d
     body, kind = multipart({"mode": "upload", "n": "2"}, {"file": ("a.txt", b"abc", "text/plain")})
     queued = server.request("POST", TRAIN, body, {"Content-Type": kind}).json()["uuid"]
     before, family = shown(server, running), server.family()
-    for member in [psutil.Process(pid) for line in side_log(log, "children") for pid in line["pids"]]:
-        family.append(member)
+    family += [psutil.Process(pid) for line in side_log(log, "children") for pid in line["pids"]]
     server.process.kill()
-    eventually(lambda: are_gone(family[1:]))
-
     again = serve("chaos", CHAOS_LOG=str(log))
+    eventually(lambda: are_gone(family[1:]))
     lost = becomes(again, running, "lost")
     assert lost == {**lost, "uuid": before["uuid"], "args": before["args"], "date": before["date"]}
     assert becomes(again, queued, "done")["result"]["output"]["sizes"] == [3, 3]

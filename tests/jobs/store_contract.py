@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from modelserve.errors import BadRequest, Conflict, NotFound
 from modelserve.jobs.history import POINTS_LIMIT
@@ -125,6 +126,12 @@ class StoreTests:
         two = store.add(a_job(name, operation=PREDICT), key="k")
         three = store.add(a_job(f"{name}-other"), key="k")
         assert len({one.uuid, two.uuid, three.uuid, store.add(a_job(name)).uuid, store.add(a_job(name)).uuid}) == 5
+
+    def test_one_id_is_stored_once(self, store: Store, name: str) -> None:
+        job = store.add(a_job(name))
+        with pytest.raises(IntegrityError):
+            store.add(a_job(name, uuid=job.uuid), key="k")
+        assert store.get(job.uuid) == job
 
     # list
 
@@ -266,6 +273,11 @@ class StoreTests:
         ]
         assert running.started
         assert all(point.at >= running.started for point in points)
+
+    def test_progress_without_metrics_is_no_point(self, store: Store, running: Job) -> None:
+        store.report(running.owner, [Report(running.uuid, 0.25)])
+        assert store.get(running.uuid).progress == 0.25
+        assert store.history(running.uuid) == []
 
     def test_a_history_is_by_step_in_whatever_order_it_was_told(self, store: Store, running: Job) -> None:
         store.report(

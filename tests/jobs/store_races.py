@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -41,6 +42,7 @@ def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
 class StoreRaces:
     """The tests; ``opened`` comes from the class that inherits them."""
 
+    @pytest.mark.timeout(240)
     def test_of_a_cancel_and_an_end_exactly_one_wins(self, opened: Callable[[], Store]) -> None:
         """H07."""
         name, owner, one, two = uuid.uuid4().hex, an_owner(), opened(), opened()
@@ -97,6 +99,7 @@ class StoreRaces:
         at_once([partial(report, store) for store in stores * 2])
         assert [len(stores[0].history(uuid)) for uuid in uuids] == [40] * 4
 
+    @pytest.mark.timeout(240)
     def test_no_order_of_moves_leads_where_none_may(self, opened: Callable[[], Store]) -> None:
         store = opened()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from modelserve.errors import StartError, StoreBroken, StoreNewer, StoreUnreachable
+from modelserve.jobs.opening import CHECKED_BYTES
 from modelserve.jobs.store import Store
 from tests.jobs.store_contract import a_job
 from tests.jobs.test_database import locked
@@ -29,9 +30,13 @@ OPEN_WITHOUT_RIGHTS = """
 import os, pathlib, sys
 from modelserve.jobs.store import Store
 Store.open("", pathlib.Path(sys.argv[2])).close()
-if os.geteuid() == 0:
-    os.setuid(65534)
-Store.open("", pathlib.Path(sys.argv[1])).close()
+user = os.geteuid()
+if user == 0:
+    os.seteuid(65534)
+try:
+    Store.open("", pathlib.Path(sys.argv[1])).close()
+finally:
+    os.seteuid(user)  # what measures the tests writes its file at the end
 """
 
 
@@ -100,6 +105,11 @@ def test_a_store_of_a_newer_version_is_left_as_it_is(path: Path, version: str, k
     assert str(path) in error.message
     assert "Upgrade modelserve" in error.message
     assert {name: data for name, data in written(path).items() if data} == before
+
+
+def test_a_large_file_is_not_read_as_a_whole(path: Path) -> None:
+    os.truncate(path, CHECKED_BYTES + 1)  # a hole behind the last page, which SQLite does not look at
+    Store.open("", path.parent).close()
 
 
 def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:

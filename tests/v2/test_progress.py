@@ -131,7 +131,6 @@ def test_nan_and_what_is_beyond_all_floats_are_metrics(recorder: Recorder) -> No
         (np.array("text"), "is of type numpy.ndarray"),
         (Tensor(1, 2), r"Tensor of shape \(2,\)"),
     ],
-    ids=str,
 )
 def test_a_metric_that_is_no_number_is_a_type_error(value: Any, why: str, inside: bool) -> None:
     own, recorder = Progress(), Recorder()

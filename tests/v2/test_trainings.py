@@ -15,7 +15,7 @@ import pytest
 from marshmallow.validate import OneOf
 
 from modelserve.errors import BadAnswer, Conflict, InvalidArguments
-from modelserve.messages import Call, FilePart
+from modelserve.messages import Answer, Call, FilePart
 from modelserve.v2 import fields
 from modelserve.v2.failures import OUT_OF_MEMORY
 from modelserve.v2.predictor import Parsed, Predictor, PredictorOptions
@@ -74,7 +74,9 @@ class TestValidation:
         model = trains(epochs=fields.Int())
         assert body(validated(model, ask(epochs=1, more=2), unknown_arguments="ignore")) == {"epochs": 1}
 
-    @pytest.mark.parametrize("model", [made(predict=print), Batching(), made(get_train_args=dict)], ids=str)
+    @pytest.mark.parametrize(
+        "model", [made(predict=print), Batching(), made(get_train_args=dict)], ids=["predicts", "batches", "declares"]
+    )
     def test_a_model_without_train_says_so(self, model: Any) -> None:
         found = failure(validated(model, ask()))
         assert (found.status, found.code) == (501, "not_implemented")
@@ -207,3 +209,25 @@ class TestOutput:
     def test_too_little_memory_of_the_device_keeps_its_own_sentence(self) -> None:
         error = type("OutOfMemoryError", (RuntimeError,), {"__module__": "torch"})("CUDA out of memory.")
         assert trainer(print).failure_of(error).message == OUT_OF_MEMORY
+
+
+def test_the_arguments_of_predict_are_checked_without_running_it() -> None:
+    class Never:
+        def get_predict_args(self) -> dict[str, Any]:
+            return {"x": fields.Int(required=True), "accept": fields.Str(validate=OneOf(["text/csv"]))}
+
+        def predict(self, **arguments: Any) -> None:
+            raise AssertionError("it was only to be checked")
+
+    predictor = Predictor(Never())
+    answer = predictor.parse(Call(7, content_type="application/json", body=b'{"x": "5"}', operation="check"))
+    assert isinstance(answer, Answer)
+    assert (answer.id, json.loads(answer.body)) == (7, {"x": 5, "accept": "text/csv"})
+    for call, status in (
+        (Call(operation="check"), 422),
+        (Call(query="x=1", accept="image/png", operation="check"), 406),
+    ):
+        refused = predictor.parse(call)
+        assert isinstance(refused, Answer)
+        assert refused.failure is not None
+        assert refused.failure.status == status

@@ -49,6 +49,14 @@ def lab(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
         yield server
 
 
+@pytest.fixture(scope="module")
+def jobless(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The same without trainings and background predictions."""
+    folder = tmp_path_factory.mktemp("jobless")
+    with running(["plain", "--no-train"], visible=[packages["plain"]], folder=folder) as server:
+        yield server
+
+
 @pytest.mark.parametrize("path", GET_ROUTES)
 def test_every_page_answers_with_and_without_a_slash_at_its_end(server: Running, path: str) -> None:
     for form in (path, f"{path}/"):
@@ -79,9 +87,16 @@ def test_a_page_refuses_other_methods_and_says_which_it_answers(server: Running,
     assert set(reply.headers["Allow"].split(",")) == {"GET", "HEAD"}
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_predict_answers_to_post_alone(server: Running, method: str) -> None:
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_predict_refuses_other_methods_than_to_predict_and_to_list(server: Running, method: str) -> None:
     reply = server.request(method, f"{PREDICT}/")
+    assert (reply.status, reply.json()["code"]) == (405, "method_not_allowed")
+    assert set(reply.headers["Allow"].split(",")) == {"GET", "HEAD", "POST"}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_where_no_jobs_are_kept_predict_answers_to_post_alone(jobless: Running, method: str) -> None:
+    reply = jobless.request(method, f"{PREDICT}/")
     assert reply.status == 405
     assert reply.headers["Allow"] == "POST"
     if method != "HEAD":
@@ -123,7 +138,7 @@ def test_under_a_base_path_every_link_leads_somewhere_below_it(lab: Running, pat
     assert links
     for link in links:
         assert link.startswith("/lab/x/")
-        assert lab.get(link).status == (405 if link.endswith("/predict/") else 200), link
+        assert lab.get(link).status == 200, link
 
 
 @pytest.mark.parametrize("path", ["/api", "/redoc"])

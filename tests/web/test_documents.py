@@ -53,7 +53,7 @@ def test_it_has_the_title_of_the_settings(server: Running, path: str) -> None:
 
 def test_every_get_path_of_the_document_answers(server: Running) -> None:
     for path, item in server.get("/openapi.json").json()["paths"].items():
-        if "get" in item:
+        if "get" in item and "{uuid}" not in path:
             assert server.get(path.replace("{name}", "plain")).status == 200, path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidator, validate
 
 from modelserve.messages import Description, FileRule
@@ -131,7 +131,7 @@ def test_the_result_of_a_background_prediction_is_what_predict_answers() -> None
 def test_the_examples_fit_their_schemas(name: str) -> None:
     document = build({"both": training()})
     schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
-    Draft202012Validator(schema).validate(document["components"]["schemas"][name]["example"])
+    OAS31Validator(schema).validate(document["components"]["schemas"][name]["example"])
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +145,7 @@ def test_what_a_server_answers_fits_what_it_publishes(server: Running) -> None:
     validate(document, cls=OpenAPIV31SpecValidator)
 
     def check(name: str, value: Any) -> None:
-        Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": document["components"]}).validate(
-            value
-        )
+        OAS31Validator({"$ref": f"#/components/schemas/{name}", "components": document["components"]}).validate(value)
 
     path = train(server, {"epochs": 2, "mode": "files"})
     check("Job", ended(server, path))

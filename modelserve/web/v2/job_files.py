@@ -13,12 +13,13 @@ from aiohttp import web
 
 from modelserve.errors import NotFound
 from modelserve.jobs.files import JobFiles
-from modelserve.jobs.job import Job, Operation, Status
+from modelserve.jobs.job import Operation, Status
 from modelserve.jobs.runner import Runner
 from modelserve.messages import Answer, FileAnswer
 from modelserve.web.files import send_file
 from modelserve.web.requests import REQUEST_ID
 from modelserve.web.responses import json_response
+from modelserve.web.v2.job_object import is_filed
 from modelserve.web.v2.jobs import Jobs
 
 __all__ = ["JobFileRoutes"]
@@ -62,7 +63,7 @@ class JobFileRoutes:
         if job.operation is Operation.PREDICT:
             answer = Answer(0, job.output["content_type"], filename=job.output["filename"])
             return await _send(request, answer, self._runner.files.result(job.uuid))
-        if job.output_bytes:
+        if is_filed(job):
             return await _send(request, Answer(0, JSON), self._runner.files.output(job.uuid))
         return web.Response(body=orjson.dumps(job.output), content_type=JSON)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from modelserve.jobs.job import Job, Operation, Point, Status
 
-__all__ = ["show_job", "show_point", "when"]
+__all__ = ["is_filed", "show_job", "show_point", "when"]
 
 
 def show_job(job: Job, *, with_result: bool = True) -> dict[str, Any]:
@@ -37,6 +37,11 @@ def show_job(job: Job, *, with_result: bool = True) -> dict[str, Any]:
     return shown
 
 
+def is_filed(job: Job) -> bool:
+    """Return whether the output of a training lies in a file, for it is too large for the store."""
+    return job.output is None and job.output_bytes > len(b"null")
+
+
 def show_point(point: Point) -> dict[str, Any]:
     """Return one step of the history of metrics."""
     return {"step": point.step, "date": when(point.at), "metrics": point.metrics}
@@ -56,8 +61,9 @@ def _result(job: Job) -> dict[str, Any]:
     shown: dict[str, Any] = {"output": job.output}
     if job.operation is Operation.PREDICT:
         shown = {"output": job.output.get("output"), "content_type": job.output["content_type"]}
-    if size := job.output_bytes or (job.output["bytes"] if job.operation is Operation.PREDICT else 0):
-        shown["output_bytes"] = size
+        shown["output_bytes"] = job.output_bytes or job.output["bytes"]
+    elif is_filed(job):
+        shown["output_bytes"] = job.output_bytes
     if job.finished is not None:
         shown["finish_date"] = when(job.finished)
         shown["duration"] = str(job.finished - (job.started or job.created))  # as DEEPaaS writes it: 0:00:12.345678

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from modelserve.jobs.job import Job, Operation, Point, Status
-from modelserve.web.v2.job_object import show_job, show_point
+from modelserve.web.v2.job_object import is_filed, show_job, show_point
 
 CREATED = datetime(2026, 5, 1, 12, 30, 0, 250_000, tzinfo=UTC)
 JOB = Job("0" * 32, "m", Operation.TRAIN, Status.QUEUED, CREATED, args={"epochs": 3})
@@ -46,6 +46,15 @@ def test_a_job_that_is_done_has_its_result_but_not_in_a_list() -> None:
         "duration": "0:00:12.500000",
     }
     assert "result" not in show_job(DONE, with_result=False)
+
+
+def test_the_size_of_an_output_that_is_there_is_not_told() -> None:
+    """The store keeps the size of every output; only the one of a file is something to fetch."""
+    small = msgspec.structs.replace(DONE, output_bytes=16)
+    nothing = msgspec.structs.replace(DONE, output=None, output_bytes=4)
+    for job in (small, nothing):
+        assert not is_filed(job)
+        assert "output_bytes" not in show_job(job)["result"]
 
 
 def test_an_output_that_is_too_large_is_told_by_its_size() -> None:
