@@ -33,7 +33,7 @@ import pytest
 from modelserve import errors
 from modelserve.cli import modelserve as command_line
 from modelserve.jobs.runner import Runner
-from modelserve.metrics import Metrics
+from modelserve.metrics import JobCounts, Metrics
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import FIELDS, Settings
 from modelserve.web.app import Parts, build_app
@@ -264,7 +264,9 @@ def test_every_exit_status_of_a_failed_start_is_in_the_reference() -> None:
 
 
 def test_every_metric_has_its_heading() -> None:
-    collected = [metric.name for metric in Metrics().registry.collect()]
+    metrics = Metrics()
+    metrics.watch_jobs(lambda: JobCounts({}, {}))
+    collected = [metric.name for metric in metrics.registry.collect()]
     assert sorted(set(headings("metrics.md")) - {"Metrics"}) == sorted(collected)
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelserve.metrics import CONTENT_TYPE, Metrics
+from modelserve.metrics import CONTENT_TYPE, JobCounts, Metrics
 
 
 def read(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -121,3 +121,14 @@ def test_the_tasks_of_the_servers_loop_are_counted_when_asked_for() -> None:
     metrics.watch_tasks(lambda: len(tasks))
     tasks.append(2)
     assert read(metrics)["modelserve_tasks",] == 2
+
+
+def test_jobs_are_counted_where_they_are_kept() -> None:
+    metrics = Metrics()
+    assert not [key for key in read(metrics) if key[0].startswith("modelserve_jobs")]
+    present, ended = {("m", "train", "running"): 1}, {("m", "train", "done"): 0}
+    metrics.watch_jobs(lambda: JobCounts(present, ended))
+    ended["m", "train", "done"] = 2
+    samples = read(metrics)
+    assert samples["modelserve_jobs", "m", "train", "running"] == 1
+    assert samples["modelserve_jobs_ended_total", "m", "train", "done"] == 2

@@ -166,8 +166,8 @@ class RemoteJobs:
                             yield event
                             headers = {"Last-Event-ID": event.id} if event.id else {}
                             is_over = event.name == "status" and json.loads(event.data)["status"] in ENDED
-                    if not is_over:  # the server stops, or a proxy has had enough
-                        raise Unreachable(f"The connection to {self._remote.shown} ended before the job.")
+                if not is_over:  # the server stops, or a proxy has had enough
+                    raise Unreachable(f"The connection to {self._remote.shown} ended before the job.")
             except (Unreachable, Reported) as error:
                 if error.status != Unreachable.status or not await pauses.wait():
                     raise

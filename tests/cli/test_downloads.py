@@ -55,6 +55,14 @@ async def test_what_breaks_off_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_link_that_was_written_through_stays(tmp_path: Path) -> None:
+    (tmp_path / "x").symlink_to(tmp_path / "elsewhere")
+    async with serving(GET=Keeping("x", is_cut=True).answer) as remote:
+        with pytest.raises(Unreachable):
+            await fetch_artifacts(RemoteJobs(remote, "toy"), "1", str(tmp_path))
+    assert (tmp_path / "x").is_symlink()
+
+
 async def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     async with serving(GET=answering(200, "text")) as remote, remote.ask("GET", "/") as response:
         with pytest.raises(WrongUse, match=r"cannot be written: Is a directory\."):

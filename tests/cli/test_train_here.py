@@ -77,6 +77,12 @@ def test_options_may_stand_before_the_model_too(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / "weights.bin").exists()
 
 
+def test_the_log_of_the_command_itself_is_shown_where_it_is_asked_for(tmp_path: Path) -> None:
+    done = modelserve("train", "--log-level", "debug", MODEL, "--mode", "die", folder=tmp_path)
+    assert (done.status, done.out) == (1, "")
+    assert "it begins" in done.err
+
+
 def test_an_exception_shows_with_its_traceback_and_a_death_with_its_reason(tmp_path: Path) -> None:
     raised = modelserve("train", MODEL, "--mode", "raise", folder=tmp_path)
     assert (raised.status, raised.out) == (1, "")
