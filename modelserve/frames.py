@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from modelserve.buffers import new_buffer
-from modelserve.messages import Answers, Calls, Cancel, Failed, More, Part, Ready, Stage
+from modelserve.messages import Answers, Calls, Cancel, Check, Checked, Failed, More, Part, Ready, Stage
 
 __all__ = ["FRAME_LIMIT_BYTES", "INLINE_BYTES", "Body", "FrameError", "Receiver", "encode"]
 
@@ -45,7 +45,9 @@ class FrameError(ValueError):
     """What was received is no frame: a length is over the limit, or the head is no message of the kinds expected."""
 
 
-def encode(message: Calls | Cancel | More | Ready | Failed | Answers | Part | Stage) -> list[Body]:
+def encode(
+    message: Calls | Cancel | More | Check | Ready | Failed | Answers | Part | Stage | Checked,
+) -> list[Body]:
     """Return the frame of one message as buffers to be sent in order; large bodies are the message's own objects.
 
     Raises:

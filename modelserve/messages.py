@@ -1,6 +1,7 @@
 """What crosses the border between the server and a worker; how it is framed stands in frames.py.
 
-    server --[Calls | Cancel | More]--> worker        server <--[Stage | Ready | Failed | Answers | Part]-- worker
+    server --[Calls | Cancel | More | Check]--> worker
+    server <--[Stage | Ready | Failed | Answers | Part | Checked]-- worker
 
 One message carries many calls or answers, so that their system calls are shared under load. The bodies in a received
 message are ``bytes``, or a ``bytearray`` where they are large.
@@ -19,6 +20,8 @@ __all__ = [
     "Call",
     "Calls",
     "Cancel",
+    "Check",
+    "Checked",
     "Description",
     "Failed",
     "Failure",
@@ -85,6 +88,12 @@ class Calls(msgspec.Struct, array_like=True, tag="calls"):
     """Calls for a worker to run, together where the model can."""
 
     calls: list[Call]
+
+
+class Check(msgspec.Struct, array_like=True, tag="check"):
+    """A call whose ``operation`` is to have its arguments validated, even while the worker runs others."""
+
+    call: Call
 
 
 class Cancel(msgspec.Struct, array_like=True, tag="cancel"):
@@ -178,6 +187,12 @@ class TrainingFailed(msgspec.Struct, frozen=True, tag_field="event", tag="failed
 TrainingEvent = TrainingStarted | TrainingProgress | TrainingDone | TrainingFailed
 
 
+class Checked(msgspec.Struct, array_like=True, tag="checked"):
+    """The answer to the call of a :class:`Check`; it overtakes those that run."""
+
+    answer: Answer
+
+
 class FileRule(msgspec.Struct, frozen=True):
     """What a file argument accepts: one or ``many``, media types (empty: any; ``image/*`` allowed), bytes (0: any)."""
 
@@ -265,8 +280,8 @@ class Failed(msgspec.Struct, array_like=True, tag="failed"):
 # What of a text from a model is kept for the log: the beginning and the end of a long traceback say the most.
 TEXT_LIMIT = 16_384
 
-_worker_bound = msgspec.msgpack.Decoder(Calls | Cancel | More)
-_server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers | Part | Stage)
+_worker_bound = msgspec.msgpack.Decoder(Calls | Cancel | More | Check)
+_server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers | Part | Stage | Checked)
 _training_event = msgspec.json.Decoder(TrainingEvent)
 
 decode_worker_bound = _worker_bound.decode

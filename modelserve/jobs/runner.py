@@ -99,11 +99,12 @@ class Runner:
 
     def counts(self) -> JobCounts:
         """Return how many jobs wait in the whole store, as of some seconds ago, run here, and have been ended by us."""
-        present = {}
+        present, ended = {}, {}
         for name, operation in self._runs.kinds():
             present[name, operation.value, Status.QUEUED.value] = self._queued.get((name, operation), 0)
             present[name, operation.value, Status.RUNNING.value] = len(self._pool.busy.get((name, operation), ()))
-        ended = {(name, operation.value, status.value): n for (name, operation, status), n in self._ends.counts.items()}
+            for status in sorted(ENDED):
+                ended[name, operation.value, status.value] = self._ends.counts[name, operation, status]
         return JobCounts(present, ended)
 
     async def submit(self, new: NewJob, *, key: str = "") -> Job:

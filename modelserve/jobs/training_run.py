@@ -122,9 +122,7 @@ class TrainingRun:
             self._settle(STOPPED)
         elif not self._ending.done():
             logger.error("the process of a training ended: %s", end.detail, extra=extra)
-            self._settle(
-                Ending(Status.ERROR, f"The training's process ended before the training had: {end.detail}.")
-            )
+            self._settle(Ending(Status.ERROR, f"The training's process ended before the training had: {end.detail}."))
 
     async def _start(self) -> None:
         try:

@@ -16,9 +16,12 @@ from typing import cast
 
 from modelserve import frames
 from modelserve.messages import (
+    Answer,
     Answers,
     Calls,
     Cancel,
+    Check,
+    Checked,
     Description,
     Failed,
     More,
@@ -53,6 +56,8 @@ class Channel(asyncio.BufferedProtocol):
         listener: Who is told of answers and parts.
         on_stage: Called with each stage that the worker's start comes to.
         on_closed: Called once the channel has closed, by either side; may be replaced.
+
+    ``on_checked`` is called with the answer to each call that was to be checked; it may be replaced too.
     """
 
     def __init__(
@@ -68,9 +73,10 @@ class Channel(asyncio.BufferedProtocol):
         self._finished = False
         self.closed = False
         self.on_closed = on_closed
+        self.on_checked: Callable[[Answer], None] = _ignore
         self.started: asyncio.Future[Description] = self._loop.create_future()
 
-    def send(self, message: Calls | Cancel | More) -> None:
+    def send(self, message: Calls | Cancel | More | Check) -> None:
         """Send a message; without a word where the worker is dead already, which may not be known here yet."""
         self.write(frames.encode(message))
 
@@ -122,7 +128,7 @@ class Channel(asyncio.BufferedProtocol):
     def _let_go(self) -> None:
         """Drop what refers back to us, so that a dead worker's buffers go with it and not with a later collection."""
         self._transport = None
-        self._on_stage = self.on_closed = _ignore
+        self._on_stage = self.on_closed = self.on_checked = _ignore
         del self._replica, self._listener, self._receiver
 
     def _flush(self) -> None:
@@ -138,15 +144,17 @@ class Channel(asyncio.BufferedProtocol):
         else:
             self._transport.writelines(buffers)
 
-    def _tell(self, message: Answers | Part | Stage | Ready | Failed) -> None:
+    def _tell(self, message: Answers | Part | Stage | Ready | Failed | Checked) -> None:
         if type(message) is Answers:
             self._listener.answered(self._replica, message)
         elif type(message) is Part:
             self._listener.part(self._replica, message)
+        elif type(message) is Checked:
+            self.on_checked(message.answer)
         elif not self.started.done():
             self._on_start(message)
 
-    def _on_start(self, message: Answers | Part | Stage | Ready | Failed) -> None:
+    def _on_start(self, message: Answers | Part | Stage | Ready | Failed | Checked) -> None:
         if isinstance(message, Stage):
             self._on_stage(message.stage)
         elif isinstance(message, Ready):
@@ -155,5 +163,5 @@ class Channel(asyncio.BufferedProtocol):
             self.started.set_exception(StartFailed(message))
 
 
-def _ignore(*arguments: str) -> None:
+def _ignore(*arguments: object) -> None:
     """Take the place of a callback that is not wanted any more."""

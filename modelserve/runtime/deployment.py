@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from modelserve.errors import ModelserveError, Stopping, WorkerDied
+from modelserve.errors import ModelserveError, QueueTimeout, Stopping, WorkerDied
 from modelserve.messages import Answer, Answers, Call, Description, Failed, Part
 from modelserve.metrics import DeploymentMetrics
 from modelserve.runtime.budget import Budget, Gpus
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 # So many replacements in a row must fail to start before a deployment that has no other worker is failed.
 START_TRIES = 3
+
+# A worker whose model keeps Python to itself for longer than this cannot look at the arguments of a new job.
+CHECK_S = 30.0
 
 DIED = "The worker process that ran this call ended before it had answered."
 
@@ -161,6 +165,29 @@ class Deployment:
         if self._limits.predict_timeout_s:
             self._watch.wake()
         return pending
+
+    async def check(self, call: Call) -> Answer:
+        """Have a worker validate a call, beside those that it runs: see ``Call.operation``.
+
+        Raises:
+            NotReady: No worker is warm and none is being replaced.
+            QueueFull: ``max_queue`` calls or ``max_queue_bytes`` are waiting.
+            QueueTimeout: The call's deadline has passed, or no worker found the time for it within ``CHECK_S``.
+            Stopping: The server is shutting down.
+        """
+        self.check_room(0)
+        lane = min(self._dealer.open, key=len, default=None)
+        if lane is None:
+            return await self.call(call)
+        call.id = next(self._ids)
+        left_s = min(CHECK_S, call.deadline - time.monotonic()) if call.deadline else CHECK_S
+        try:
+            async with asyncio.timeout(left_s):
+                return await lane.replica.check(call)
+        except TimeoutError:
+            raise QueueTimeout("The workers were too busy to look at the arguments in time.") from None
+        except WorkerDied:  # of what it ran, most likely: once more, as any other call
+            return await self.call(call)
 
     async def drain(self) -> None:
         """Take no more calls and return once those accepted are answered."""

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from itertools import chain
 
 from modelserve.frames import Receiver
-from modelserve.messages import Answer, Call, Calls, Cancel, Failure, More, decode_worker_bound
+from modelserve.messages import Answer, Call, Calls, Cancel, Check, Checked, Failure, More, decode_worker_bound
 from modelserve.runtime.interface import FIRST_PARTS
 from modelserve.runtime.outlet import Outlet
 from modelserve.v2.predictor import Parsed
@@ -138,6 +138,13 @@ class Intake:
                 self._cancel(set(message.ids))
             elif type(message) is More and message.id == self._running:
                 self._credit += message.parts
+            elif type(message) is Check:
+                self._check(message.call)
+
+    def _check(self, call: Call) -> None:
+        answer = self._parse(call)
+        assert isinstance(answer, Answer), "its operation is to be validated"
+        self._outlet.send(Checked(answer))
 
     def _cancel(self, ids: set[int]) -> None:
         self._is_left = self._is_left or self._running in ids

@@ -169,6 +169,12 @@ class Replica(Protocol):
     def send(self, calls: list[Call]) -> None:
         """Send calls as one frame; never blocks. Calls sent after the worker has died are lost without a word."""
 
+    def check(self, call: Call) -> asyncio.Future[Answer]:
+        """Have the worker validate a call beside those that it runs; never blocks. See ``Call.operation``.
+
+        The future raises WorkerDied where the worker ends before it has.
+        """
+
     def cancel(self, ids: list[int]) -> None:
         """Tell the worker that nobody waits for these calls any more; never blocks."""
 

@@ -17,9 +17,10 @@ import socket
 import subprocess
 import tempfile
 
-from modelserve.messages import Call, Calls, Cancel, Description, Failed, More
+from modelserve.messages import Answer, Call, Calls, Cancel, Check, Description, Failed, More
 from modelserve.private_folder import make_private
 from modelserve.runtime import boot, channel, lifeline
+from modelserve.runtime.checks import Checks
 from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, StartFailed, WorkerSpec
 from modelserve.runtime.launch import added_paths, launch, what_is_wrong
 from modelserve.runtime.offspring import kill_offspring
@@ -61,6 +62,7 @@ class LocalReplica:
         self._channel: channel.Channel | None = None
         self._listener: Listener | None = None
         self._begun: boot.Counter | None = None
+        self._checks = Checks()
         self._stage = "load"
         self._timer: asyncio.TimerHandle | None = None
         self._end: Exit | None = None
@@ -98,6 +100,11 @@ class LocalReplica:
         assert self._channel is not None, "start it first"
         self._channel.send(Calls(calls))
 
+    def check(self, call: Call) -> asyncio.Future[Answer]:
+        assert self._channel is not None, "start it first"
+        self._channel.send(Check(call))
+        return self._checks.ask(call.id)
+
     def cancel(self, ids: list[int]) -> None:
         assert self._channel is not None, "start it first"
         self._channel.send(Cancel(ids))
@@ -134,6 +141,7 @@ class LocalReplica:
         self._closers.callback(ours.close)
         # A channel that closes under a living worker is broken.
         self._channel = link = channel.Channel(self, listener, self._enter, self.kill)
+        link.on_checked = self._checks.answered
         self._listener = listener
         self._closers.callback(link.abort)
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
@@ -216,6 +224,7 @@ class LocalReplica:
         status = self._process.wait()  # which is there
         end = self._end or _how_it_ended(status)
         self._ended.set()
+        self._checks.lost()
         self._closers.close()
         started = self._channel.started
         if not started.done():

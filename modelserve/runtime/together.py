@@ -17,7 +17,18 @@ from collections.abc import Coroutine
 from typing import Any
 
 from modelserve.frames import Receiver
-from modelserve.messages import Answer, Call, Calls, Cancel, Failure, More, Part, decode_worker_bound
+from modelserve.messages import (
+    Answer,
+    Call,
+    Calls,
+    Cancel,
+    Check,
+    Checked,
+    Failure,
+    More,
+    Part,
+    decode_worker_bound,
+)
 from modelserve.runtime.intake import CANCELLED
 from modelserve.runtime.interface import FIRST_PARTS
 from modelserve.runtime.outlet import Outlet
@@ -126,6 +137,13 @@ class Together:
                 self._cancel(set(message.ids))
             elif type(message) is More and message.id in self._running:
                 self._running[message.id].allow(message.parts)
+            elif type(message) is Check:
+                self._check(message.call)
+
+    def _check(self, call: Call) -> None:
+        answer = self._predictor.parse(call)
+        assert isinstance(answer, Answer), "its operation is to be validated"
+        self._outlet.send(Checked(answer))
 
     def _close(self) -> None:
         """No calls come any more, and no credit: what runs is awaited, but streams that wait for their client end."""

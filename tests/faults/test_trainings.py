@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.faults.conftest import Serve
+from tests.faults.mounted import MAY_MOUNT, mounted
 from tests.models.installed import side_log
 from tests.running import Running, are_gone, eventually, multipart
 
@@ -115,6 +116,27 @@ def test_predictions_go_on_while_as_many_trainings_run_as_there_may_be(serve: Se
     for uuid in uuids:
         assert server.request("DELETE", f"{TRAIN}{uuid}").status == 200
     eventually(lambda: len(server.workers()) == 1)
+
+
+@pytest.mark.skipif(not MAY_MOUNT, reason="this system lets no user mount a file system of its own")
+def test_while_the_disk_is_full_a_training_goes_on_and_its_end_is_written_later(
+    packages: dict[str, Path], tmp_path: Path
+) -> None:
+    """H12."""
+    log = tmp_path / "side.log"
+    arguments = ["chaos", "--data-dir", str(tmp_path / "small" / "tmp" / "data")]
+    visible, env = [packages["chaos"]], {"CHAOS_LOG": str(log)}
+    with mounted(arguments, folder=tmp_path / "small", visible=visible, size="2m", env=env) as server:
+        uuid = train(server, "sleep", n=2)
+        eventually(lambda: is_begun(log), within_s=BEGIN_S)
+        filler = server.fill()
+        body, kind = json.dumps({"text": "x" * 50_000}).encode(), {"Content-Type": "application/json"}
+        refused = server.request("POST", TRAIN, body, kind)
+        assert (refused.status, refused.json()["code"]) == (503, "no_space")
+        assert server.predict("chaos", {"mode": "ok"}).status == 200
+        eventually(lambda: side_log(log, "trained"), within_s=BEGIN_S)
+        filler.unlink()
+        assert becomes(server, uuid, "done")["result"]["output"] == {"slept_s": 2}
 
 
 def test_a_folder_of_jobs_that_cannot_be_made_is_told_at_once_and_needed_for_trainings_only(

@@ -12,7 +12,7 @@ from typing import Any
 
 from modelserve.discovery import ModelRef
 from modelserve.frames import Receiver, encode
-from modelserve.messages import Answer, Answers, Call, Calls, Cancel, More, Part, Stage, decode_server_bound
+from modelserve.messages import Answer, Answers, Call, Calls, Cancel, Check, More, Part, Stage, decode_server_bound
 from modelserve.runtime import boot
 from modelserve.runtime.interface import WorkerSpec
 from modelserve.runtime.launch import added_paths, launch
@@ -70,7 +70,7 @@ class Child:
     def send(self, *calls: Call) -> None:
         self.say(Calls(list(calls)))
 
-    def say(self, message: Calls | Cancel | More) -> None:
+    def say(self, message: Calls | Cancel | More | Check) -> None:
         self.channel.sendall(b"".join(encode(message)))
 
     def answers(self, count: int) -> dict[int, Answer]:

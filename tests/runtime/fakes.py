@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from modelserve.messages import Answer, Answers, Call, Description, Failed, Metadata, Part
+from modelserve.runtime.checks import Checks
 from modelserve.runtime.interface import Exit, Listener, StartFailed
 
 __all__ = ["FakeReplica", "JumpingLoop", "describe", "run"]
@@ -77,6 +78,8 @@ class FakeReplica:
         self.started_at: float | None = None
         self.is_warm = False
         self.stops: list[float] = []
+        self.checked: list[Call] = []
+        self.checks = Checks()
         self.cancelled: list[int] = []
         self.allowed: list[int] = []
         self.ends: list[str] = []
@@ -102,6 +105,10 @@ class FakeReplica:
 
     def send(self, calls: list[Call]) -> None:
         self.calls.append(calls)
+
+    def check(self, call: Call) -> asyncio.Future[Answer]:
+        self.checked.append(call)
+        return self.checks.ask(call.id)
 
     def cancel(self, ids: list[int]) -> None:
         self.cancelled += ids
@@ -143,6 +150,7 @@ class FakeReplica:
         """End as a worker does."""
         if self.is_warm:
             self.is_warm = False
+            self.checks.lost()
             self._tell().lost(self, Exit(reason, detail))
 
     def _tell(self) -> Listener:

@@ -54,6 +54,9 @@ class StormReplica:
     def send(self, calls: list[Call]) -> None:
         self._frames.put_nowait(calls)
 
+    def check(self, call: Call) -> asyncio.Future[Answer]:
+        raise NotImplementedError
+
     def cancel(self, ids: list[int]) -> None:
         """A worker may as well finish what was given up."""
 

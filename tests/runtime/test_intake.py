@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from modelserve.frames import INLINE_BYTES
-from modelserve.messages import Call, Calls, Cancel
+from modelserve.messages import Call, Calls, Cancel, Check, Checked
 from tests.models.installed import side_log
 from tests.running import eventually
 from tests.runtime.child import BATCH, Child, predictions
@@ -112,3 +113,27 @@ def _is_still(process: Any) -> bool:
     before = process.num_ctx_switches()
     time.sleep(0.1)
     return bool(process.num_ctx_switches() == before)
+
+
+def test_arguments_are_checked_beside_a_call_that_runs(child: Child, tmp_path: Path) -> None:
+    """F04."""
+    child.send(ask(1, "sleep", n=300))
+    eventually(lambda: child.begun.value == 1)
+    for number, operation, n, status in ((2, "check", 1, 0), (3, "check", "many", 422), (4, "train", 1, 0)):
+        child.say(Check(msgspec.structs.replace(ask(number, n=n), operation=operation)))
+        told = child.read()
+        assert isinstance(told, Checked)
+        assert told.answer.id == number
+        assert (told.answer.failure.status if told.answer.failure else 0) == status
+    assert child.begun.value == 1
+    assert len(side_log(tmp_path / "side.log", "predict")) == 1
+
+
+def test_arguments_are_checked_by_an_idle_worker_at_once(child: Child) -> None:
+    child.say(Check(msgspec.structs.replace(ask(1, text="x" * 2 * INLINE_BYTES), operation="check")))
+    told = child.read()
+    assert isinstance(told, Checked)
+    assert len(json.loads(told.answer.body)["text"]) == 2 * INLINE_BYTES
+    child.send(ask(2))
+    assert set(child.answers(1)) == {2}
+    assert child.begun.value == 1

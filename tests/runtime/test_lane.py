@@ -29,6 +29,9 @@ class Recorder:
     def send(self, calls: list[Call]) -> None:
         self.frames.append([call.id for call in calls])
 
+    def check(self, call: Call) -> asyncio.Future[Answer]:
+        raise NotImplementedError
+
     def cancel(self, ids: list[int]) -> None:
         raise NotImplementedError
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from modelserve.discovery import ModelRef
-from modelserve.messages import Call, Cancel, More, Part
+from modelserve.messages import Call, Cancel, Check, Checked, More, Part
 from modelserve.runtime.interface import FIRST_PARTS
 from tests.models.installed import side_log
 from tests.running import eventually
@@ -97,6 +97,15 @@ class TestCalls:
         child.send(msgspec.structs.replace(ask(1), deadline=time.monotonic() - 1))
         assert code_of(child.answers(1)[1]) == "queue_timeout"
         assert not events(tmp_path, "predict")
+
+    def test_arguments_are_checked_beside_as_many_calls_as_may_run(self, child: Child) -> None:
+        child.send(*(ask(number, "sleep", n=300) for number in range(10)))
+        eventually(lambda: child.begun.value == 10)
+        child.say(Check(msgspec.structs.replace(ask(11), operation="check")))
+        told = child.read()
+        assert isinstance(told, Checked)
+        assert (told.answer.id, told.answer.failure) == (11, None)
+        assert child.begun.value == 10
 
     def test_closing_the_channel_lets_running_calls_end(self, child: Child) -> None:
         child.send(ask(1, "sleep", n=0.3))

@@ -84,7 +84,7 @@ class Submit:
         callback_url = self._take_callback(call, operation)
         uploads = await self._calls.read(request, call)
         try:
-            answer = await self._deployment.call(msgspec.structs.replace(call, operation=VALIDATE[operation]))
+            answer = await self._deployment.check(msgspec.structs.replace(call, operation=VALIDATE[operation]))
             if answer.failure is not None:
                 log_failure(answer.failure, call.request_id, self._deployment.name)
                 return failure_response(answer.failure, call.request_id)

@@ -74,6 +74,18 @@ def test_arguments_may_stand_wherever_those_of_predict_may(server: Running, gate
     assert server.uploads() == []
 
 
+def test_a_training_is_accepted_while_the_only_worker_is_busy(server: Running, gate: Gate) -> None:
+    """F04: a client that trains waits for no prediction either."""
+    busy = server.predict_soon("apprentice", {"x": 1, "gate": gate.path})
+    eventually(lambda: 'queue_calls{deployment="apprentice"} 0.0' in server.get("/metrics").body.decode())
+    for _ in range(3):
+        assert server.request("POST", f"{TRAIN}?epochs=0", timeout_s=20).status == 200
+    assert post(server, TRAIN, {}).status == 422
+    assert not busy.done()
+    gate.open(0)
+    assert busy.result().json()["predictions"]["y"] == 2
+
+
 def test_arguments_that_do_not_fit_make_no_job(server: Running) -> None:
     before = listed(server)
     form, kind = multipart({"epochs": "-1"}, {"data": ("a.txt", b"learn", "text/plain")})
