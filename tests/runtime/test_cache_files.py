@@ -1,4 +1,4 @@
-"""A cache and what is not small bytes: files that come up and go down, large bodies, and the limit of those that wait."""
+"""A cache and what is not small bytes: files up and down, large bodies, and the limit of those that wait."""
 
 from __future__ import annotations
 
