@@ -7,14 +7,16 @@ A *replica* is the server's handle on one worker. A *backend* makes replicas: pr
 
 from __future__ import annotations
 
-import asyncio
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from modelserve.discovery import ModelRef
 from modelserve.messages import Answer, Answers, Call, Description, Failed, Part
 from modelserve.runtime.devices import Placement
+
+if TYPE_CHECKING:  # a worker imports this module, and has no use for the event loop
+    import asyncio
 
 __all__ = [
     "DEVICE_EXIT",
