@@ -49,8 +49,8 @@ class Digits:
 
     def warm(self) -> None:
         """Fit the perceptron; takes a second or two."""
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
-        from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
+        from sklearn.datasets import load_digits
+        from sklearn.neural_network import MLPClassifier
 
         digits = load_digits()
         self._network = MLPClassifier((64,), max_iter=60, tol=0.01, random_state=1)
