@@ -147,10 +147,10 @@ def _parts(job: Job) -> dict[str, Any]:
     """Return what the events tell of a job, by their names; the last status has the result with it."""
     shown = show_job(job)
     parts: dict[str, Any] = {}
+    if "metrics" in shown:  # first, so that who shows a line for each progress has the metrics of that step
+        parts["metrics"] = {"metrics": shown.pop("metrics")}
     if "progress" in shown:
         parts["progress"] = {"progress": shown.pop("progress")}
-    if "metrics" in shown:
-        parts["metrics"] = {"metrics": shown.pop("metrics")}
     if job.status in ENDED:  # the last word: all of the object
         return parts | {"status": show_job(job)}
     return {"status": shown} | parts
