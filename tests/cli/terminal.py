@@ -21,9 +21,11 @@ __all__ = ["Terminal", "terminal"]
 # What moves the cursor and sets colours.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
-# Makes the terminal the one whose Ctrl-C this program gets, and becomes that program.
+# Makes the terminal the one whose Ctrl-C this program gets, and becomes that program. Who started the tests in the
+# background may have had Ctrl-C ignored.
 _IN_FRONT = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
