@@ -52,8 +52,10 @@ $(VENV)/.bench: $(VENV)/.made setup.cfg pyproject.toml
 	$(BIN)/pip install -q -e .
 	@touch $@
 
-# What the tests drive that pip cannot install: a browser for the pages, curl for the commands in the documentation.
+# What the tests drive that pip cannot install: a browser for the pages, curl for the commands in the documentation,
+# PostgreSQL for the jobs of several servers, of which each run starts its own.
 .PHONY: system
 system:
 	@.ci/debian "chromium --version" chromium
 	@.ci/debian "curl --version" curl
+	@.ci/debian "ls /usr/lib/postgresql/*/bin/initdb" postgresql

@@ -95,6 +95,12 @@ class Metrics:
         self._entries = Gauge(
             "modelserve_cache_entries", "Answers that are kept.", ["deployment"], registry=self.registry
         )
+        self._callbacks = Counter(
+            "modelserve_callbacks",
+            "Tries to post a job that has ended to its callback_url.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._tasks = Gauge("modelserve_tasks", "Tasks of the server's event loop.", registry=self.registry)
         self._log = _Log()
         self.registry.register(self._log)
@@ -128,6 +134,10 @@ class Metrics:
     def cache(self, name: str) -> CacheMetrics:
         """Return the instruments of one deployment's cache; a deployment without one has none."""
         return CacheMetrics(self._hits.labels(name), self._misses.labels(name), self._entries.labels(name))
+
+    def called_back(self, outcome: str) -> None:
+        """Count one try to post a job that has ended, by what has become of it."""
+        self._callbacks.labels(outcome).inc()
 
     def render(self) -> bytes:
         """Return all of them in Prometheus' text format."""

@@ -33,6 +33,7 @@ from modelserve.runtime.fleet import Fleet, Status
 from modelserve.settings import Settings, load_settings
 from modelserve.web.app import Parts, build_app
 from modelserve.web.control import build_control
+from modelserve.web.deliveries import Callbacks, require_secret
 
 __all__ = ["Hooks", "Server", "run", "serve"]
 
@@ -61,7 +62,8 @@ class Server:
 
     Raises:
         PortInUse: On entering, when the address is taken.
-        SettingsError: On entering, when the address, the device or the folder cannot be used.
+        SettingsError: On entering, when the address, the device or the folder cannot be used, or when there may be
+            callbacks and no secret to sign them with.
         StartError: On entering, with exit code 5, when the store of jobs cannot be used.
     """
 
@@ -77,12 +79,14 @@ class Server:
 
     async def __aenter__(self) -> Server:
         require_c_parser()
+        require_secret(self._settings)
         async with contextlib.AsyncExitStack() as stack:
             listening = stack.enter_context(listen(self._settings.host, self._settings.port))
             await stack.enter_async_context(self.fleet)
             self.jobs = await stack.enter_async_context(keep_jobs(self.fleet, self._settings))
             if self.jobs is not None:
                 self.metrics.watch_jobs(self.jobs.counts)
+                await self._call_back(stack, self.jobs)
             runner = web.AppRunner(
                 build_app(Parts(self.fleet, self._settings, self.metrics, self.jobs)),
                 access_log=None,
@@ -98,6 +102,12 @@ class Server:
             await self._open_control(stack, listening.getsockname()[1])
             self._stack = stack.pop_all()
         return self
+
+    async def _call_back(self, stack: contextlib.AsyncExitStack, jobs: Runner) -> None:
+        """Post jobs that have ended, where any host is allowed; what is owed stays owed where none is."""
+        if self._settings.callback_hosts:
+            callbacks = Callbacks(jobs.store, self._settings, self.metrics.called_back)
+            jobs.watch_callbacks((await stack.enter_async_context(callbacks)).wake)
 
     async def _open_control(self, stack: contextlib.AsyncExitStack, port: int) -> None:
         """Open the operator's door. It is not worth a failed start: where it cannot be, SIGHUP still reloads."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.models.installed import NAMES, install
+from tests.postgres import Cluster, cluster
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +32,10 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return {name: folder / name if (folder / name).exists() else install(folder / name, name) for name in NAMES}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """Yield a PostgreSQL that runs; whoever ends it starts it again."""
+    with cluster() as found:
+        yield found

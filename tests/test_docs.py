@@ -9,7 +9,8 @@ Each ``console`` and ``python`` block has an HTML comment on the line above, whi
                              port from here to the end of the page or the next such block
     <!-- shown: REASON -->   it is not run, for this reason
 
-The blocks of a page run in their order, against real servers. A page with a line <!-- needs: PACKAGE --> is followed
+The blocks of a page run in their order, against real servers. An address of a PostgreSQL, as WRITTEN_DATABASE below
+has it, means a database that is there. A page with a line <!-- needs: PACKAGE --> is followed
 only where that package is installed.
 """
 
@@ -46,6 +47,7 @@ NAMES = [str(page.relative_to(REPOSITORY)) for page in PAGES]
 
 WRITTEN_ADDRESS = "127.0.0.1:5000"
 WRITTEN_PORT = "--port 5000"
+WRITTEN_DATABASE = "postgresql+psycopg://modelserve:PASSWORD@db.example.org/modelserve"
 READY = "modelserve ready on http://"
 READY_S = 30.0
 STOP_S = 10.0
@@ -137,8 +139,9 @@ class Server:
 class Reader:
     """Does what a page tells its reader to do, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str = WRITTEN_DATABASE) -> None:
         self._folder = folder
+        self._database = database
         self._server: Server | None = None
         self._environment = {name: text for name, text in os.environ.items() if not name.startswith("MODELSERVE_")}
         # Where servers keep their jobs, and models what they have learnt, unless the page says another place.
@@ -157,7 +160,7 @@ class Reader:
         """Do what one block says."""
         kind, _, detail = block.mark.partition(": ")
         if kind == "file":
-            (self._folder / detail).write_text(block.text)
+            (self._folder / detail).write_text(block.text.replace(WRITTEN_DATABASE, self._database))
         elif kind == "serve":
             self._serve(block.text)
         elif kind == "run" and block.language == "python":
@@ -191,11 +194,13 @@ class Reader:
 
 @pytest.mark.timeout(600)  # trainings give way to all else on the machine
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_what_a_page_tells_its_reader_to_do_works(page: Path, tmp_path: Path) -> None:
+def test_what_a_page_tells_its_reader_to_do_works(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     for package in NEEDS.findall(page.read_text()):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    with Reader(tmp_path) as reader:
+    has_database = WRITTEN_DATABASE in page.read_text()
+    database = request.getfixturevalue("postgres").database() if has_database else WRITTEN_DATABASE
+    with Reader(tmp_path, database) as reader:
         for block in blocks(page):
             reader.follow(block)
 

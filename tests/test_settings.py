@@ -123,8 +123,24 @@ def test_a_secret_value_is_never_shown() -> None:
     assert "must be postgresql+psycopg://" in caught.value.message
     assert "sesame" not in caught.value.message
     assert caught.value.__suppress_context__
-    found = load_settings({"callback_secret": "sesame", "database": "postgresql+psycopg://me:sesame@host/jobs"}, {})
-    assert "sesame" not in repr(found)
+    secrets = {"callback_secret": "sesame" * 4, "database": "postgresql+psycopg://me:sesame@host/jobs"}
+    assert "sesame" not in repr(load_settings(secrets, {}))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x" * 24, "ä" * 32, f"whsec_{'A' * 32}", f"whsec_{'A' * 43}=", f"whsec_{'A' * 43}"]
+)
+def test_a_secret_is_taken_as_it_is(text: str) -> None:
+    assert load_settings({"callback_secret": text}, {}).callback_secret == text
+
+
+@pytest.mark.parametrize(
+    "text", ["sesame", "x" * 65, "whsec_", "whsec_sesame", f"whsec_{'?' * 32}", f"whsec_{'A' * 33}"]
+)
+def test_what_is_no_secret_to_sign_with_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="must be a text of 24 to 64 bytes, or whsec_") as caught:
+        load_settings({"callback_secret": text}, {})
+    assert "sesame" not in caught.value.message
 
 
 def test_an_interpreter_is_made_absolute_and_its_links_are_kept(

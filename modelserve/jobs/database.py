@@ -8,6 +8,7 @@ client sees neither. Only a broken constraint comes through as it is, since the 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from modelserve.errors import NoSpace, StoreUnavailable, Unavailable
 
@@ -35,7 +36,13 @@ _CONNECTING = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-_SESSION = (f"SET lock_timeout = '{BUSY_S:.0f}s'", "SET statement_timeout = '30s'")
+
+# The third: a machine that vanishes within a transaction does not hold its locks for the hours that TCP takes.
+_SESSION = (
+    f"SET lock_timeout = '{BUSY_S:.0f}s'",
+    "SET statement_timeout = '30s'",
+    "SET idle_in_transaction_session_timeout = '30s'",
+)
 
 # postgresql.org/docs/current/errcodes-appendix.html: disk_full.
 _DISK_FULL = "53100"
@@ -95,7 +102,7 @@ def sqlite_engine(path: Path) -> Engine:
         hide_parameters=True,
     )
     event.listen(engine, "connect", _settle_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "begin", _SameFile(path).begin)
     return engine
 
 
@@ -106,7 +113,14 @@ def postgresql_engine(url: URL) -> Engine:
         ImportError: psycopg is not installed.
     """
     settings = {name: value for name, value in _CONNECTING.items() if name not in url.query}
-    engine = create_engine(url, connect_args=settings, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(
+        url,
+        connect_args=settings,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        # Whatever the operator's default is: a statement sees what the lock that it has waited for was held for.
+        isolation_level="READ COMMITTED",
+    )
     event.listen(engine, "connect", _settle_postgresql)
     return engine
 
@@ -126,14 +140,33 @@ def _settle_sqlite(connection: sqlite3.Connection, record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+class _SameFile:
+    """Begins transactions, as long as the file is the one that was opened: what goes to one without a name is lost."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, int] | None = None
+
+    def begin(self, connection: Connection) -> None:
+        statement = connection.get_execution_options().get("begin", "BEGIN")
+        found = self._identity()
+        self._opened = self._opened or found
+        if found != self._opened:
+            reason = sqlite3.OperationalError("the file was removed or replaced after the start; start the server anew")
+            raise OperationalError(statement, None, reason)
+        connection.exec_driver_sql(statement)
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def _settle_postgresql(connection: Any, record: object) -> None:
     with connection.cursor() as cursor:
-        for statement in _SESSION:
-            cursor.execute(statement)
+        cursor.execute("; ".join(_SESSION))
     connection.commit()
 
 

@@ -26,7 +26,8 @@ class Ends:
     """What the :class:`modelserve.jobs.pool.Pool` tells its events to.
 
     ``counts`` are the jobs that this server has seen to their end, by deployment, operation and status. ``freed`` is
-    what is called when a slot has become free. With ``is_stopping``, the server stops and nothing is reloaded any more.
+    what is called when a slot has become free, and ``owed`` when a job has ended that is to be posted to its callback.
+    With ``is_stopping``, the server stops and nothing is reloaded any more.
 
     Args:
         recorder: Writes ends down.
@@ -48,6 +49,7 @@ class Ends:
         self._fleet = fleet
         self._settings = settings
         self.is_stopping = False
+        self.owed: Callable[[], None] = lambda: None
         self._reloads: set[asyncio.Task[None]] = set()
         self._removals: set[asyncio.Task[None]] = set()
 
@@ -73,6 +75,8 @@ class Ends:
         self._changed(job.uuid)
         if job.status in ENDED:
             self.counts[job.deployment, job.operation, job.status] += 1
+            if job.callback_url:
+                self.owed()
 
     def drop_uploads(self, uuid: str) -> None:
         """Remove the files that came with a job's request; never blocks."""

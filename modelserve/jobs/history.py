@@ -42,7 +42,7 @@ def _fold(row: RowMapping, reports: Sequence[Report]) -> tuple[dict[str, Any], l
         progress = progress if report.progress is None else report.progress
         metrics |= report.metrics
         if report.metrics:
-            step = step + 1 if report.step is None else max(-_STEP_LIMIT, min(report.step, _STEP_LIMIT))
+            step = max(-_STEP_LIMIT, min(step + 1 if report.step is None else report.step, _STEP_LIMIT))
             added.append({"job": row["id"], "step": step, "metrics": to_json(report.metrics).decode()})
     count = row["points"] + len(added)
     return {"progress": progress, "metrics": to_json(metrics).decode(), "step": step, "points": count}, added

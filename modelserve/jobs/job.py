@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ENDED", "MOVES", "Job", "NewJob", "Operation", "Page", "Point", "Report", "Status"]
+__all__ = ["ENDED", "MOVES", "Delivery", "Job", "NewJob", "Operation", "Page", "Point", "Report", "Status"]
 
 
 class Operation(enum.StrEnum):
@@ -106,6 +106,13 @@ class Job(msgspec.Struct, frozen=True):
     attempts: int = 0
     owner: str = ""
     callback_url: str = ""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A job that has ended and is to be posted to its ``callback_url`` now; ``number`` counts the tries from 1 on."""
+
+    job: Job
+    number: int
 
 
 class Page(msgspec.Struct, frozen=True):

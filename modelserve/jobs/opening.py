@@ -73,6 +73,8 @@ def _target(url: str, data_dir: Path) -> URL:
     except (ArgumentError, ValueError):  # the second for a port that is no number
         raise _no_database() from None  # the error would show the url, and so a password
     if target.get_backend_name() == "postgresql":
+        if "@" in f"{target.host}{target.database}":  # then a part of the password is taken for the host, and shown
+            raise _no_database()
         return target.set(drivername="postgresql+psycopg")
     if target.get_backend_name() != "sqlite" or target.database in {None, "", ":memory:"}:
         raise _no_database()
@@ -80,7 +82,10 @@ def _target(url: str, data_dir: Path) -> URL:
 
 
 def _no_database() -> StartError:
-    return StoreUnreachable("The database is to be postgresql+psycopg://USER:PASSWORD@HOST/NAME, or sqlite:///PATH.")
+    return StoreUnreachable(
+        "The database, given with --database or MODELSERVE_DATABASE, is to be"
+        " postgresql+psycopg://USER:PASSWORD@HOST/NAME, with @ in the password as %40, or sqlite:///PATH."
+    )
 
 
 def _patiently(attempt: Callable[[], None], wait_s: float, may_pass: Callable[[Exception], bool]) -> None:

@@ -49,6 +49,7 @@ class Pool:
         self._runs: dict[str, Run] = {}
         self._slots: dict[Kind, set[int]] = {}
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._failed: set[str] = set()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
 
@@ -56,6 +57,11 @@ class Pool:
     def runs(self) -> Mapping[str, Run]:
         """The runs by their job's uuid."""
         return self._runs
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The uuids of the jobs that run, or have run and are not dealt with yet."""
+        return frozenset((*self._tasks.values(), *self._failed))
 
     @property
     def busy(self) -> Mapping[Kind, Collection[int]]:
@@ -101,6 +107,7 @@ class Pool:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=wait_s)
         left = dict(self._tasks)
+        self._failed.update(left.values())
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -117,6 +124,7 @@ class Pool:
                 self._free(job, run, number)
             self._events.gone(job, await recording)
         except Exception:  # the border of a task
+            self._failed.add(job.uuid)  # nobody knows how far it came: it is not to be run again
             logger.exception("the end of a job could not be dealt with", extra={"job": job.uuid})
         finally:
             if recording is not None:

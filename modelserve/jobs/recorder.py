@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from modelserve.errors import NoSpace, Unavailable
+from modelserve.errors import NoSpace, NotFound, Unavailable
 from modelserve.jobs.files import JobFiles
-from modelserve.jobs.job import Job
+from modelserve.jobs.job import ENDED, Job
 from modelserve.jobs.outage import Outage
 from modelserve.jobs.reports import Reports
 from modelserve.jobs.run import Ending
@@ -45,13 +45,16 @@ class Recorder:
 
     async def record(self, job: Job, ending: Ending) -> Job | None:
         """Write down how a job's run ended, however long that takes; None where another end was written before."""
-        pause_s = FIRST_PAUSE_S
+        pause_s, is_unsure = FIRST_PAUSE_S, False
         while True:
             try:
                 recorded = await self._write(job, ending)
+                if recorded is None and is_unsure:
+                    recorded = await self._written(job, ending)
                 self._outage.end()
                 return recorded
             except Unavailable as error:
+                is_unsure = True
                 self._outage.begin(error)
             except OSError as error:
                 self._outage.begin(NoSpace("The data folder cannot take an output.", log=str(error)))
@@ -67,3 +70,12 @@ class Recorder:
         return await self._store.move(
             job.uuid, ending.status, owner=job.owner, message=ending.message, output=output, output_bytes=size
         )
+
+    async def _written(self, job: Job, ending: Ending) -> Job | None:
+        """Return the job where an earlier try has written its end, although the database's answer was lost."""
+        try:
+            found = await self._store.get(job.uuid)
+        except NotFound:
+            return None
+        ours = (ending.status, job.owner if ending.status in ENDED else "", job.attempts)
+        return found if (found.status, found.owner, found.attempts) == ours else None

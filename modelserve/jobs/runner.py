@@ -151,6 +151,10 @@ class Runner:
             self._ends.drop_uploads(uuid)
         return cancelled
 
+    def watch_callbacks(self, owed: Callable[[], None]) -> None:
+        """Have this called whenever a job has ended here that is to be posted to its ``callback_url``; never blocks."""
+        self._ends.owed = owed
+
     def follow(self, job: Job) -> AsyncGenerator[Job, None]:
         """Yield the job as it is, and again each time it has changed; the last is an ended one.
 

@@ -23,6 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from modelserve.errors import Conflict, NotFound
 from modelserve.jobs.database import Database
+from modelserve.jobs.deliveries import Deliveries, owe
 from modelserve.jobs.history import add_points
 from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Point, Report, Status
 from modelserve.jobs.opening import open_database
@@ -50,7 +51,7 @@ _ANEW = {"owner": "", "started": None, "progress": None, "metrics": "{}", "step"
 
 
 class Store:
-    """The jobs of one database.
+    """The jobs of one database; ``deliveries`` are the callbacks of those that have ended.
 
     Args:
         database: An open one.
@@ -58,6 +59,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.deliveries = Deliveries(database)
 
     @classmethod
     def open(cls, url: str, data_dir: Path, *, wait_s: float = WAIT_S) -> Self:
@@ -188,6 +190,8 @@ class Store:
             if output is not None:
                 connection.execute(insert(outputs).values(job=id, output=output))
             connection.execute(_of_jobs(points if to is Status.QUEUED else requests, [id]))
+            if to in ENDED:
+                owe(connection, [id])
             return _one(connection, jobs.c.id == id)
 
     def beat(self, owner: str) -> frozenset[str]:
@@ -234,7 +238,8 @@ class Store:
         ended = jobs.c.status.in_(_ENDED)
         beyond = select(jobs.c.id).where(ended).order_by(jobs.c.id.desc()).offset(max_jobs).limit(1).scalar_subquery()
         old = or_(jobs.c.finished < Now() - max_age_s, jobs.c.id <= beyond)
-        query = select(jobs.c.id, jobs.c.uuid).where(ended, old).order_by(jobs.c.id).limit(PURGED_AT_ONCE)
+        oldest = select(jobs.c.id, jobs.c.uuid).where(ended, old).order_by(jobs.c.id).limit(PURGED_AT_ONCE)
+        query = oldest.with_for_update(skip_locked=True)  # what another server removes at this moment is for it to tell
         removed: builtins.list[str] = []
         while True:
             with self.database.writing() as connection:
@@ -267,7 +272,8 @@ class Store:
         if stale_s is not None:
             lives = select(owners.c.id).where(owners.c.id == gone, owners.c.beat >= Now() - stale_s)
             running.append(~lives.exists())
-        query = select(jobs.c.id, jobs.c.attempts <= jobs.c.retries).where(*running).order_by(jobs.c.id)
+        # In the order of reports: those of a server that comes back at this moment lock the same rows.
+        query = select(jobs.c.id, jobs.c.attempts <= jobs.c.retries).where(*running).order_by(jobs.c.uuid)
         with self.database.writing() as connection:
             found = {row[0]: bool(row[1]) for row in connection.execute(query.with_for_update())}
             again, lost = [id for id in found if found[id]], [id for id in found if not found[id]]
@@ -277,6 +283,7 @@ class Store:
             connection.execute(ended.values(status=Status.LOST, finished=Now(), message=GONE))
             connection.execute(_of_jobs(points, again))
             connection.execute(_of_jobs(requests, lost))
+            owe(connection, lost)
             return [_one(connection, jobs.c.id == id) for id in found]
 
 

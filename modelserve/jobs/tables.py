@@ -5,6 +5,7 @@
     outputs    what a job has returned, where it is small enough
     points     the metrics of each step, for plots
     owners     when each server last said that it lives
+    callbacks  which ended jobs are still to be posted to their callback_url, and what became of it
 
 Times are seconds since 1970 in UTC, by the database's own clock: servers that share a database share its clock. A job's
 place in every order is its ``id``, a number that grows, so that two jobs of one millisecond have an order too.
@@ -32,7 +33,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["Now", "jobs", "metadata", "outputs", "owners", "points", "requests"]
+__all__ = ["Now", "callbacks", "jobs", "metadata", "outputs", "owners", "points", "requests"]
 
 metadata = MetaData()
 
@@ -104,6 +105,20 @@ owners = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("beat", Double, nullable=False),
+)
+
+# One row for each job that has ended and has a callback_url.
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("job", _Number, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    # How often it was tried. A try begins by counting it, so of two servers only one can begin it.
+    Column("tries", Integer, nullable=False),
+    # When it is to be tried next, or, during a try, when that has failed without a word; null once it is over.
+    Column("due", Double),
+    # What became of it, "" until it is over.
+    Column("outcome", String(16), nullable=False),
+    Index("callbacks_that_are_due", "due"),
 )
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from modelserve.errors import StoreUnavailable
-from modelserve.jobs.job import Job, NewJob, Operation, Page, Point, Report, Status
+from modelserve.jobs.job import Delivery, Job, NewJob, Operation, Page, Point, Report, Status
 
 __all__ = ["AsyncStore"]
 
@@ -100,6 +100,18 @@ class AsyncStore:
     async def purge(self, max_age_s: float, max_jobs: int) -> builtins.list[str]:
         """Remove ended jobs that are old or too many; see :meth:`Store.purge`."""
         return await self._run(partial(self._store.purge, max_age_s, max_jobs))
+
+    async def take_delivery(self, lease_s: float) -> Delivery | None:
+        """Give this server a callback that is due; see :meth:`Deliveries.take`."""
+        return await self._run(partial(self._store.deliveries.take, lease_s))
+
+    async def postpone_delivery(self, delivery: Delivery, pause_s: float) -> None:
+        """Have a callback tried again after a pause; see :meth:`Deliveries.postpone`."""
+        await self._run(partial(self._store.deliveries.postpone, delivery, pause_s))
+
+    async def end_delivery(self, delivery: Delivery, outcome: str) -> None:
+        """Note that a callback is over; see :meth:`Deliveries.end`."""
+        await self._run(partial(self._store.deliveries.end, delivery, outcome))
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, _in_time(work))

@@ -232,6 +232,7 @@ class LocalReplica:
         elif not started.cancelled() and started.exception() is None:
             assert self._listener is not None
             self._listener.lost(self, end)
+        self._listener = None  # it may hold on to us, and a training to all that it has returned
 
     def _signal(self, number: signal.Signals) -> None:
         """Signal the worker's process group, whose number nobody else has before the worker is buried."""

@@ -14,6 +14,7 @@ from modelserve.settings.values import (
     check_database,
     check_hosts,
     check_python,
+    check_secret,
     check_temp_dir,
 )
 
@@ -264,7 +265,12 @@ class Settings:
         right='host names separated by commas, such as "ci.example.org,10.0.0.7:8080"',
     )
     callback_secret: str = _setting(
-        Kind.TEXT, "", "Secret with which callbacks are signed. Empty: they are not signed.", secret=True
+        Kind.TEXT,
+        "",
+        "Secret with which callbacks are signed; callback_hosts needs one.",
+        check=check_secret,
+        right="a text of 24 to 64 bytes, or whsec_ and the base64 of as many",
+        secret=True,
     )
     temp_dir: str = _setting(
         Kind.TEXT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 import re
@@ -18,8 +19,10 @@ __all__ = [
     "check_database",
     "check_hosts",
     "check_python",
+    "check_secret",
     "check_temp_dir",
     "read",
+    "signing_key",
 ]
 
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
@@ -27,6 +30,9 @@ _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
 }
 
 _SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+# The least and the most that github.com/standard-webhooks/standard-webhooks (spec, "Signature scheme") gives a key.
+_KEY_BYTES = range(24, 65)
 
 # A name, or an address of IPv4 or, in brackets, of IPv6; with a port or without.
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
@@ -99,6 +105,25 @@ def check_python(text: str) -> str:
         raise ValueError
     # Links are not resolved: by the path it is started with, an interpreter knows its virtual environment.
     return os.path.abspath(found)
+
+
+def check_secret(text: str) -> str:
+    """Return a secret that callbacks can be signed with; ValueError where it is none."""
+    if text and len(signing_key(text)) not in _KEY_BYTES:
+        raise ValueError
+    return text
+
+
+def signing_key(text: str) -> bytes:
+    """Return the key of a secret: the bytes in base64 behind ``whsec_``, or else the text itself.
+
+    Raises:
+        ValueError: What is behind ``whsec_`` is no base64.
+    """
+    if not text.startswith("whsec_"):
+        return text.encode()
+    encoded = text.removeprefix("whsec_").rstrip("=")
+    return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
 
 
 def _read(field: Field, value: Any, is_text: bool) -> Any:

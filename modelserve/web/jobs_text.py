@@ -53,8 +53,8 @@ ACCEPTED_TEXT = "With `Prefer: respond-async`: the prediction runs in the backgr
 LOCATION_TEXT = "Where the job is."
 
 CALLBACK_TEXT = (
-    "What is posted to the job's `callback_url` when it ends: the job. It is signed as Standard Webhooks "
-    "(https://www.standardwebhooks.com) describes, where the server has a secret for it."
+    "What is posted to the job's `callback_url` when it ends: the job, as its route answers with it. It is signed as "
+    "Standard Webhooks (https://www.standardwebhooks.com) describes, and may come more than once."
 )
 
 JOB_ERRORS: Mapping[int, str] = {
@@ -117,9 +117,9 @@ PREFER_PARAMETER = Parameter(
 )
 
 WEBHOOK_HEADERS = (
-    Parameter("webhook-id", "header", "The same for each try of one message.", {"type": "string"}, True),
-    Parameter("webhook-timestamp", "header", "Seconds since 1970.", {"type": "string"}, True),
-    Parameter("webhook-signature", "header", "`v1,` and the signature in base64.", {"type": "string"}),
+    Parameter("webhook-id", "header", "The job's id, the same for each try.", {"type": "string"}, True),
+    Parameter("webhook-timestamp", "header", "When it is sent, in seconds since 1970.", {"type": "string"}, True),
+    Parameter("webhook-signature", "header", "`v1,` and the signature in base64.", {"type": "string"}, True),
 )
 
 JOB_ROUTES = (

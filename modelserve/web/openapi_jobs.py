@@ -138,7 +138,10 @@ def _callbacks() -> dict[str, Any]:
         "description": CALLBACK_TEXT,
         "parameters": [_parameter(each) for each in WEBHOOK_HEADERS],
         "requestBody": {"required": True, "content": _json("Job")},
-        "responses": {"2XX": {"description": "It is received; anything else is tried again."}},
+        "responses": {
+            "2XX": {"description": "It is received."},
+            "410": {"description": "It is not wanted any more; anything else is tried again, eight times in all."},
+        },
     }
     return {"jobEnded": {"{$request.query.callback_url}": {"post": post}}}
 

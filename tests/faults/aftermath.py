@@ -8,6 +8,7 @@ with aftermath(server, "chaos-batch", workers=1):
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 import time
@@ -38,6 +39,9 @@ MORE_THREADS = 2
 MORE_TASKS = 1
 MORE_BYTES = 20 * MIB
 
+# As many as asyncio's pool has at most; see concurrent.futures.ThreadPoolExecutor.
+POOL_THREADS = min(32, (os.cpu_count() or 1) + 4)
+
 # What asyncio and aiohttp log of an error that nobody in the server expected.
 UNEXPECTED = ("Error handling request", "never retrieved", "Exception in callback", "Unhandled exception")
 
@@ -64,7 +68,7 @@ class Size(NamedTuple):
 
 @contextlib.contextmanager
 def aftermath(
-    server: Running, model: str = "chaos", *, workers: int = 1, more_bytes: int = MORE_BYTES
+    server: Running, model: str = "chaos", *, workers: int = 1, more_bytes: int = MORE_BYTES, jobs: bool = False
 ) -> Iterator[None]:
     """Watch a server while the block runs, and check what must hold when it is left.
 
@@ -73,7 +77,9 @@ def aftermath(
         model: One that serves again when the fault is over.
         workers: How many worker processes the server has then.
         more_bytes: How much the server's memory may have grown.
+        jobs: Whether it runs jobs, whose files are dealt with on the threads of asyncio's pool.
     """
+    more_threads = MORE_THREADS + (POOL_THREADS if jobs else 0)
     before = Size.of(server)
     with _asked_all_the_time(server):
         yield
@@ -81,8 +87,9 @@ def aftermath(
     eventually(lambda: len(server.workers()) == workers and _is_complete(server, 1 + workers))
     eventually(lambda: counted(server, "modelserve_jobs", operation="train", status="running") == _trainings(server))
     eventually(lambda: not Size.of(server).files - before.files)
+    eventually(lambda: not _unneeded(server))
     eventually(lambda: Size.of(server).descriptors <= before.descriptors + MORE_DESCRIPTORS)
-    eventually(lambda: Size.of(server).threads <= before.threads + MORE_THREADS)
+    eventually(lambda: Size.of(server).threads <= before.threads + more_threads)
     eventually(lambda: Size.of(server).tasks <= before.tasks + MORE_TASKS)
     eventually(lambda: Size.of(server).rss <= before.rss + more_bytes)
     _check_what_it_tells(server)
@@ -106,6 +113,12 @@ def _is_complete(server: Running, processes: int) -> bool:
 def _trainings(server: Running) -> int:
     """Return how many processes the server has that train."""
     return sum(any("-train-" in word for word in process.cmdline()) for process in server.workers())
+
+
+def _unneeded(server: Running) -> list[Path]:
+    """Return the folders of files that came with requests for jobs, where there is no job that needs one."""
+    kept = list(server.data.glob("jobs/*/uploads"))
+    return kept if kept and not counted(server, "modelserve_jobs") else []
 
 
 @contextlib.contextmanager

@@ -285,6 +285,10 @@ class StoreTests:
         )
         assert [point.step for point in store.history(running.uuid)] == [-1, 5, 5, 2**63 - 1]
 
+    def test_no_step_is_beyond_the_largest_number(self, store: Store, running: Job) -> None:
+        store.report(running.owner, [Report(running.uuid, metrics={"x": 0.0}, step=step) for step in (2**63 - 1, None)])
+        assert [point.step for point in store.history(running.uuid)] == [2**63 - 1] * 2
+
     def test_what_is_no_number_is_kept_as_none(self, store: Store, running: Job) -> None:
         store.report(running.owner, [Report(running.uuid, metrics={"loss": float("nan"), "x": float("inf")})])
         assert store.get(running.uuid).metrics == {"loss": None, "x": None}

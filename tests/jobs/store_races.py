@@ -23,7 +23,6 @@ __all__ = ["StoreRaces"]
 
 T = TypeVar("T")
 
-ROUNDS = 200
 TAKEN = 60
 
 
@@ -42,12 +41,16 @@ def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
 class StoreRaces:
     """The tests; ``opened`` comes from the class that inherits them."""
 
+    # How often a cancel races with an end, and how many orders of moves are tried.
+    rounds = 200
+    orders = 20
+
     @pytest.mark.timeout(240)
     def test_of_a_cancel_and_an_end_exactly_one_wins(self, opened: Callable[[], Store]) -> None:
         """H07."""
         name, owner, one, two = uuid.uuid4().hex, an_owner(), opened(), opened()
         won: Counter[Status] = Counter()
-        for _ in range(ROUNDS):
+        for _ in range(self.rounds):
             job = one.add(a_job(name))
             take(one, owner, name)
             cancel = partial(two.move, job.uuid, Status.CANCELLED)
@@ -55,7 +58,7 @@ class StoreRaces:
             (winner,) = [moved for moved in at_once([cancel, end, cancel]) if moved]
             assert one.get(job.uuid) == winner
             won[winner.status] += 1
-        assert won.total() == ROUNDS
+        assert won.total() == self.rounds
         assert set(won) <= {Status.CANCELLED, Status.DONE}
 
     def test_each_job_is_taken_by_one_server_only(self, opened: Callable[[], Store]) -> None:
@@ -87,6 +90,32 @@ class StoreRaces:
         assert len(reaped) == 10
         assert {job.status for job in reaped} == {Status.QUEUED}
 
+    def test_what_was_purged_is_told_to_one_server_only(self, opened: Callable[[], Store]) -> None:
+        """H10."""
+        name, stores = uuid.uuid4().hex, [opened(), opened()]
+        uuids = [stores[0].add(a_job(name)).uuid for _ in range(20)]
+        for one in uuids:
+            stores[0].move(one, Status.CANCELLED)
+        works = [partial(store.purge, 1000.0, 0) for store in stores * 2]
+        purged = Counter(one for found in at_once(works) for one in found)
+        assert set(uuids) <= set(purged)
+        assert set(purged.values()) == {1}
+
+    def test_reports_and_a_reaping_of_the_same_jobs_wait_for_each_other(self, opened: Callable[[], Store]) -> None:
+        """H18: the jobs are locked in one order, so that neither is refused."""
+        name, owner, stores = uuid.uuid4().hex, an_owner(), [opened(), opened()]
+        for _ in range(self.rounds // 10):
+            uuids = [stores[0].add(a_job(name, retries=100)).uuid for _ in range(5)]
+            assert all(take(stores[0], owner, name) for _ in uuids)
+            told = [Report(one, metrics={"x": 1.0}) for one in uuids]
+            works: list[Callable[[], object]] = [
+                partial(stores[0].report, owner, told),
+                partial(stores[1].reap, an_owner(), stale_s=1000, is_dead=owner.__eq__),
+            ]
+            at_once(works)
+            for one in uuids:
+                assert stores[0].move(one, Status.CANCELLED)
+
     def test_reports_and_moves_at_the_same_time_lose_nothing(self, opened: Callable[[], Store]) -> None:
         name, owner, stores = uuid.uuid4().hex, an_owner(), [opened(), opened()]
         uuids = [stores[0].add(a_job(name)).uuid for _ in range(4)]
@@ -107,7 +136,7 @@ class StoreRaces:
             def __init__(self) -> None:
                 super().__init__(store)
 
-        settings = hypothesis.settings(max_examples=20, stateful_step_count=25, deadline=None, database=None)
+        settings = hypothesis.settings(max_examples=self.orders, stateful_step_count=25, deadline=None, database=None)
         run_state_machine_as_test(OfThisStore, settings=settings)
 
 

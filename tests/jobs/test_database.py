@@ -133,6 +133,25 @@ def test_a_store_that_is_damaged_while_it_is_used_refuses_and_says_where_it_is(s
         assert str(path) in caught.value.log
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_store_whose_file_is_taken_away_refuses_instead_of_keeping_what_nobody_will_find(
+    store: Store, tmp_path: Path, is_replaced: bool
+) -> None:
+    path = tmp_path / "modelserve.db"
+    store.add(a_job("m"))
+    path.rename(tmp_path / "elsewhere")
+    if is_replaced:
+        path.touch()
+    for work in (lambda: store.add(a_job("m")), lambda: store.beat("o"), lambda: store.queued()):
+        with pytest.raises(StoreUnavailable) as caught:
+            work()
+        assert "removed or replaced" in caught.value.log
+        assert str(path) in caught.value.log
+    assert path.exists() == is_replaced
+    (tmp_path / "elsewhere").rename(path)
+    assert store.add(a_job("m"))
+
+
 def test_a_store_whose_tables_are_gone_refuses(store: Store) -> None:
     with store.database.writing() as connection:
         connection.exec_driver_sql("DROP TABLE points")

@@ -85,7 +85,7 @@ def test_a_damaged_file_is_left_as_it_is(path: Path, damage: str) -> None:
     assert path.read_bytes() == damaged
 
 
-@pytest.mark.parametrize("version", ["0002", "9999", "1975ea83b712"])
+@pytest.mark.parametrize("version", ["0003", "9999", "1975ea83b712"])
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_store_of_a_newer_version_is_left_as_it_is(path: Path, version: str, killed: bool) -> None:
     """H15."""

@@ -119,6 +119,8 @@ def test_what_is_posted_at_the_end_is_the_job() -> None:
     post = build({"both": training()})["paths"]["/v2/models/both/train/"]["post"]
     told = post["callbacks"]["jobEnded"]["{$request.query.callback_url}"]["post"]
     assert told["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Job"}
+    signed = ["webhook-id", "webhook-timestamp", "webhook-signature"]
+    assert [header["name"] for header in told["parameters"] if header["required"]] == signed
 
 
 def test_the_result_of_a_background_prediction_is_what_predict_answers() -> None:

@@ -138,6 +138,13 @@ def _print(asked: Asked) -> None:
     subprocess.run([sys.executable, "-c", "print('by a child')"], check=True)
 
 
+def _flood(asked: Asked) -> None:
+    """Print n megabytes (100) in lines of a kilobyte."""
+    line = "x" * 1023
+    for _ in range(int(asked.number(100)) * 1024):
+        print(line)  # noqa: T201
+
+
 def _upload(asked: Asked) -> dict[str, Any]:
     """Read the uploaded file n times (3), with 0.1 s between."""
     sizes = []
@@ -165,6 +172,7 @@ TRAIN_MODES: dict[str, Mode] = {
     "children": _children,
     "files": _files,
     "print": _print,
+    "flood": _flood,
     "upload": _upload,
 }
 """Mode names and what they do."""

@@ -1,0 +1,84 @@
+"""The end of a run is written down although the database's answer to that was lost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from modelserve.errors import StoreUnavailable
+from modelserve.jobs.files import JobFiles
+from modelserve.jobs.job import Job, Operation, Status
+from modelserve.jobs.outage import Outage
+from modelserve.jobs.recorder import Recorder
+from modelserve.jobs.reports import Reports
+from modelserve.jobs.run import Ending
+from modelserve.jobs.store import Store
+from modelserve.jobs.thread import AsyncStore
+from tests.jobs.store_contract import a_job
+
+
+class Forgetful(AsyncStore):
+    """A store whose answer to the first move is lost: with ``before``, another move comes first."""
+
+    before: dict[str, Any] | None = None
+    purges = False
+    has_moved = False
+
+    async def move(self, uuid: str, to: Status, **given: Any) -> Job | None:
+        if self.has_moved:
+            return await super().move(uuid, to, **given)
+        self.has_moved = True
+        await super().move(uuid, **(self.before or {"to": to, **given}))
+        if self.purges:
+            await self.purge(-1, 0)
+        raise StoreUnavailable("It cannot be used.")
+
+
+@pytest_asyncio.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Forgetful]:
+    async with contextlib.AsyncExitStack() as stack:
+        store = Forgetful(Store.open("", tmp_path))
+        stack.push_async_callback(store.close)
+        yield store
+
+
+@pytest_asyncio.fixture
+async def job(store: Forgetful) -> Job:
+    await store.add(a_job("m"))
+    job = await store.take("o", {("m", Operation.TRAIN): 1}, "")
+    assert job is not None
+    return job
+
+
+async def record(store: Forgetful, job: Job, ending: Ending, folder: Path) -> Job | None:
+    reports = Reports(store, "o", Outage(), lambda uuid: None)
+    return await Recorder(store, JobFiles(folder), reports, Outage()).record(job, ending)
+
+
+@pytest.mark.parametrize("to", [Status.DONE, Status.QUEUED])
+async def test_an_end_that_was_written_counts_although_nobody_said_so(
+    store: Forgetful, job: Job, tmp_path: Path, to: Status
+) -> None:
+    """H16."""
+    recorded = await record(store, job, Ending(to), tmp_path)
+    assert recorded is not None
+    assert recorded.status is to
+
+
+async def test_the_end_that_another_has_written_meanwhile_is_not_ours(
+    store: Forgetful, job: Job, tmp_path: Path
+) -> None:
+    """H07, H16."""
+    store.before = {"to": Status.CANCELLED}
+    assert await record(store, job, Ending(Status.DONE), tmp_path) is None
+
+
+async def test_a_job_that_is_gone_meanwhile_has_no_end(store: Forgetful, job: Job, tmp_path: Path) -> None:
+    """H16."""
+    store.purges = True
+    assert await record(store, job, Ending(Status.DONE), tmp_path) is None
