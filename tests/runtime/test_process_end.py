@@ -115,3 +115,22 @@ async def test_what_a_dead_worker_held_is_freed_without_a_collection(folder: Pat
         await until(lambda: left() is None)
     finally:
         gc.enable()
+
+
+async def test_who_listens_and_holds_on_to_the_worker_is_freed_with_it(folder: Path) -> None:
+    """H09: a training does, and holds on to what it has returned."""
+
+    class Holder(Heard):
+        held: LocalReplica | None = None
+
+    holder, replica = Holder(), LocalBackend(str(folder)).replica(spec())
+    await replica.start(holder)
+    holder.held, ends, left = replica, holder.ends, weakref.ref(holder)
+    gc.disable()
+    try:
+        replica.kill()
+        await until(lambda: ends)
+        del holder, replica
+        await until(lambda: left() is None)
+    finally:
+        gc.enable()
