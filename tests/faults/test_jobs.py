@@ -118,6 +118,19 @@ def test_large_results_leave_the_server_as_it_was_and_are_in_no_list(school: Cha
     eventually(lambda: rss(server) <= before + MORE_BYTES)
 
 
+def test_large_arguments_reach_the_model_whole_and_are_in_no_list(school: Chaos) -> None:
+    """H10, H20."""
+    server, key, size = school.server, {"Idempotency-Key": "large"}, 500_000
+    body = {"mode": "ok", "text": "x" * size}
+    uuid = ask(server, body, headers=key).json()["uuid"]
+    assert ask(server, body, headers=key).json()["uuid"] == uuid
+    assert ask(server, {**body, "text": "x" * (size - 1) + "y"}, headers=key).status == 409
+    becomes(server, uuid, "done")
+    assert server.get(f"{TRAIN}{uuid}/result").json()["text"] == body["text"]
+    assert shown(server, uuid)["args"]["text"] == "x" * 100 + f"... ({size + 2} bytes)"
+    assert len(server.get(TRAIN).body) < 20_000
+
+
 @pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
 def test_of_two_cancels_and_the_end_exactly_one_wins(school: Chaos, rounds: int) -> None:
     """H07: with background predictions, whose end comes sooner."""

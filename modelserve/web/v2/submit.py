@@ -32,6 +32,7 @@ from modelserve.web.preferences import RESPOND_ASYNC
 from modelserve.web.responses import json_response
 from modelserve.web.upload_file import no_space
 from modelserve.web.v2.job_object import show_job
+from modelserve.web.v2.shown_args import shown_args
 
 __all__ = ["Submit"]
 
@@ -123,6 +124,7 @@ class Submit:
             call = await asyncio.to_thread(self._runner.files.keep_uploads, new.uuid, call)
         whole = msgspec.structs.replace(
             new,
+            args=shown_args(new.args),
             request=msgspec.msgpack.encode(msgspec.structs.replace(call, deadline=0.0)),
             place=self._runner.files.place if call.files else "",
             fingerprint=fingerprint,

@@ -12,6 +12,7 @@ import pytest
 
 from tests.running import Reply, Running, eventually, multipart, running
 from tests.web import telling
+from tests.web.receiver import SECRET
 from tests.web.v2.asking import MODEL, PREDICT, TRAIN, Gate, ended, post, show, status, train
 
 NEXT = re.compile(r'<\?(.+)>; rel="next"')
@@ -21,7 +22,8 @@ DATE = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     models = [MODEL, f"{telling.__file__}:Telling", "--callback-hosts", "hooks.example.org"]
-    with running([*models, "--train-workers", "2"], folder=tmp_path_factory.mktemp("jobs")) as server:
+    folder, env = tmp_path_factory.mktemp("jobs"), {"MODELSERVE_CALLBACK_SECRET": SECRET}
+    with running([*models, "--train-workers", "2"], folder=folder, env=env) as server:
         yield server
 
 
