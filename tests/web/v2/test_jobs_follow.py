@@ -106,7 +106,7 @@ def test_events_tell_each_change_until_the_job_has_ended(server: Running, gate: 
 def test_events_of_a_job_that_has_ended_are_what_it_came_to(server: Running, done: str) -> None:
     with events(server, f"{done}/events") as told:
         names = [name for name, _, _ in told]
-    assert names == ["progress", "metrics", "status"]
+    assert names == ["metrics", "progress", "status"]
 
 
 def test_who_watches_a_training_that_is_cancelled_is_told(server: Running, gate: Gate) -> None:
