@@ -17,7 +17,7 @@ demo: $(VENV)/.demo  ## Serve the digits example on http://127.0.0.1:5000 (PORT=
 	$(BIN)/modelserve run digits --reload-after-train --port $(PORT)
 
 test: $(VENV)/.tox system  ## Run every check: style, types, tests, the example's tests
-	$(BIN)/tox run -q -e lint,types,example,example-torch,tests-marshmallow3,tests
+	$(BIN)/tox run -q -e lint,types,example,example-torch,tests-floors,tests
 
 lint: $(VENV)/.tox  ## Check style and format
 	$(BIN)/tox run -q -e lint
@@ -53,9 +53,10 @@ $(VENV)/.bench: $(VENV)/.made setup.cfg pyproject.toml
 	@touch $@
 
 # What the tests drive that pip cannot install: a browser for the pages, curl for the commands in the documentation,
-# PostgreSQL for the jobs of several servers, of which each run starts its own.
+# PostgreSQL for the jobs of several servers and Prometheus for the dashboard, of which each run starts its own.
 .PHONY: system
 system:
 	@.ci/debian "chromium --version" chromium
 	@.ci/debian "curl --version" curl
 	@.ci/debian "ls /usr/lib/postgresql/*/bin/initdb" postgresql
+	@.ci/debian "prometheus --version && promtool --version" prometheus
