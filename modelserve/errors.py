@@ -5,12 +5,17 @@ into bodies of their own. Nothing here knows a web library. A model may raise an
 
     ModelserveError 500
     ├── BadRequest 400
+    ├── Unauthorized 401
+    ├── Forbidden 403
     ├── NotFound 404
     ├── NotAcceptable 406
+    ├── BodyTimeout 408
     ├── Conflict 409
     ├── TooLarge 413
     ├── UnsupportedMedia 415
+    ├── WrongHost 421
     ├── InvalidArguments 422
+    ├── TooManyRequests 429
     ├── Reported (any)
     ├── NotImplementedByModel 501
     ├── ContractError 500
@@ -44,9 +49,11 @@ from typing import Any, ClassVar
 __all__ = [
     "BadAnswer",
     "BadRequest",
+    "BodyTimeout",
     "Conflict",
     "ContractError",
     "DiscoveryError",
+    "Forbidden",
     "InvalidArguments",
     "ModelError",
     "ModelserveError",
@@ -70,9 +77,12 @@ __all__ = [
     "StoreUnavailable",
     "StoreUnreachable",
     "TooLarge",
+    "TooManyRequests",
+    "Unauthorized",
     "Unavailable",
     "UnsupportedMedia",
     "WorkerDied",
+    "WrongHost",
 ]
 
 
@@ -100,6 +110,20 @@ class BadRequest(ModelserveError):
     code = "bad_request"
 
 
+class Unauthorized(ModelserveError):
+    """The request carries no token, or none that is valid; it is not said which of the two, nor why."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(ModelserveError):
+    """The client is known and may not do this."""
+
+    status = 403
+    code = "forbidden"
+
+
 class NotFound(ModelserveError):
     """There is nothing under that name."""
 
@@ -112,6 +136,13 @@ class NotAcceptable(ModelserveError):
 
     status = 406
     code = "not_acceptable"
+
+
+class BodyTimeout(ModelserveError):
+    """The request's body has not arrived in time."""
+
+    status = 408
+    code = "body_timeout"
 
 
 class Conflict(ModelserveError):
@@ -135,6 +166,13 @@ class UnsupportedMedia(ModelserveError):
     code = "unsupported_media"
 
 
+class WrongHost(ModelserveError):
+    """The request is for a host that this server is not."""
+
+    status = 421
+    code = "wrong_host"
+
+
 class InvalidArguments(ModelserveError):
     """The arguments do not fit the model's declaration.
 
@@ -148,6 +186,22 @@ class InvalidArguments(ModelserveError):
     def __init__(self, fields: Mapping[str, Any], *, log: str = "") -> None:
         super().__init__("The arguments are not valid.", log=log)
         self.fields = dict(fields)
+
+
+class TooManyRequests(ModelserveError):
+    """The client has come too often, or has failed to log in too often.
+
+    Args:
+        message: One sentence.
+        retry_after_s: After how many seconds it may come again.
+    """
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after_s: float = 1.0, *, log: str = "") -> None:
+        super().__init__(message, log=log)
+        self.retry_after_s = retry_after_s
 
 
 class Reported(ModelserveError):

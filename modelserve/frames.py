@@ -18,7 +18,20 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from modelserve.buffers import new_buffer
-from modelserve.messages import Answers, Calls, Cancel, Check, Checked, Failed, More, Part, Ready, Stage
+from modelserve.messages import (
+    Answers,
+    Calls,
+    Cancel,
+    Check,
+    Checked,
+    Failed,
+    More,
+    Part,
+    Ready,
+    Scrape,
+    Scraped,
+    Stage,
+)
 
 __all__ = ["FRAME_LIMIT_BYTES", "INLINE_BYTES", "Body", "FrameError", "Receiver", "encode"]
 
@@ -46,7 +59,7 @@ class FrameError(ValueError):
 
 
 def encode(
-    message: Calls | Cancel | More | Check | Ready | Failed | Answers | Part | Stage | Checked,
+    message: Calls | Cancel | More | Check | Scrape | Ready | Failed | Answers | Part | Stage | Checked | Scraped,
 ) -> list[Body]:
     """Return the frame of one message as buffers to be sent in order; large bodies are the message's own objects.
 

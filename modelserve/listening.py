@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import socket
 
 import aiohttp.http_parser
 
 from modelserve.errors import PortInUse, SettingsError, StartError
+from modelserve.settings import Settings
+from modelserve.web.front import BACKLOG
 
-__all__ = ["BACKLOG", "address_of", "listen", "require_c_parser"]
+__all__ = ["address_of", "is_loopback", "listen", "require_c_parser", "require_clients"]
 
-BACKLOG = 1024
+logger = logging.getLogger(__name__)
 
 
 def require_c_parser() -> None:
@@ -49,14 +53,36 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def require_clients(listening: socket.socket, settings: Settings, *, has_clients: bool) -> None:
+    """Check that nobody can reach a server from elsewhere that lets everybody do everything.
+
+    Raises:
+        SettingsError: Somebody can, and ``insecure_no_auth`` does not allow it.
+    """
+    if has_clients or is_loopback(listening):
+        return
+    where = f"host is {settings.host!r}, where others can reach the server, and it has no clients"
+    if not settings.insecure_no_auth:
+        raise SettingsError(
+            f"{where}: add one with 'modelserve clients add NAME', or let everybody in with --insecure-no-auth."
+        )
+    logger.warning("%s: everybody may call, train and reload", where)
+
+
+def is_loopback(listening: socket.socket) -> bool:
+    """Tell whether only this machine can reach a listening socket."""
+    address, _, _ = str(listening.getsockname()[0]).partition("%")
+    return ipaddress.ip_address(address).is_loopback
+
+
 def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
     if error.errno in (98, 48):  # EADDRINUSE on Linux and on BSD
         return PortInUse(f"{host}:{port} is in use already; stop the other program or choose another --port.")
     return SettingsError(f"Cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port.")
 
 
-def address_of(listening: socket.socket) -> str:
+def address_of(listening: socket.socket, scheme: str = "http") -> str:
     """Return the URL at which a socket listens."""
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"

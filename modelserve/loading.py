@@ -32,7 +32,7 @@ def load(ref: ModelRef) -> Any:
     if ref.kind == "pickled":
         import dill
 
-        found: Any = dill.loads(ref.payload)  # from the same user's serve()  # nosec B301
+        found: Any = dill.loads(ref.payload)
     else:
         place, _, attribute = ref.target.partition(":")
         module = _load_file(Path(place)) if ref.kind == "file" else _load_module(place, ref.kind)

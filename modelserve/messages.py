@@ -1,7 +1,7 @@
 """What crosses the border between the server and a worker; how it is framed stands in frames.py.
 
-    server --[Calls | Cancel | More | Check]--> worker
-    server <--[Stage | Ready | Failed | Answers | Part | Checked]-- worker
+    server --[Calls | Cancel | More | Check | Scrape]--> worker
+    server <--[Stage | Ready | Failed | Answers | Part | Checked | Scraped]-- worker
 
 One message carries many calls or answers, so that their system calls are shared under load. The bodies in a received
 message are ``bytes``, or a ``bytearray`` where they are large.
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 __all__ = [
+    "MOST_SERIES",
     "Answer",
     "Answers",
     "Argument",
@@ -25,6 +26,7 @@ __all__ = [
     "Description",
     "Failed",
     "Failure",
+    "Family",
     "FileAnswer",
     "FilePart",
     "FileRule",
@@ -32,6 +34,9 @@ __all__ = [
     "More",
     "Part",
     "Ready",
+    "Sample",
+    "Scrape",
+    "Scraped",
     "Stage",
     "TrainingDone",
     "TrainingEvent",
@@ -68,7 +73,8 @@ class Call(msgspec.Struct, array_like=True):
     when absent). ``headers`` holds only what the model's Description asked for, by lower-case name. ``form`` and
     ``files`` are the parts of a multipart body, in order; any other body is in ``body``. ``operation`` is "" to
     predict, "train" or "check" to have the arguments of ``train`` or of ``predict`` validated: the answer is those
-    arguments as JSON.
+    arguments as JSON. ``client`` is the name of who calls, "" where nobody had to say. ``traceparent`` is the W3C trace
+    context that the call is a part of, "" for none.
     """
 
     id: int = 0
@@ -82,6 +88,8 @@ class Call(msgspec.Struct, array_like=True):
     form: list[tuple[str, str]] = []
     files: list[FilePart] = []
     operation: str = ""
+    client: str = ""
+    traceparent: str = ""
 
 
 class Calls(msgspec.Struct, array_like=True, tag="calls"):
@@ -94,6 +102,10 @@ class Check(msgspec.Struct, array_like=True, tag="check"):
     """A call whose ``operation`` is to have its arguments validated, even while the worker runs others."""
 
     call: Call
+
+
+class Scrape(msgspec.Struct, array_like=True, tag="scrape"):
+    """The server wants to know what the model counts itself, even while the worker runs calls."""
 
 
 class Cancel(msgspec.Struct, array_like=True, tag="cancel"):
@@ -193,6 +205,42 @@ class Checked(msgspec.Struct, array_like=True, tag="checked"):
     answer: Answer
 
 
+# So many series of its own metrics a worker says, and a deployment has; further ones are left out.
+MOST_SERIES = 1_000
+
+
+class Sample(msgspec.Struct, array_like=True):
+    """One number of a :class:`Family`."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class Family(msgspec.Struct, array_like=True):
+    """One of the metrics that a model has made with prometheus_client.
+
+    ``name`` is without the ending ``_total`` of a counter; ``kind`` is prometheus_client's ``type``; ``mode`` is the
+    ``multiprocess_mode`` of a gauge.
+    """
+
+    name: str
+    kind: str
+    documentation: str
+    mode: str
+    samples: list[Sample]
+
+
+class Scraped(msgspec.Struct, array_like=True, tag="scraped"):
+    """The answer to :class:`Scrape`: empty where the model has not loaded prometheus_client.
+
+    ``dropped`` counts the series that are left out, since there are too many.
+    """
+
+    families: list[Family] = []
+    dropped: int = 0
+
+
 class FileRule(msgspec.Struct, frozen=True):
     """What a file argument accepts: one or ``many``, media types (empty: any; ``image/*`` allowed), bytes (0: any)."""
 
@@ -280,8 +328,8 @@ class Failed(msgspec.Struct, array_like=True, tag="failed"):
 # What of a text from a model is kept for the log: the beginning and the end of a long traceback say the most.
 TEXT_LIMIT = 16_384
 
-_worker_bound = msgspec.msgpack.Decoder(Calls | Cancel | More | Check)
-_server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers | Part | Stage | Checked)
+_worker_bound = msgspec.msgpack.Decoder(Calls | Cancel | More | Check | Scrape)
+_server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers | Part | Stage | Checked | Scraped)
 _training_event = msgspec.json.Decoder(TrainingEvent)
 
 decode_worker_bound = _worker_bound.decode

@@ -15,6 +15,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,18 +23,29 @@ from typing import Any
 from aiohttp import web
 
 from modelserve import control, logs
+from modelserve.access.keeping import keep_roll
+from modelserve.access.roll import Roll
 from modelserve.buffers import keep_freed_memory
+from modelserve.certificate import Certificate, find_certificate
 from modelserve.discovery import ModelRef, carry
-from modelserve.errors import ModelserveError, NoModel
+from modelserve.errors import ModelserveError, NoModel, SettingsError
 from modelserve.jobs.runner import Runner
 from modelserve.jobs.service import keep_jobs
-from modelserve.listening import BACKLOG, address_of, listen, require_c_parser
+from modelserve.keeping_logs import keep_logs
+from modelserve.listening import address_of, is_loopback, listen, require_c_parser, require_clients
+from modelserve.logs.kept import KeptLogs
 from modelserve.metrics import Metrics
+from modelserve.open_files import count_connections, raise_limit
 from modelserve.runtime.fleet import Fleet, Status
+from modelserve.runtime.hearing import Hearing
 from modelserve.settings import Settings, load_settings
+from modelserve.tracing import Tracing, start_tracing
 from modelserve.web.app import Parts, build_app
+from modelserve.web.connection import Patience
 from modelserve.web.control import build_control
 from modelserve.web.deliveries import Callbacks, require_secret
+from modelserve.web.front import Front
+from modelserve.web.health import Health
 
 __all__ = ["Hooks", "Server", "run", "serve"]
 
@@ -41,9 +53,6 @@ logger = logging.getLogger(__name__)
 
 # Handlers that are still at it when the grace is over have their answers by then, and only need to write them.
 HANDLERS_S = 2.0
-
-# How long a connection is read on after a refusal, so that the client sees the answer before the connection ends.
-LINGER_S = 1.0
 
 # They end a program that has no handler for them. A handler and not SIG_IGN, which the workers would inherit.
 HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE)
@@ -62,46 +71,77 @@ class Server:
 
     Raises:
         PortInUse: On entering, when the address is taken.
-        SettingsError: On entering, when the address, the device or the folder cannot be used, or when there may be
-            callbacks and no secret to sign them with.
+        SettingsError: On entering, when the address, the certificate, the device or the folder cannot be used, when
+            too few files may be open, when there may be callbacks and no secret to sign them with, or when others
+            could reach it and there are no clients.
         StartError: On entering, with exit code 5, when the store of jobs cannot be used.
     """
 
     def __init__(self, refs: Sequence[ModelRef], settings: Settings) -> None:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
-        self.metrics = Metrics()
+        self.metrics = Metrics(seldon=settings.seldon_metrics)
         self.metrics.watch_log(logs.lost_records)
         self.metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
-        self.fleet = Fleet(refs, settings, self.metrics)
+        self._hearing = Hearing()
+        self.fleet = Fleet(refs, settings, self.metrics, hearing=self._hearing)
+        self._names = [ref.name for ref in refs]
+        self._logs: KeptLogs
+        self._tracing: Tracing | None = None
         self.jobs: Runner | None = None
+        self.roll = Roll()
+        self._certificate: Certificate | None = None
         self.url = ""
 
     async def __aenter__(self) -> Server:
         require_c_parser()
         require_secret(self._settings)
+        self._certificate = find_certificate(self._settings)
+        connections = count_connections(self._settings.max_connections)
         async with contextlib.AsyncExitStack() as stack:
             listening = stack.enter_context(listen(self._settings.host, self._settings.port))
+            self._logs = stack.enter_context(keep_logs(self._settings, self._names))
+            if (tracing := start_tracing(os.environ, {})) is not None:
+                stack.push_async_callback(asyncio.to_thread, tracing.close)
+            self._tracing = tracing
+            self._hearing.start()
+            stack.callback(self._hearing.close)
             await stack.enter_async_context(self.fleet)
-            self.jobs = await stack.enter_async_context(keep_jobs(self.fleet, self._settings))
+            self.roll = await stack.enter_async_context(keep_roll(self._settings))
+            require_clients(listening, self._settings, has_clients=not self.roll.is_empty)
+            # Only now: a server that is refused must not have begun with what waits in the store.
+            self.jobs = await stack.enter_async_context(keep_jobs(self.fleet, self._settings, tracing))
             if self.jobs is not None:
                 self.metrics.watch_jobs(self.jobs.counts)
                 await self._call_back(stack, self.jobs)
-            runner = web.AppRunner(
-                build_app(Parts(self.fleet, self._settings, self.metrics, self.jobs)),
-                access_log=None,
-                handler_cancellation=True,  # a client that leaves takes its queued call with it
-                auto_decompress=False,
-                lingering_time=LINGER_S,
-                shutdown_timeout=HANDLERS_S,
-            )
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, listening, backlog=BACKLOG).start()
-            self.url = address_of(listening) + self._settings.base_path
+            await self._open_door(stack, listening, connections)
             await self._open_control(stack, listening.getsockname()[1])
             self._stack = stack.pop_all()
         return self
+
+    async def _open_door(self, stack: contextlib.AsyncExitStack, listening: socket.socket, connections: int) -> None:
+        """Serve HTTP, or HTTPS where there is a certificate, on a socket that listens."""
+        is_local = is_loopback(listening)
+        if not is_local and not self._settings.allowed_hosts:
+            logger.warning("the server answers to any host name; name its own with --allowed-hosts")
+        parts = Parts(self.fleet, self._settings, self.metrics, self.jobs, self.roll, is_local, self._logs)
+        app = build_app(dataclasses.replace(parts, tracing=self._tracing))
+        # A client that leaves takes its queued call with it.
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=HANDLERS_S)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        assert runner.server is not None, "it is set up"
+        front = Front(
+            runner.server,
+            Health(self.fleet, self.metrics, self.roll),
+            self._settings.base_path,
+            max_connections=connections,
+            patience=Patience(self._settings.header_timeout_s, self._settings.body_timeout_s),
+        )
+        stack.push_async_callback(front.close)
+        site = await front.listen(listening, None if self._certificate is None else self._certificate.context)
+        stack.callback(site.close)
+        self.url = address_of(listening, "http" if self._certificate is None else "https") + self._settings.base_path
 
     async def _call_back(self, stack: contextlib.AsyncExitStack, jobs: Runner) -> None:
         """Post jobs that have ended, where any host is allowed; what is owed stays owed where none is."""
@@ -116,7 +156,8 @@ class Server:
         except control.ControlError as error:
             logger.warning("%s 'modelserve status' and 'reload' cannot reach this server.", error.message)
             return
-        runner = web.AppRunner(build_control(self.fleet, self.url, self.jobs), access_log=None, shutdown_timeout=0)
+        door = build_control(self.fleet, self.url, self.jobs, self._logs)
+        runner = web.AppRunner(door, access_log=None, shutdown_timeout=0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None, "it is set up"
@@ -132,10 +173,18 @@ class Server:
         return {name: deployment.status.value for name, deployment in self.fleet.deployments.items()}
 
     async def reload(self) -> None:
-        """Reload every deployment in turn; the log says of each how it went."""
+        """Read the certificate again and reload every deployment in turn; the log says of each how it went."""
         logger.info("reloading")
+        if self._certificate is not None:
+            self._reload_certificate(self._certificate)
         with contextlib.suppress(ModelserveError):
             await self.fleet.reload()
+
+    def _reload_certificate(self, certificate: Certificate) -> None:
+        try:
+            certificate.reload()
+        except SettingsError as error:
+            logger.error("%s The old certificate stays.", error.message)
 
     async def drain(self) -> None:
         """Refuse new calls and jobs, and give the running ones their grace."""
@@ -177,6 +226,7 @@ def run(refs: Sequence[ModelRef], settings: Settings, hooks: Hooks | None = None
 
     logs.configure(settings.log_level, settings.log_format)
     keep_freed_memory()
+    raise_limit(settings.max_connections)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop, orders = runner.get_loop(), _Orders()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -45,18 +45,35 @@ PROMISES = (
     "modelserve.elsewhere",
     "modelserve.loading",
     "modelserve.control",
+    "modelserve.tracing",
 )
 MACHINERY = ("modelserve.runtime", "modelserve.jobs")
 DOORS = ("modelserve.web", "modelserve.doors")
-HOUSE = ("modelserve.server", "modelserve.listening")
-FOR_DOORS = ("modelserve.runtime.fleet", "modelserve.runtime.interface", "modelserve.jobs")
+HOUSE = (
+    "modelserve.keeping_logs",
+    "modelserve.server",
+    "modelserve.listening",
+    "modelserve.certificate",
+    "modelserve.open_files",
+)
+ACCESS = (
+    "modelserve.access.client",
+    "modelserve.access.keeping",
+    "modelserve.access.roll",
+    "modelserve.access.throttle",
+    "modelserve.access.token",
+)
+FOR_DOORS = ("modelserve.runtime.fleet", "modelserve.runtime.interface", "modelserve.jobs", *ACCESS)
 ROOT = ("modelserve",)
 
 # The first row that covers a module is the one that counts, so the narrow rows stand before the wide ones.
 TABLE = (
     Row(0, ("modelserve.__init__",), (), ()),
     Row(1, ("modelserve.frames",), ("modelserve.messages", "modelserve.buffers"), ("msgspec",)),
-    Row(1, WORDS, (), ("msgspec", "prometheus_client")),
+    Row(1, ("modelserve.logs",), ("modelserve.logs",), ()),
+    Row(1, ("modelserve.metrics",), ("modelserve.metrics", "modelserve.messages"), ("prometheus_client",)),
+    Row(1, WORDS, (), ("msgspec",)),
+    Row(2, ("modelserve.tracing",), (), ("opentelemetry",)),
     Row(2, ("modelserve.control",), WORDS, ()),
     Row(2, ("modelserve.settings",), (*WORDS, "modelserve.settings"), ()),
     Row(2, ("modelserve.elsewhere",), WORDS, ("msgspec",)),
@@ -85,6 +102,7 @@ TABLE = (
             "modelserve.runtime.turns",
             "modelserve.runtime.together",
             "modelserve.runtime.training",
+            "modelserve.runtime.traced",
         ),
         (*ROOT, *WORDS, *PROMISES, *MACHINERY),
         ("msgspec", "dill"),
@@ -98,8 +116,20 @@ TABLE = (
     ),
     Row(
         3,
+        ("modelserve.access.client", "modelserve.access.roll", "modelserve.access.throttle", "modelserve.access.token"),
+        (*WORDS, *ACCESS),
+        (),
+    ),
+    Row(
+        3,
+        ("modelserve.access",),
+        (*ROOT, *WORDS, "modelserve.settings", "modelserve.jobs", "modelserve.access"),
+        ("msgspec", "sqlalchemy"),
+    ),
+    Row(
+        3,
         ("modelserve.jobs",),
-        (*ROOT, *WORDS, "modelserve.settings", "modelserve.discovery", *MACHINERY),
+        (*ROOT, *WORDS, "modelserve.settings", "modelserve.discovery", "modelserve.tracing", *MACHINERY),
         ("msgspec", "sqlalchemy", "alembic", "platformdirs"),
     ),
     Row(
@@ -117,14 +147,24 @@ TABLE = (
     Row(
         5,
         HOUSE,
-        (*ROOT, *WORDS, *PROMISES, *MACHINERY, *DOORS, *HOUSE),
+        (*ROOT, *WORDS, *PROMISES, *MACHINERY, "modelserve.access", *DOORS, *HOUSE),
         ("aiohttp", "uvloop", "dill", "prometheus_client"),
     ),
     Row(6, ("modelserve.__main__",), ("modelserve.cli",), ()),
     Row(
         6,
         ("modelserve.cli",),
-        (*ROOT, *WORDS, *PROMISES, *MACHINERY, *DOORS, *HOUSE, "modelserve.batch", "modelserve.cli"),
+        (
+            *ROOT,
+            *WORDS,
+            *PROMISES,
+            *MACHINERY,
+            *DOORS,
+            *HOUSE,
+            "modelserve.access",
+            "modelserve.batch",
+            "modelserve.cli",
+        ),
         ("aiohttp", "yarl", "click", "rich", "msgspec", "orjson", "uvloop", "watchfiles"),
     ),
     Row(6, ("modelserve.client",), (*ROOT, *WORDS), ("aiohttp", "msgspec", "orjson")),

@@ -1,4 +1,4 @@
-"""The command line: run, models, check, predict, batch, train, jobs, reload, status.
+"""The command line: run, models, check, predict, batch, train, jobs, clients, logs, reload, status.
 
 An error the user can mend is one sentence on standard error and the exit status of its class: 2 for a wrong flag or
 setting, 3 for a model that is missing or cannot start, 4 for an address in use; 1 for a call or a training that failed,
@@ -16,8 +16,10 @@ import click
 
 from modelserve.cli.batch import batch
 from modelserve.cli.check import check
+from modelserve.cli.clients import clients
 from modelserve.cli.interrupts import INTERRUPTED
 from modelserve.cli.jobs import jobs
+from modelserve.cli.logs import logs
 from modelserve.cli.models import models
 from modelserve.cli.predict import predict
 from modelserve.cli.reload import reload
@@ -44,7 +46,7 @@ def modelserve(context: click.Context) -> int:
     return 0
 
 
-for command in (run, models, check, predict, batch, train, jobs, reload, status):
+for command in (run, models, check, predict, batch, train, jobs, clients, logs, reload, status):
     modelserve.add_command(command)
 
 

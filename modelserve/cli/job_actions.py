@@ -8,21 +8,20 @@ UUID may be the beginning of an id, or "" for the newest job.
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import click
 
-from modelserve.cli import screen
 from modelserve.cli.arguments import WrongUse
-from modelserve.cli.downloads import PIECE_BYTES, save_body
+from modelserve.cli.downloads import save_body
 from modelserve.cli.job_shown import show_artifacts, show_job, show_jobs
+from modelserve.cli.log_shown import pass_on, print_lines, print_text
 from modelserve.cli.output import write
 from modelserve.cli.remote import Remote
 from modelserve.cli.remote_jobs import RemoteJobs
@@ -80,12 +79,7 @@ def print_log(which: Which, uuid: str, tail: int | None) -> int:
 
     async def action(jobs: RemoteJobs) -> None:
         async with jobs.log(await jobs.find(uuid), tail) as response:
-            if which.as_json:
-                _print_json({"log": (await response.read()).decode("utf-8", "replace")})
-            elif sys.stdout.isatty():
-                await _show_text(response)
-            else:
-                await _pass_on(response)
+            await print_text(response, as_json=which.as_json)
 
     return _run(which, action)
 
@@ -97,7 +91,7 @@ def follow_log(which: Which, uuid: str, tail: int | None) -> int:
         async with contextlib.aclosing(jobs.follow_log(await jobs.find(uuid), tail)) as events:
             async for event in events:
                 if event.name == "log":
-                    _print_lines(event.data.split("\n"), which)
+                    print_lines(event.data.split("\n"), as_json=which.as_json)
                 elif which.as_json:
                     click.echo(json.dumps(json.loads(event.data)))
                 else:
@@ -143,7 +137,7 @@ def fetch_artifact(which: Which, uuid: str, name: str, output: str) -> int:
 
 def _run(which: Which, action: Callable[[RemoteJobs], Coroutine[Any, Any, None]]) -> int:
     async def connected() -> None:
-        async with Remote(which.url) as remote:
+        async with Remote(which.url, token=which.token) as remote:
             await action(RemoteJobs(remote, which.model, which.operation))
 
     asyncio.run(connected())
@@ -163,29 +157,7 @@ async def _deliver(response: aiohttp.ClientResponse, output: str, which: Which) 
     elif sys.stdout.isatty():
         write(await response.read(), response.content_type, "")
     else:
-        await _pass_on(response)
-
-
-async def _pass_on(response: aiohttp.ClientResponse) -> None:
-    async for piece in response.content.iter_chunked(PIECE_BYTES):
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
-
-
-async def _show_text(response: aiohttp.ClientResponse) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    async for piece in response.content.iter_chunked(PIECE_BYTES):
-        lines = decoder.decode(piece).split("\n")
-        click.echo("\n".join(map(screen.clean, lines)), nl=False)
-
-
-def _print_lines(lines: Iterable[str], which: Which) -> None:
-    """Print lines of a log as they are, but on a terminal without what could drive it."""
-    for line in lines:
-        if which.as_json:
-            click.echo(json.dumps({"event": "log", "line": line}))
-        else:
-            click.echo(screen.clean(line) if sys.stdout.isatty() else line)
+        await pass_on(response)
 
 
 def _print_json(value: object) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import click
 
 from modelserve import control
+from modelserve.cli.token import read_token, token_option
 from modelserve.cli.train_flags import Address
 from modelserve.cli.which_jobs import Which
 
-__all__ = ["jobs"]
+__all__ = ["jobs", "local_server", "url_option"]
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 
@@ -46,17 +47,19 @@ def _subcommand(name: str, example: str) -> Callable[[_Action], click.Command]:
 
     def decorate(action: _Action) -> click.Command:
         @functools.wraps(action)
-        def run(model: str, url: str | None, operation: str, as_json: bool, **rest: Any) -> int:
-            return action(Which(url or _local_server(), model, operation, as_json), **rest)
+        def run(model: str, url: str | None, operation: str, as_json: bool, token_file: str, **rest: Any) -> int:
+            token = read_token(token_file)
+            return action(Which(url or local_server(), model, operation, as_json, token), **rest)
 
-        for add in (_as_json, _operation, _url, _model):  # the last one applied is the first one shown
+        # The last one applied is the first one shown.
+        for add in (_as_json, _operation, token_option, url_option, _model):
             run = add(run)
         return jobs.command(name, epilog=f"Example: modelserve jobs {name} {example}")(run)
 
     return decorate
 
 
-def _local_server() -> str:
+def local_server() -> str:
     """Return the address of this user's server on this machine, the default one where none is found.
 
     Raises:
@@ -69,7 +72,7 @@ def _local_server() -> str:
 
 
 _model = click.argument("model")
-_url = click.option(
+url_option = click.option(
     "--url", type=Address(), metavar="URL", help=f"The server.  [default: the one that runs here, else {DEFAULT_URL}]"
 )
 _operation = click.option(

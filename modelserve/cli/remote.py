@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 from yarl import URL
 
+from modelserve.cli.token import TOKEN_VARIABLE
 from modelserve.errors import InvalidArguments, ModelserveError, Reported
 
 __all__ = ["Remote", "Unreachable"]
@@ -23,6 +24,9 @@ CONNECT_S = 10.0
 
 # A server whose event loop turns sends something at least every 15 seconds, if only a comment.
 SILENCE_S = 60.0
+
+
+TOKEN_HINT = f" Give one by --token-file FILE or by {TOKEN_VARIABLE} in the environment."
 
 
 class Unreachable(ModelserveError):
@@ -37,14 +41,16 @@ class Remote:
 
     Args:
         url: Its address with its base path, without a slash at its end.
+        token: What it is sent, "" for none. It takes the place of a name and password in the address.
         silence_s: How long it may send nothing before it counts as gone.
     """
 
-    def __init__(self, url: str, *, silence_s: float = SILENCE_S) -> None:
+    def __init__(self, url: str, *, token: str = "", silence_s: float = SILENCE_S) -> None:
         parts = urlsplit(url)
-        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._silence_s = silence_s
         self.shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # never with a password
+        self._url = self.shown if token else url
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Remote:
@@ -84,7 +90,7 @@ class Remote:
         url = URL(f"{self._url}{path}{'?' if text else ''}{text}", encoded=True)
         try:
             async with self._session.request(
-                method, url, headers=headers, data=body(), allow_redirects=False
+                method, url, headers={**self._headers, **(headers or {})}, data=body(), allow_redirects=False
             ) as response:
                 if not 200 <= response.status < 300:
                     raise await self._refusal(response)
@@ -117,7 +123,8 @@ class Remote:
         if response.status == 422 and isinstance(told, dict) and not isinstance(told.get("code"), str):
             return InvalidArguments(told)
         if isinstance(told, dict) and isinstance(told.get("message"), str):
-            return Reported(told["message"], status=response.status, code=str(told.get("code", "")))
+            sentence = told["message"] + (TOKEN_HINT if response.status == 401 else "")
+            return Reported(sentence, status=response.status, code=str(told.get("code", "")))
         what = f"{response.status} {response.reason}"
         if "Location" in response.headers:
             what += f" and names {response.headers['Location']}, which may be the --url to give"

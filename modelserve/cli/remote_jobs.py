@@ -5,7 +5,6 @@ Remote -> RemoteJobs -> the objects of HTTP.md as dicts, events, pieces of bytes
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
@@ -18,20 +17,16 @@ import aiohttp
 from yarl import URL
 
 from modelserve.cli.remote import Remote, Unreachable
-from modelserve.cli.sse import Event, Events
+from modelserve.cli.remote_events import RECONNECT_S, Pauses, follow_events
+from modelserve.cli.sse import Event
 from modelserve.cli.upload import form_of
-from modelserve.errors import NotFound, Reported
+from modelserve.errors import NotFound
 from modelserve.messages import Call
 
 __all__ = ["ENDED", "RemoteJobs"]
 
 # What a job is in the end; see modelserve.jobs.job.
 ENDED = frozenset({"done", "error", "cancelled", "lost"})
-
-# A server that starts again is waited for so long, at pauses that double.
-RECONNECT_S = 60.0
-FIRST_PAUSE_S = 0.25
-LAST_PAUSE_S = 4.0
 
 # A search by the beginning of an id reads so many at once, the most that the server gives.
 SEARCH_LIMIT = 1000
@@ -72,7 +67,7 @@ class RemoteJobs:
         headers = {**call.headers, "Idempotency-Key": key}
         if call.body:
             headers["Content-Type"] = call.content_type
-        pauses = _Pauses(self._reconnect_s)
+        pauses = Pauses(self._reconnect_s)
         while True:
             try:
                 with contextlib.ExitStack() as files:
@@ -153,24 +148,13 @@ class RemoteJobs:
         """Yield events ``status``, ``progress`` and ``metrics`` until it has ended, which the last status says."""
         return self._events(f"{self._path}{uuid}/events", {})
 
-    async def _events(self, path: str, query: Mapping[str, Any]) -> AsyncGenerator[Event]:
-        """Yield events to the end of the job, over as many connections as that takes."""
-        pauses, headers, is_over = _Pauses(self._reconnect_s), dict[str, str](), False
-        while not is_over:
-            try:
-                async with self._remote.ask("GET", path, query=query, headers=headers) as response:
-                    events = Events()
-                    async for piece in response.content.iter_any():
-                        pauses = _Pauses(self._reconnect_s)
-                        for event in events.feed(piece):
-                            yield event
-                            headers = {"Last-Event-ID": event.id} if event.id else {}
-                            is_over = event.name == "status" and json.loads(event.data)["status"] in ENDED
-                if not is_over:  # the server stops, or a proxy has had enough
-                    raise Unreachable(f"The connection to {self._remote.shown} ended before the job.")
-            except (Unreachable, Reported) as error:
-                if error.status != Unreachable.status or not await pauses.wait():
-                    raise
+    def _events(self, path: str, query: Mapping[str, Any]) -> AsyncGenerator[Event]:
+        """Yield events to the end of the job."""
+
+        def is_last(event: Event) -> bool:
+            return event.name == "status" and json.loads(event.data)["status"] in ENDED
+
+        return follow_events(self._remote, path, query, is_last=is_last, reconnect_s=self._reconnect_s)
 
     async def _search(self, prefix: str) -> AsyncGenerator[str]:
         if prefix and not PREFIX.fullmatch(prefix):
@@ -180,20 +164,3 @@ class RemoteJobs:
                 for job in page:
                     if job["uuid"].startswith(prefix):
                         yield job["uuid"]
-
-
-class _Pauses:
-    """Waits longer each time, until it has been long enough."""
-
-    def __init__(self, left_s: float) -> None:
-        self._next_s = FIRST_PAUSE_S
-        self._left_s = left_s
-
-    async def wait(self) -> bool:
-        """Wait, and tell whether it is worth another try."""
-        if self._left_s <= 0:
-            return False
-        await asyncio.sleep(self._next_s)
-        self._left_s -= self._next_s
-        self._next_s = min(2 * self._next_s, LAST_PAUSE_S)
-        return True

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from modelserve.cli.flags import settings_options
+from modelserve.cli.token import read_token
 from modelserve.cli.train_flags import Address, own_options, value_of
 from modelserve.cli.train_here import train_here
 
@@ -21,7 +22,7 @@ Examples:
   modelserve train digits --epochs 5 --url http://host:5000  on a server, and follow it
 """
 
-OWN = ("url", "artifacts", "follow", "as_json")
+OWN = ("url", "token_file", "artifacts", "follow", "as_json")
 
 
 @click.command(
@@ -52,7 +53,9 @@ def train(context: click.Context, /, model: str, arguments: Sequence[str], **fla
         from modelserve.cli.train_there import train_there  # the web framework is loaded only where it is needed
 
         address = Address().convert(url, None, context)
-        return asyncio.run(train_there(context.command_path, model, arguments, url=address, before=before))
+        token = read_token(value_of("--token-file", arguments) or before["token_file"] or "")
+        there = train_there(context.command_path, model, arguments, url=address, token=token, before=before)
+        return asyncio.run(there)
     return asyncio.run(train_here(context.command_path, model, arguments, settings=flags, before=before))
 
 

@@ -13,12 +13,13 @@ import click
 
 from modelserve.cli.arguments import options
 from modelserve.cli.complaints import flags_of
+from modelserve.cli.token import TOKEN_HELP
 from modelserve.messages import Argument
 
 __all__ = ["Address", "Wanted", "own_options", "parsed", "value_of"]
 
 # Flags of the command itself; an argument of that name gets --arg-NAME.
-RESERVED = frozenset({"--url", "--artifacts", "--json", "--follow", "--no-follow", "--help", "-h"})
+RESERVED = frozenset({"--url", "--token-file", "--artifacts", "--json", "--follow", "--no-follow", "--help", "-h"})
 
 
 class Wanted(NamedTuple):
@@ -60,6 +61,7 @@ def own_options(before: Mapping[str, Any]) -> list[click.Parameter]:
         click.Option(
             ["--url"], type=Address(), default=before.get("url"), metavar="URL", help="Train on the server there."
         ),
+        click.Option(["--token-file"], default=before.get("token_file"), metavar="FILE", help=TOKEN_HELP),
         click.Option(
             ["--artifacts"],
             default=before.get("artifacts"),
@@ -104,8 +106,8 @@ def parsed(
     """
     known = options(arguments, RESERVED)
 
-    def collect(artifacts: str | None, follow: bool, as_json: bool, url: str | None, **given: Any) -> Wanted:
-        values = [(known[key][0], _as_list(value)) for key, value in given.items() if value not in (None, ())]
+    def collect(artifacts: str | None, follow: bool, as_json: bool, **given: Any) -> Wanted:
+        values = [(known[key][0], _as_list(given[key])) for key in known if given[key] not in (None, ())]
         return Wanted(values, flags_of(known), artifacts or "", as_json, follow)
 
     command = click.Command(

@@ -31,7 +31,9 @@ from modelserve.messages import Argument, Call, Failure
 __all__ = ["train_there"]
 
 
-async def train_there(command: str, model: str, words: Sequence[str], *, url: str, before: Mapping[str, Any]) -> int:
+async def train_there(
+    command: str, model: str, words: Sequence[str], *, url: str, token: str, before: Mapping[str, Any]
+) -> int:
     """Have a server train one of its models, and return the exit status.
 
     Args:
@@ -39,13 +41,14 @@ async def train_there(command: str, model: str, words: Sequence[str], *, url: st
         model: The deployment's name.
         words: What follows it.
         url: The server's address.
+        token: What it is sent, "" for none.
         before: The command's own options that stood before MODEL.
 
     Raises:
         Unreachable: The server does not answer.
         Reported: It refuses the training.
     """
-    async with Remote(url) as remote:
+    async with Remote(url, token=token) as remote:
         arguments = await _arguments(remote, model)
         title = f"Train {model} on {remote.shown}."
         wanted = parsed(arguments, words, name=f"{command} {model}", help=title, before=before)

@@ -8,9 +8,13 @@ __all__ = ["Which"]
 
 
 class Which(NamedTuple):
-    """The jobs of one ``operation`` ("train" or "predict") of the deployment ``model`` on the server at ``url``."""
+    """The jobs of one ``operation`` ("train" or "predict") of the deployment ``model`` on the server at ``url``.
+
+    ``token`` is sent to the server, "" for none.
+    """
 
     url: str
     model: str
     operation: str
     as_json: bool
+    token: str = ""

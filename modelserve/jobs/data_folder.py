@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["data_folder"]
+__all__ = ["DATABASE_FILE", "data_folder", "has_database"]
+
+# The database in it, where the settings name no other.
+DATABASE_FILE = "modelserve.db"
 
 
 def data_folder(data_dir: str) -> Path:
@@ -14,3 +17,8 @@ def data_folder(data_dir: str) -> Path:
     import platformdirs  # only where it is asked
 
     return platformdirs.user_data_path("modelserve", appauthor=False)
+
+
+def has_database(database: str, data_dir: str) -> bool:
+    """Tell whether there is a database, by these settings; one that is named is, until it turns out otherwise."""
+    return bool(database) or (data_folder(data_dir) / DATABASE_FILE).exists()

@@ -63,7 +63,8 @@ class NewJob(msgspec.Struct, frozen=True):
     validated arguments as JSON, a file by its original name. ``request`` is the :class:`modelserve.messages.Call`,
     encoded by msgspec. ``place`` is the id of the data folder that holds its files, "" for a job without files, which
     any server may run. ``retries`` is how often it may be queued again after its server has gone. ``fingerprint`` tells
-    whether a repeated Idempotency-Key comes with the same request.
+    whether a repeated Idempotency-Key comes with the same request. ``client`` is the name of the client whose job it
+    is, "" where nobody had to say.
     """
 
     uuid: str
@@ -76,6 +77,7 @@ class NewJob(msgspec.Struct, frozen=True):
     retries: int = 0
     fingerprint: str = ""
     callback_url: str = ""
+    client: str = ""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -84,7 +86,8 @@ class Job(msgspec.Struct, frozen=True):
     Times are UTC, None until they have come. ``progress`` is a fraction from 0 to 1, None where the author reports
     none; ``metrics`` are the latest values by name, None for one that is not finite. ``output`` is what it returned, as
     JSON values; it is None in lists, and where it lies in a file, which ``output_bytes`` then is the size of. ``owner``
-    is the server that runs it, or has ended it, "" for none; ``attempts`` counts how often it was begun.
+    is the server that runs it, or has ended it, "" for none; ``attempts`` counts how often it was begun. ``client`` is
+    the name of the client whose job it is, "" for none.
     """
 
     uuid: str
@@ -106,6 +109,7 @@ class Job(msgspec.Struct, frozen=True):
     attempts: int = 0
     owner: str = ""
     callback_url: str = ""
+    client: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -8,7 +8,9 @@ What is damaged, or newer than this program, is looked at read-only and left as 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from modelserve.errors import StartError, StoreBroken, StoreNewer, StoreUnreachable
 from modelserve.jobs import schema
+from modelserve.jobs.data_folder import DATABASE_FILE
 from modelserve.jobs.database import BUSY_S, Database, is_damaged, is_locked, postgresql_engine, sqlite_engine
 
 __all__ = ["open_database"]
@@ -32,7 +35,8 @@ CHECKED_BYTES = 64 << 20
 # Any number that no other program takes for its own advisory lock; this one spells "modelsrv".
 _LOCK = int.from_bytes(b"modelsrv")
 
-_ELSEWHERE = "give another folder with --data-dir or another --database, or serve without jobs (train = false)"
+_ELSEWHERE = "give another folder with --data-dir or another --database"
+_WITHOUT = f"{_ELSEWHERE}, or serve without jobs (train = false)"
 _RESTORE = f"Restore it from a backup or move it away; or {_ELSEWHERE}."
 
 
@@ -64,12 +68,12 @@ def _make_folder(path: Path) -> None:
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StoreUnreachable(f"The data folder {path} cannot be written: {reason}; {_ELSEWHERE}.") from error
+        raise StoreUnreachable(f"The data folder {path} cannot be written: {reason}; {_WITHOUT}.") from error
 
 
 def _target(url: str, data_dir: Path) -> URL:
     try:
-        target = make_url(url) if url else URL.create("sqlite", database=str(data_dir / "modelserve.db"))
+        target = make_url(url) if url else URL.create("sqlite", database=str(data_dir / DATABASE_FILE))
     except (ArgumentError, ValueError):  # the second for a port that is no number
         raise _no_database() from None  # the error would show the url, and so a password
     if target.get_backend_name() == "postgresql":
@@ -109,13 +113,32 @@ def _open_sqlite(path: Path, wait_s: float) -> Database:
     with contextlib.ExitStack() as stack, _refusing(where):
         found = _look(path)
         _refuse_newer(found, where)
+        _make_file(path)
         engine = sqlite_engine(path)
         stack.callback(engine.dispose)
         if found != schema.HEAD:
             _patiently(lambda: _upgrade_sqlite(engine, where), wait_s, is_locked)
         _check_writable(engine)
+        _make_private(path)
         stack.pop_all()
     return Database(engine, where)
+
+
+def _make_file(path: Path) -> None:
+    """Make the file for this user alone where it is not there; SQLite gives those beside it the same rights.
+
+    It is made without being opened: closing it would take away the locks that this process has on it.
+    """
+    with contextlib.suppress(OSError):  # it is there; or SQLite will make it, or say why not
+        os.mknod(path, 0o600 | stat.S_IFREG)
+
+
+def _make_private(path: Path) -> None:
+    """Take away the rights of others, which an older version left them, where the files are ours."""
+    for name in ("", "-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            file = Path(f"{path}{name}")
+            file.chmod(file.stat().st_mode & 0o700)
 
 
 def _look(path: Path) -> str:

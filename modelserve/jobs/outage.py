@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 
-from modelserve.errors import Unavailable
+from modelserve.errors import ModelserveError, Unavailable
 
 __all__ = ["Outage"]
 
@@ -23,10 +23,12 @@ class Outage:
 
     Args:
         quiet_s: How long nothing may have failed before the store works again.
+        consequence: What that means meanwhile, in words that follow "and".
     """
 
-    def __init__(self, quiet_s: float = QUIET_S) -> None:
+    def __init__(self, quiet_s: float = QUIET_S, *, consequence: str = "jobs wait") -> None:
         self._quiet_s = quiet_s
+        self._consequence = consequence
         self._is_on = False
         self._last_s = 0.0
 
@@ -40,12 +42,13 @@ class Outage:
         else:
             self.end()
 
-    def begin(self, error: Unavailable) -> None:
+    def begin(self, error: ModelserveError) -> None:
         """It did not work."""
         self._last_s = time.monotonic()
         if not self._is_on:
             self._is_on = True
-            logger.warning("the store of jobs is unavailable, and jobs wait: %s", error.log or error.message)
+            told = error.log or error.message
+            logger.warning("the store of jobs is unavailable, and %s: %s", self._consequence, told)
 
     def end(self) -> None:
         """It did."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from datetime import UTC, datetime
@@ -32,8 +30,9 @@ __all__ = [
     "to_json",
 ]
 
-# The numbers of rows, which are positive and of 64 bits with a sign.
-_FIRST, _LAST = 1, (1 << 63) - 1
+# The numbers of rows are positive and of 64 bits with a sign; a cursor is one of them, of 18 digits at most.
+_LAST = (1 << 63) - 1
+_CURSOR = re.compile("[1-9][0-9]{0,17}", re.ASCII)
 
 _UUID = re.compile("[0-9a-f]{32}")
 
@@ -60,8 +59,9 @@ def as_row(new: NewJob, key: str) -> dict[str, Any]:
         "owner": "",
         "callback_url": new.callback_url,
         "fingerprint": new.fingerprint,
-        "key": as_key(key),
+        "key": as_key(key, new.client),
         "args": to_json(new.args).decode(),
+        "client": new.client,
     }
 
 
@@ -88,6 +88,7 @@ def as_job(row: RowMapping) -> Job:
         attempts=row["attempts"],
         owner=row["owner"],
         callback_url=row["callback_url"],
+        client=row["client"],
     )
 
 
@@ -96,9 +97,13 @@ def as_point(row: RowMapping) -> Point:
     return Point(step=row["step"], at=_time(row["at"]), metrics=from_json(row["metrics"]))
 
 
-def as_key(key: str) -> str | None:
-    """Return what is kept of a client's Idempotency-Key, whatever its length and characters; None for none."""
-    return hashlib.sha256(key.encode(errors="backslashreplace")).hexdigest() if key else None
+def as_key(key: str, client: str = "") -> str | None:
+    """Return what is kept of a client's Idempotency-Key, whatever its length and characters; None for none.
+
+    It differs between clients, whose names hold no line feed: none is given, or told of, the job of another.
+    """
+    whose = f"{client}\n{key}" if client else key
+    return hashlib.sha256(whose.encode(errors="backslashreplace")).hexdigest() if key else None
 
 
 def as_text(text: str) -> str:
@@ -124,7 +129,7 @@ def is_uuid(text: str) -> bool:
 
 def as_cursor(id: int) -> str:
     """Return what stands for a place in a list; only :func:`before` reads it."""
-    return base64.urlsafe_b64encode(id.to_bytes(8)).decode().rstrip("=")
+    return str(id)
 
 
 def before(cursor: str) -> int:
@@ -135,13 +140,9 @@ def before(cursor: str) -> int:
     """
     if not cursor:
         return _LAST
-    try:
-        id = int.from_bytes(base64.b64decode(f"{cursor}=", altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
-        id = 0
-    if not _FIRST <= id <= _LAST or as_cursor(id) != cursor:
+    if not _CURSOR.fullmatch(cursor):
         raise BadRequest("The cursor is none that a list of jobs has given.")
-    return id
+    return int(cursor)
 
 
 def _time(seconds: float) -> datetime:

@@ -32,6 +32,7 @@ from modelserve.jobs.tidying import Tidying
 from modelserve.metrics import JobCounts
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import Settings
+from modelserve.tracing import Tracing
 
 __all__ = ["Runner"]
 
@@ -55,9 +56,19 @@ class Runner:
         owner: This server.
         fleet: What runs them; it is entered before and left after.
         settings: How.
+        tracing: Makes a span of each run; None for none.
     """
 
-    def __init__(self, store: AsyncStore, files: JobFiles, owner: Owner, fleet: Fleet, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: AsyncStore,
+        files: JobFiles,
+        owner: Owner,
+        fleet: Fleet,
+        settings: Settings,
+        *,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.store = store
         self.files = files
         self._owner = owner
@@ -67,7 +78,7 @@ class Runner:
         self._reports = Reports(store, owner.id, self._outage, self._followers.changed)
         recorder = Recorder(store, files, self._reports, self._outage)
         self._ends = Ends(recorder, self._followers.changed, files, fleet=fleet, settings=settings)
-        self._runs = Runs(fleet, files, settings, self._reports.add)
+        self._runs = Runs(fleet, files, settings, self._reports.add, tracing=tracing)
         self._pool = Pool(self._runs.make, self._ends)
         self._heartbeat = Heartbeat(store, owner, self._pool, outage=self._outage, reaped=self._reaped)
         self._tidying = Tidying(store, files, settings)

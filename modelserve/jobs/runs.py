@@ -11,6 +11,7 @@ from modelserve.jobs.run import Run
 from modelserve.jobs.training_run import TrainingRun
 from modelserve.runtime.fleet import Fleet, Status
 from modelserve.settings import Settings
+from modelserve.tracing import Tracing
 
 __all__ = ["Kind", "Runs"]
 
@@ -29,13 +30,23 @@ class Runs:
         files: Where the files of jobs lie.
         settings: How many trainings run at the same time, and how long a cancelled one may take.
         report: Is told what trainings tell.
+        tracing: Makes a span of each run; None for none.
     """
 
-    def __init__(self, fleet: Fleet, files: JobFiles, settings: Settings, report: Callable[[Report], None]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        files: JobFiles,
+        settings: Settings,
+        report: Callable[[Report], None],
+        *,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._fleet = fleet
         self._files = files
         self._settings = settings
         self._report = report
+        self._tracing = tracing
 
     def kinds(self) -> list[Kind]:
         """Return every kind of job that this server runs."""
@@ -53,6 +64,13 @@ class Runs:
             OSError: Its folder cannot be made.
         """
         self._files.make(job.uuid)
+        if self._tracing is None:
+            return self._make(job, number)
+        from modelserve.jobs.traced_run import TracedRun
+
+        return TracedRun(self._tracing, job, lambda traced: self._make(traced, number))
+
+    def _make(self, job: Job, number: int) -> Run:
         if job.operation is Operation.PREDICT:
             return PredictionRun(job, self._fleet.find(job.deployment), self._files.result(job.uuid))
         log, artifacts = self._files.log(job.uuid), self._files.artifacts(job.uuid)

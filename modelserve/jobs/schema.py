@@ -14,9 +14,9 @@ from sqlalchemy import Connection, inspect, text
 __all__ = ["HEAD", "is_newer", "upgrade", "version"]
 
 # The newest version under migrations/.
-HEAD = "0002"
+HEAD = "0003"
 
-_KNOWN = ("", "0001", "0002")
+_KNOWN = ("", "0001", "0002", "0003")
 
 
 def version(connection: Connection) -> str:

@@ -18,6 +18,7 @@ from modelserve.jobs.runner import Runner
 from modelserve.jobs.thread import AsyncStore
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import Settings
+from modelserve.tracing import Tracing
 
 if TYPE_CHECKING:
     from modelserve.jobs.store import Store
@@ -26,12 +27,13 @@ __all__ = ["keep_jobs"]
 
 
 @contextlib.asynccontextmanager
-async def keep_jobs(fleet: Fleet, settings: Settings) -> AsyncIterator[Runner | None]:
+async def keep_jobs(fleet: Fleet, settings: Settings, tracing: Tracing | None = None) -> AsyncIterator[Runner | None]:
     """Keep and run the jobs of a fleet's deployments; None where trainings are switched off for all of them.
 
     Args:
         fleet: It is entered.
         settings: Where jobs are kept, and how they are run.
+        tracing: Makes a span of each run; None for none.
 
     Raises:
         StoreBroken: On entering, when the database is damaged.
@@ -46,7 +48,8 @@ async def keep_jobs(fleet: Fleet, settings: Settings) -> AsyncIterator[Runner | 
         store = AsyncStore(await asyncio.to_thread(_open, settings.database, folder))
         stack.push_async_callback(store.close)
         owner = stack.enter_context(Owner(folder))
-        yield await stack.enter_async_context(Runner(store, JobFiles(folder), owner, fleet, settings))
+        runner = Runner(store, JobFiles(folder), owner, fleet, settings, tracing=tracing)
+        yield await stack.enter_async_context(runner)
 
 
 def _open(database: str, folder: Path) -> Store:

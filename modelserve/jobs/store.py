@@ -96,8 +96,10 @@ class Store:
                     return job
             raise
 
-    def get(self, uuid: str, *, deployment: str = "", operation: Operation | str = "") -> Job:
-        """Return a job, of this deployment and operation where they are given.
+    def get(
+        self, uuid: str, *, deployment: str = "", operation: Operation | str = "", client: str | None = None
+    ) -> Job:
+        """Return a job, of this deployment, operation and client where they are given.
 
         Raises:
             NotFound: There is none.
@@ -105,16 +107,26 @@ class Store:
         wanted = [jobs.c.uuid == as_uuid(uuid)]
         wanted += [jobs.c.deployment == deployment] if deployment else []
         wanted += [jobs.c.operation == operation] if operation else []
+        wanted += [] if client is None else [jobs.c.client == client]
         with self.database.reading() as connection:
             return _one(connection, and_(*wanted))
 
-    def list(self, deployment: str, operation: Operation | str, *, limit: int, cursor: str = "") -> Page:
-        """Return the next ``limit`` jobs, newest first, without request and output.
+    def list(
+        self,
+        deployment: str,
+        operation: Operation | str,
+        *,
+        limit: int,
+        cursor: str = "",
+        client: str | None = None,
+    ) -> Page:
+        """Return the next ``limit`` jobs, of this client where one is given, newest first, without request and output.
 
         Raises:
             BadRequest: The cursor is none that a page has given.
         """
-        wanted = (jobs.c.deployment == deployment, jobs.c.operation == operation, jobs.c.id < before(cursor))
+        wanted = [_is(deployment, operation), jobs.c.id < before(cursor)]
+        wanted += [] if client is None else [jobs.c.client == client]
         query = select(*_LIGHT).where(*wanted).order_by(jobs.c.id.desc()).limit(limit + 1)
         with self.database.reading() as connection:
             rows = connection.execute(query).mappings().all()
@@ -252,7 +264,7 @@ class Store:
     def _of_key(self, connection: Connection, new: NewJob, key: str) -> Job | None:
         if not key:
             return None
-        same = and_(_is(new.deployment, new.operation), jobs.c.key == as_key(key))
+        same = and_(_is(new.deployment, new.operation), jobs.c.key == as_key(key, new.client))
         row = connection.execute(select(jobs.c.id, jobs.c.fingerprint).where(same)).first()
         if row is None:
             return None

@@ -6,6 +6,9 @@
     points     the metrics of each step, for plots
     owners     when each server last said that it lives
     callbacks  which ended jobs are still to be posted to their callback_url, and what became of it
+    clients    who may call, and what
+    tokens     by what a client is known; of the secret only a hash
+    generation one number, which grows with each change to clients and tokens
 
 Times are seconds since 1970 in UTC, by the database's own clock: servers that share a database share its clock. A job's
 place in every order is its ``id``, a number that grows, so that two jobs of one millisecond have an order too.
@@ -33,7 +36,19 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["Now", "callbacks", "jobs", "metadata", "outputs", "owners", "points", "requests"]
+__all__ = [
+    "Now",
+    "callbacks",
+    "clients",
+    "generation",
+    "jobs",
+    "metadata",
+    "outputs",
+    "owners",
+    "points",
+    "requests",
+    "tokens",
+]
 
 metadata = MetaData()
 
@@ -68,9 +83,12 @@ jobs = Table(
     # A hash of the client's Idempotency-Key, null for none: nulls are never equal.
     Column("key", String(64)),
     Column("args", Text, nullable=False),
+    # Who submitted it, "" where nobody had to say.
+    Column("client", Text, nullable=False, server_default=""),
     UniqueConstraint("deployment", "operation", "key", name="one_job_of_a_key"),
     # Lists: newest first. The queue: the oldest of those that may be taken, found without reading a row.
     Index("jobs_of_a_list", "deployment", "operation", "id"),
+    Index("jobs_of_a_client", "client", "deployment", "operation", "id"),
     Index("jobs_in_a_queue", "status", "id", "deployment", "operation", "place"),
     sqlite_autoincrement=True,  # a number is never given twice, so a cursor never points to another job
 )
@@ -119,6 +137,38 @@ callbacks = Table(
     # What became of it, "" until it is over.
     Column("outcome", String(16), nullable=False),
     Index("callbacks_that_are_due", "due"),
+)
+
+# A client whose tokens are all revoked stays: as long as there is a row, nobody calls without a token.
+clients = Table(
+    "clients",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),
+    # JSON: the names of the deployments that it may call, an empty list for all.
+    Column("deployments", Text, nullable=False),
+    Column("created", Double, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("client", String(64), ForeignKey("clients.name", ondelete="CASCADE"), nullable=False),
+    # SHA-256 of the secret.
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("created", Double, nullable=False),
+    # Null for one that does not expire.
+    Column("expires", Double),
+    Index("tokens_of_a_client", "client"),
+)
+
+# One row, of id 1.
+generation = Table(
+    "generation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
 )
 
 

@@ -51,13 +51,25 @@ class AsyncStore:
         """Store a queued job; see :meth:`Store.add`."""
         return await self._run(partial(self._store.add, new, key=key))
 
-    async def get(self, uuid: str, *, deployment: str = "", operation: Operation | str = "") -> Job:
+    async def get(
+        self, uuid: str, *, deployment: str = "", operation: Operation | str = "", client: str | None = None
+    ) -> Job:
         """Return a job; see :meth:`Store.get`."""
-        return await self._run(partial(self._store.get, uuid, deployment=deployment, operation=operation))
+        wanted = partial(self._store.get, deployment=deployment, operation=operation, client=client)
+        return await self._run(partial(wanted, uuid))
 
-    async def list(self, deployment: str, operation: Operation | str, *, limit: int, cursor: str = "") -> Page:
+    async def list(
+        self,
+        deployment: str,
+        operation: Operation | str,
+        *,
+        limit: int,
+        cursor: str = "",
+        client: str | None = None,
+    ) -> Page:
         """Return the next jobs, newest first; see :meth:`Store.list`."""
-        return await self._run(partial(self._store.list, deployment, operation, limit=limit, cursor=cursor))
+        wanted = partial(self._store.list, limit=limit, cursor=cursor, client=client)
+        return await self._run(partial(wanted, deployment, operation))
 
     async def take(self, owner: str, free: Mapping[tuple[str, Operation], int], place: str) -> Job | None:
         """Give a server the oldest job it may run; see :meth:`Store.take`."""

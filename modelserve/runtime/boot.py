@@ -22,10 +22,15 @@ LENGTH_BYTES = 8
 
 
 class Boot(msgspec.Struct, frozen=True):
-    """What a worker is started with, besides its descriptors. ``scratch`` is the folder for its temporary files."""
+    """What a worker is started with, besides its descriptors.
+
+    ``scratch`` is the folder for its temporary files. ``log_mark`` begins each record of its log where the server hears
+    it, "" where nobody does.
+    """
 
     spec: WorkerSpec
     scratch: str
+    log_mark: str = ""
 
 
 class Counter:

@@ -49,6 +49,7 @@ def _texts(call: Call) -> Iterator[str]:
     yield call.query
     yield _kind_of(call)
     yield call.accept
+    yield call.client  # the model may ask who calls
     for header in sorted(call.headers.items()):
         yield from header
     for part in call.form:

@@ -27,6 +27,8 @@ from modelserve.messages import (
     More,
     Part,
     Ready,
+    Scrape,
+    Scraped,
     Stage,
     decode_server_bound,
 )
@@ -57,7 +59,8 @@ class Channel(asyncio.BufferedProtocol):
         on_stage: Called with each stage that the worker's start comes to.
         on_closed: Called once the channel has closed, by either side; may be replaced.
 
-    ``on_checked`` is called with the answer to each call that was to be checked; it may be replaced too.
+    ``on_checked`` is called with the answer to each call that was to be checked, and ``on_scraped`` with what the model
+    counts itself; they may be replaced too.
     """
 
     def __init__(
@@ -74,9 +77,10 @@ class Channel(asyncio.BufferedProtocol):
         self.closed = False
         self.on_closed = on_closed
         self.on_checked: Callable[[Answer], None] = _ignore
+        self.on_scraped: Callable[[Scraped], None] = _ignore
         self.started: asyncio.Future[Description] = self._loop.create_future()
 
-    def send(self, message: Calls | Cancel | More | Check) -> None:
+    def send(self, message: Calls | Cancel | More | Check | Scrape) -> None:
         """Send a message; without a word where the worker is dead already, which may not be known here yet."""
         self.write(frames.encode(message))
 
@@ -128,7 +132,7 @@ class Channel(asyncio.BufferedProtocol):
     def _let_go(self) -> None:
         """Drop what refers back to us, so that a dead worker's buffers go with it and not with a later collection."""
         self._transport = None
-        self._on_stage = self.on_closed = self.on_checked = _ignore
+        self._on_stage = self.on_closed = self.on_checked = self.on_scraped = _ignore
         del self._replica, self._listener, self._receiver
 
     def _flush(self) -> None:
@@ -144,17 +148,19 @@ class Channel(asyncio.BufferedProtocol):
         else:
             self._transport.writelines(buffers)
 
-    def _tell(self, message: Answers | Part | Stage | Ready | Failed | Checked) -> None:
+    def _tell(self, message: Answers | Part | Stage | Ready | Failed | Checked | Scraped) -> None:
         if type(message) is Answers:
             self._listener.answered(self._replica, message)
         elif type(message) is Part:
             self._listener.part(self._replica, message)
         elif type(message) is Checked:
             self.on_checked(message.answer)
+        elif type(message) is Scraped:
+            self.on_scraped(message)
         elif not self.started.done():
             self._on_start(message)
 
-    def _on_start(self, message: Answers | Part | Stage | Ready | Failed | Checked) -> None:
+    def _on_start(self, message: Answers | Part | Stage | Ready | Failed | Checked | Scraped) -> None:
         if isinstance(message, Stage):
             self._on_stage(message.stage)
         elif isinstance(message, Ready):

@@ -8,9 +8,10 @@ set does a free worker wait for more, and never longer than that since the oldes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
 
 from modelserve.messages import Answers
+from modelserve.metrics import DeploymentMetrics
 from modelserve.runtime.interface import Replica
 from modelserve.runtime.lane import Lane
 from modelserve.runtime.queue import Queue
@@ -26,15 +27,16 @@ class Dealer:
 
     Args:
         queue: Where calls wait.
-        observe: Told how many calls went out together.
+        metrics: Told how many calls went out together, and how long each had waited.
         batch_wait_s: How long a free worker of a model that batches waits for a batch to fill.
     """
 
-    def __init__(self, queue: Queue, observe: Callable[[float], None], batch_wait_s: float = 0.0) -> None:
+    def __init__(self, queue: Queue, metrics: DeploymentMetrics, batch_wait_s: float = 0.0) -> None:
         self.lanes: dict[Replica, Lane] = {}
         self.open: list[Lane] = []
         self._queue = queue
-        self._observe = observe
+        self._observe_size = metrics.batch_size.observe
+        self._observe_wait = metrics.queue_time.observe
         self._batch_wait_s = batch_wait_s
         self._loop: asyncio.AbstractEventLoop
         self._is_dealing = False
@@ -117,8 +119,12 @@ class Dealer:
                 break
             batch = self._queue.take(room)
             self._last_dealt = len(batch)
+            now = time.perf_counter()
             lane.send(batch)
-            self._observe(len(batch))
+            self._observe_size(len(batch))
+            for pending in batch:
+                pending.dealt_s = now
+                self._observe_wait(now - pending.came_s)
         if self._idle is not None and self.is_idle:
             self._idle.set()
 

@@ -27,7 +27,7 @@ from modelserve.runtime.lane import Lane
 from modelserve.runtime.limits import Limits
 from modelserve.runtime.pending import Pending
 from modelserve.runtime.queue import Queue, size_of
-from modelserve.runtime.report import DeploymentReport, ExitReport, ReloadReport, report_workers
+from modelserve.runtime.report import DeploymentReport, ExitReport, ReloadReport, count_workers, report_workers
 from modelserve.runtime.rotation import Rotation
 from modelserve.runtime.slot import MakeReplica, Slot
 from modelserve.runtime.status import ReloadFailed, Status, message, refusal
@@ -74,7 +74,7 @@ class Deployment:
         self._gpus = gpus or Gpus()
         self._budget = Budget(limits.restart_budget, lambda: self._loop.time())
         self._queue = Queue(limits.max_queue, limits.max_queue_bytes)
-        self._dealer = Dealer(self._queue, metrics.batch_size.observe, limits.batch_wait_s)
+        self._dealer = Dealer(self._queue, metrics, limits.batch_wait_s)
         self._watch = Watch(limits, self._queue, self._dealer, budget=self._budget, metrics=metrics)
         self._rotation = Rotation(self, slots, self._dealer, limits)
         self._loop: asyncio.AbstractEventLoop
@@ -84,11 +84,22 @@ class Deployment:
         self._started = asyncio.Event()
         self._is_stopped = False
         metrics.watch_queue(lambda: self._queue.calls, lambda: self._queue.bytes)
+        metrics.watch_workers(lambda: count_workers(self._slots, self._dealer))
 
     @property
     def workers(self) -> dict[str, int]:
         """The name and process id of each warm worker."""
         return {lane.replica.name: lane.replica.pid for lane in self._dealer.lanes.values()}
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """Every worker that is warm, those that finish their calls before they end too."""
+        return list(self._dealer.lanes)
+
+    @property
+    def gpus(self) -> set[str]:
+        """The GPUs that its workers are given."""
+        return {slot.gpu for slot in self._slots if slot.gpu}
 
     @property
     def reloads(self) -> int:
@@ -247,13 +258,12 @@ class Deployment:
         self.description = description
         self.trouble = ""
         self._failed_starts = 0
-        lane = Lane(replica, description)
+        lane = Lane(replica, description, self._metrics.predict_time.observe)
         self._rotation.limit(lane)
         if self.status is not Status.STOPPING:
             self.status = Status.READY
         logger.info("worker is warm", extra={"deployment": self.name, "worker": replica.name, "pid": replica.pid})
         self._dealer.add(lane)
-        self._count_workers()
 
     def failed(self, failed: Failed) -> None:
         """A worker could not start; when no other serves and this is not the first in a row, calls stop waiting."""
@@ -262,11 +272,11 @@ class Deployment:
         if self._failed_starts >= START_TRIES:
             self._give_up("its model cannot be started any more")
 
-    def replacing(self) -> None:
+    def replacing(self, reason: str) -> None:
         """A slot starts a worker in place of one that is gone."""
         self._budget.spend()
         self.restarts += 1
-        self._metrics.restarts.inc()
+        self._metrics.restarted(reason)
 
     def exhausted(self, why: str) -> None:
         """A slot stays empty for now; when no other worker serves, calls stop waiting."""
@@ -296,7 +306,7 @@ class Deployment:
         if slot is not None and end.reason == "device":
             self._gpus.note_exit(slot.gpu)
         for slot in self._slots:
-            slot.lost(replica)
+            slot.lost(replica, end.reason)
         self._dealer.soon()
 
     def _bury(self, lane: Lane, end: Exit) -> None:
@@ -305,7 +315,6 @@ class Deployment:
             self.status = Status.RESTARTING
         self.last_exit = ExitReport(name, end.reason, end.detail, datetime.now(UTC))
         self._metrics.worker_ended(end.reason)
-        self._count_workers()
         if end.reason not in OURS:
             running = ", ".join(pending.call.request_id for pending in lane.running()) or "no call"
             extra = {"deployment": self.name, "worker": name}
@@ -339,6 +348,3 @@ class Deployment:
     def _fail(self, pendings: Iterable[Pending], error: ModelserveError) -> None:
         for pending in pendings:
             pending.fail(error)
-
-    def _count_workers(self) -> None:
-        self._metrics.workers.set(len(self._dealer.lanes))

@@ -17,10 +17,12 @@ from modelserve.runtime.budget import Gpus
 from modelserve.runtime.cache import Cache, FromCache
 from modelserve.runtime.deployment import Deployment
 from modelserve.runtime.devices import Machine, Placement, plan, this_machine
+from modelserve.runtime.hearing import Hearing
 from modelserve.runtime.interface import Backend, Replica, WorkerOptions, WorkerSpec
 from modelserve.runtime.leftovers import run_folder, sweep
 from modelserve.runtime.limits import limits_of
 from modelserve.runtime.process import LocalBackend
+from modelserve.runtime.scraping import Scraper
 from modelserve.runtime.slot import MakeReplica, Slot
 from modelserve.runtime.status import ReloadFailed, Status
 from modelserve.runtime.streams import Streamed, discard
@@ -41,21 +43,31 @@ class Fleet:
         refs: The models, whose names are unique.
         settings: How to run them.
         metrics: Where to count; new ones by default.
+        hearing: Hears what workers print and log; without it they write to our standard error.
 
     Raises:
         SettingsError: On entering, when the device or the temporary folder is not there.
     """
 
-    def __init__(self, refs: Sequence[ModelRef], settings: Settings, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        refs: Sequence[ModelRef],
+        settings: Settings,
+        metrics: Metrics | None = None,
+        *,
+        hearing: Hearing | None = None,
+    ) -> None:
         self._refs = {ref.name: ref for ref in refs}
         self._settings = settings
         self._metrics = metrics or Metrics()
+        self._hearing = hearing
         self._stack = contextlib.AsyncExitStack()
         self._starting: asyncio.Future[list[None]] | None = None
         self._machine: Machine
         self._placements: dict[str, list[Placement]] = {}
         self._backend: Backend
         self._gpus = Gpus()
+        self._scraper: Scraper
         self.deployments: dict[str, Deployment] = {}
         self.caches: dict[str, Cache] = {}
         self.folder = ""
@@ -65,9 +77,11 @@ class Fleet:
         self._placements = {name: self._plan(name, self._settings.of(name).workers) for name in self._refs}
         await asyncio.to_thread(sweep, self._settings.temp_dir)
         self.folder = self._make_folder()
-        self._backend = await self._stack.enter_async_context(LocalBackend(self.folder))
+        self._backend = await self._stack.enter_async_context(LocalBackend(self.folder, self._hearing))
         self.deployments = {name: self._deployment(name) for name in self._refs}
         self.caches = {name: self._cache(name) for name in self._refs if self._settings.of(name).cache_size}
+        self._scraper = Scraper(self.deployments, self._metrics)
+        self._stack.callback(self._scraper.close)
         self._starting = asyncio.gather(*(deployment.start() for deployment in self.deployments.values()))
         return self
 
@@ -106,6 +120,10 @@ class Fleet:
             return self.deployments[name]
         except KeyError:
             raise NotFound("There is no model of that name here; GET /v2/models/ lists those there are.") from None
+
+    async def scrape(self) -> None:
+        """Bring the metrics up to date with what only workers, the kernel and GPUs know; takes 0.1 s at most."""
+        await self._scraper.scrape()
 
     async def reload(self, name: str | None = None) -> None:
         """Replace the workers of one deployment, or of all in turn, by new ones of the code installed now.

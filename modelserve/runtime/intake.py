@@ -25,8 +25,9 @@ from collections.abc import Callable
 from itertools import chain
 
 from modelserve.frames import Receiver
-from modelserve.messages import Answer, Call, Calls, Cancel, Check, Checked, Failure, More, decode_worker_bound
+from modelserve.messages import Answer, Call, Calls, Cancel, Check, Checked, Failure, More, Scrape, decode_worker_bound
 from modelserve.runtime.interface import FIRST_PARTS
+from modelserve.runtime.model_metrics import ModelMetrics
 from modelserve.runtime.outlet import Outlet
 from modelserve.v2.predictor import Parsed
 
@@ -61,6 +62,7 @@ class Intake:
         self._channel = channel
         self._parse = parse
         self._outlet = outlet
+        self._metrics = ModelMetrics(outlet)
         self._receiver = Receiver(decode_worker_bound)
         self._lock = threading.Lock()
         self._current: deque[Item] = deque()
@@ -140,6 +142,8 @@ class Intake:
                 self._credit += message.parts
             elif type(message) is Check:
                 self._check(message.call)
+            elif type(message) is Scrape:
+                self._metrics.ask()
 
     def _check(self, call: Call) -> None:
         answer = self._parse(call)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from modelserve.discovery import ModelRef
-from modelserve.messages import Answer, Answers, Call, Description, Failed, Part
+from modelserve.messages import Answer, Answers, Call, Description, Failed, Part, Scraped
 from modelserve.runtime.devices import Placement
 
 if TYPE_CHECKING:  # a worker imports this module, and has no use for the event loop
@@ -175,6 +175,12 @@ class Replica(Protocol):
         """Have the worker validate a call beside those that it runs; never blocks. See ``Call.operation``.
 
         The future raises WorkerDied where the worker ends before it has.
+        """
+
+    def scrape(self) -> asyncio.Future[Scraped]:
+        """Have the worker say what its model counts itself, beside the calls that it runs; never blocks.
+
+        The future is cancelled where the worker ends before it has.
         """
 
     def cancel(self, ids: list[int]) -> None:

@@ -14,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
+import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from modelserve.messages import Answer, Answers, Description, Part
@@ -49,9 +51,12 @@ class Lane:
     Args:
         replica: A started replica.
         description: Its model's.
+        took: Told how many seconds the worker was at a call, and for how many calls that is so.
     """
 
-    def __init__(self, replica: Replica, description: Description) -> None:
+    def __init__(
+        self, replica: Replica, description: Description, took: Callable[[float, int], None] = lambda _, times: None
+    ) -> None:
         self.replica = replica
         self.batches = description.max_batch_size > 1
         self.is_concurrent = description.max_concurrency > 1
@@ -66,9 +71,13 @@ class Lane:
         self._max_batch_size = description.max_batch_size
         self._max_concurrency = description.max_concurrency
         self._streams = description.streams
+        # Of other models, a worker itself says how long it was at its calls.
+        self._is_timed = self.batches or self.is_concurrent or description.streams
         # What is unanswered of each frame, by call id; in one for all where calls run at the same time.
         self._frames: deque[dict[int, Pending]] = deque()
         self._sent = itertools.count()
+        self._took = took
+        self._began_s = 0.0  # of the first frame, where calls run together or as a stream
         self._last_size = 1
         self._call_s = AHEAD_S  # until the first answers tell, taken for slow
 
@@ -105,10 +114,13 @@ class Lane:
             self._send_beside(frame)
         else:
             self._frames.append(frame)
+            if len(self._frames) == 1:
+                self._began_s = time.perf_counter()
         replica.send([pending.call for pending in batch])
 
     def answered(self, answers: Answers) -> None:
         """Resolve the calls that were answered and learn how long they took."""
+        began_s = self._began_s  # of the frame that these are of: the next begins with the last of them
         for answer in answers.answers:
             if answer.stream:
                 self._open(answer)
@@ -119,6 +131,8 @@ class Lane:
                 continue
             if pending.timer is not None:
                 pending.release()
+            if self._is_timed:
+                self._took(self._ran_s(pending, began_s), 1)
             if pending.stream is not None:  # a stream that was cancelled ends with an answer
                 pending.stream.feed(Part(answer.id, last=True, failure=answer.failure))
             elif not pending.done():
@@ -133,6 +147,7 @@ class Lane:
         if pending is None or pending.stream is None:
             return
         if part.last:
+            self._took(self._ran_s(pending, self._began_s), 1)
             self._take(part.id)
             pending.release()
         pending.stream.feed(part)
@@ -188,7 +203,14 @@ class Lane:
         count = len(answers.answers)
         if count:
             self.answered_calls += count
+            if not self._is_timed:
+                self._took(answers.busy_ns / 1e9 / count, count)
             self._call_s += SMOOTHING * (answers.busy_ns / 1e9 / count - self._call_s)
+
+    def _ran_s(self, pending: Pending, began_s: float) -> float:
+        if self.is_concurrent:
+            return asyncio.get_running_loop().time() - pending.sent_s
+        return time.perf_counter() - began_s
 
     def _find(self, call_id: int) -> Pending | None:
         for frame in self._frames:
@@ -202,5 +224,6 @@ class Lane:
             if pending is not None:
                 if not frame:
                     self._frames.remove(frame)
+                    self._began_s = time.perf_counter()
                 return pending
         return None

@@ -23,17 +23,21 @@ from modelserve.runtime import entry
 from modelserve.runtime.boot import AddedPaths
 from modelserve.runtime.interface import StartFailed, WorkerSpec
 from modelserve.runtime.offspring import MARK
+from modelserve.settings.sources import TOKEN_VARIABLE
 
 __all__ = ["added_paths", "launch", "what_is_wrong"]
 
 
-def launch(spec: WorkerSpec, descriptors: tuple[int, int, int], scratch: str) -> subprocess.Popen[bytes]:
+def launch(
+    spec: WorkerSpec, descriptors: tuple[int, int, int], scratch: str, output: int = 2
+) -> subprocess.Popen[bytes]:
     """Start a worker's process, the leader of a session and process group of its own.
 
     Args:
         spec: Which interpreter, with which environment.
         descriptors: The worker's ends of the channel and of the lifeline, and the counter's memory.
         scratch: The worker's temporary folder; whatever it starts is known by it.
+        output: The descriptor for what it writes, where its spec names no file; never the server's standard output.
 
     Raises:
         StartFailed: There is no such interpreter.
@@ -41,13 +45,13 @@ def launch(spec: WorkerSpec, descriptors: tuple[int, int, int], scratch: str) ->
     """
     try:
         # Returns once the new program runs; subprocess uses vfork, so the server's size does not matter.
-        with _output(spec.log_path) as output:
+        with _output(spec.log_path, output) as written:
             return subprocess.Popen(
                 _command(spec, descriptors),
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **spec.environment, MARK: scratch},
+                stdout=written,
+                stderr=written,
+                env={**_inherited(), **spec.environment, MARK: scratch},
                 pass_fds=descriptors,
                 start_new_session=True,
             )
@@ -55,6 +59,10 @@ def launch(spec: WorkerSpec, descriptors: tuple[int, int, int], scratch: str) ->
         if not spec.python or error.filename != spec.python:
             raise
         raise StartFailed(Failed("load", _not_runnable(spec.python, error), "")) from error
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
 
 
 def added_paths() -> AddedPaths:
@@ -78,10 +86,10 @@ def what_is_wrong(spec: WorkerSpec, status: int) -> str:
 
 
 @contextlib.contextmanager
-def _output(log_path: str) -> Iterator[int]:
-    """Give the descriptor for what a worker writes; never the server's standard output, which is the server's own."""
+def _output(log_path: str, otherwise: int) -> Iterator[int]:
+    """Give the descriptor for what a worker writes."""
     if not log_path:
-        yield 2
+        yield otherwise
         return
     # Each write goes to the end, so that nothing is lost where several processes write.
     output = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

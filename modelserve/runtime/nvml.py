@@ -7,12 +7,12 @@ known by their numbers alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from modelserve.runtime.machine import Gpu
 
-__all__ = ["boards", "read_boards"]
+__all__ = ["GpuWatch", "Use", "boards", "read_boards", "read_uses"]
 
 logger = logging.getLogger(__name__)
 
@@ -99,3 +99,70 @@ def _near_cpus(nvml: Any, board: Any) -> tuple[int, ...]:
     except nvml.NVMLError:  # not on every system
         return ()
     return tuple(64 * number + bit for number, word in enumerate(words) for bit in range(64) if word >> bit & 1)
+
+
+class Use(NamedTuple):
+    """How one GPU or MIG slice is used: ``busy`` is the share of the last moments in which it ran, None if not told."""
+
+    used_bytes: int
+    total_bytes: int
+    busy: float | None
+
+
+class GpuWatch:
+    """Reads again and again how GPUs are used; NVML stays open from the first time, since opening it takes long."""
+
+    def __init__(self) -> None:
+        self._nvml: Any = None
+        self._is_tried = False
+
+    def read(self, uuids: Iterable[str]) -> dict[str, Use]:
+        """Return the use of the GPUs of these UUIDs, leaving out what cannot be told; may block for a second."""
+        if not self._is_tried:
+            self._is_tried = True
+            self._nvml = _opened()
+        return {} if self._nvml is None else read_uses(self._nvml, uuids)
+
+    def close(self) -> None:
+        """Close NVML."""
+        if self._nvml is not None:
+            self._nvml.nvmlShutdown()
+            self._nvml = None
+
+
+def read_uses(nvml: Any, uuids: Iterable[str]) -> dict[str, Use]:
+    """Return how NVML tells the use of some GPUs.
+
+    Args:
+        nvml: The module ``pynvml``, initialised.
+        uuids: Of GPUs and MIG slices; whatever else is no UUID is left out.
+    """
+    uses = {}
+    for uuid in uuids:
+        try:
+            handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        except nvml.NVMLError:  # a GPU that is known by its number, or does not tell
+            continue
+        uses[uuid] = Use(int(memory.used), int(memory.total), _busy(nvml, handle))
+    return uses
+
+
+def _busy(nvml: Any, handle: Any) -> float | None:
+    try:
+        return float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100
+    except nvml.NVMLError:  # MIG slices do not tell
+        return None
+
+
+def _opened() -> Any:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except ImportError:
+        return None
+    except pynvml.NVMLError as error:
+        logger.warning("NVML cannot be used, so there are no metrics of GPUs: %s", error)
+        return None
+    return pynvml

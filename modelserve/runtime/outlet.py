@@ -12,7 +12,7 @@ import threading
 import time
 
 from modelserve.frames import encode
-from modelserve.messages import Answer, Answers, Checked, Failed, Part, Ready, Stage
+from modelserve.messages import Answer, Answers, Checked, Failed, Part, Ready, Scraped, Stage
 
 __all__ = ["Outlet"]
 
@@ -69,7 +69,7 @@ class Outlet:
         if self._answers and time.monotonic_ns() - self._last > GATHER_NS:
             self.flush()
 
-    def send(self, message: Ready | Failed | Stage | Part | Checked) -> None:
+    def send(self, message: Ready | Failed | Stage | Part | Checked | Scraped) -> None:
         """Send a message at once."""
         with self._lock:
             self._flush()
@@ -87,6 +87,6 @@ class Outlet:
             busy_ns, self._since = self._last - self._since, self._last
             self._send(Answers(answers, busy_ns))
 
-    def _send(self, message: Ready | Failed | Stage | Part | Checked | Answers) -> None:
+    def _send(self, message: Ready | Failed | Stage | Part | Checked | Scraped | Answers) -> None:
         for buffer in encode(message):
             self._channel.sendall(buffer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,12 +20,15 @@ class Pending(asyncio.Future[Answer]):
 
     It is the future itself, and not an object beside it with a callback, because both are made for every call. What few
     calls need has its default on the class for the same reason. ``number`` counts the calls of the lane it was sent to,
-    and ``replica`` is where it was sent, None while it waits.
+    ``replica`` is where it was sent, None while it waits. ``came_s`` is when it came, by ``time.perf_counter``, and
+    ``dealt_s`` when it was sent; it is not there before.
     """
 
-    __slots__ = ("call", "left", "number", "replica", "size")
+    __slots__ = ("call", "came_s", "dealt_s", "left", "number", "replica", "size")
 
     call: Call
+    came_s: float
+    dealt_s: float
     left: Callable[[Pending], None]
     number: int
     replica: Replica | None
@@ -59,6 +63,7 @@ class Pending(asyncio.Future[Answer]):
         """
         pending = cls(loop=loop)
         pending.call = call
+        pending.came_s = time.perf_counter()
         pending.size = size
         pending.left = left
         pending.replica = None

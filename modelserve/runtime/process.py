@@ -17,10 +17,11 @@ import socket
 import subprocess
 import tempfile
 
-from modelserve.messages import Answer, Call, Calls, Cancel, Check, Description, Failed, More
+from modelserve.messages import Answer, Call, Calls, Cancel, Check, Description, Failed, More, Scrape, Scraped
 from modelserve.private_folder import make_private
 from modelserve.runtime import boot, channel, lifeline
 from modelserve.runtime.checks import Checks
+from modelserve.runtime.hearing import Ear, Hearing
 from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, StartFailed, WorkerSpec
 from modelserve.runtime.launch import added_paths, launch, what_is_wrong
 from modelserve.runtime.offspring import kill_offspring
@@ -34,14 +35,20 @@ TERMINATE_WAIT_S = 1.0
 
 
 class LocalBackend:
-    """Runs workers as processes of their own; their temporary files live under one folder."""
+    """Runs workers as processes of their own.
 
-    def __init__(self, folder: str) -> None:
+    Args:
+        folder: Under which their temporary files live.
+        hearing: Hears what they print and log; without it, they write to our standard error.
+    """
+
+    def __init__(self, folder: str, hearing: Hearing | None = None) -> None:
         self._folder = folder
+        self._hearing = hearing
         self._paths = added_paths()
 
     def replica(self, spec: WorkerSpec) -> LocalReplica:
-        return LocalReplica(spec, self._folder, self._paths)
+        return LocalReplica(spec, self._folder, self._paths, self._hearing)
 
     async def __aenter__(self) -> LocalBackend:
         return self
@@ -54,8 +61,9 @@ class LocalBackend:
 class LocalReplica:
     """A :class:`modelserve.runtime.interface.Replica` that is a process of this machine."""
 
-    def __init__(self, spec: WorkerSpec, folder: str, paths: boot.AddedPaths) -> None:
+    def __init__(self, spec: WorkerSpec, folder: str, paths: boot.AddedPaths, hearing: Hearing | None = None) -> None:
         self._spec = spec
+        self._hearing = None if spec.log_path else hearing
         self._folder = folder
         self._paths = paths
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,6 +71,7 @@ class LocalReplica:
         self._listener: Listener | None = None
         self._begun: boot.Counter | None = None
         self._checks = Checks()
+        self._scraped: asyncio.Future[Scraped] | None = None
         self._stage = "load"
         self._timer: asyncio.TimerHandle | None = None
         self._end: Exit | None = None
@@ -105,6 +114,14 @@ class LocalReplica:
         self._channel.send(Check(call))
         return self._checks.ask(call.id)
 
+    def scrape(self) -> asyncio.Future[Scraped]:
+        assert self._channel is not None, "start it first"
+        self._channel.send(Scrape())
+        self._scraped = self._scraped or asyncio.get_running_loop().create_future()
+        if self._ended.is_set():
+            self._scraped.cancel()
+        return self._scraped
+
     def cancel(self, ids: list[int]) -> None:
         assert self._channel is not None, "start it first"
         self._channel.send(Cancel(ids))
@@ -142,6 +159,7 @@ class LocalReplica:
         # A channel that closes under a living worker is broken.
         self._channel = link = channel.Channel(self, listener, self._enter, self.kill)
         link.on_checked = self._checks.answered
+        link.on_scraped = self._on_scraped
         self._listener = listener
         self._closers.callback(link.abort)
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
@@ -161,10 +179,20 @@ class LocalReplica:
             life, our_life = os.pipe()
             passed.callback(os.close, life)
             self._closers.callback(os.close, our_life)
-            self._process = launch(self._spec, (theirs.fileno(), life, memory), scratch)
+            ear = self._open_ear(passed)
+            output = 2 if ear is None else ear.their_end
+            self._process = launch(self._spec, (theirs.fileno(), life, memory), scratch, output)
             self._tie_and_watch(life)
-        self._channel.write([boot.pack(self._paths, boot.Boot(self._spec, scratch))])
+        mark = "" if ear is None else ear.mark
+        self._channel.write([boot.pack(self._paths, boot.Boot(self._spec, scratch, mark))])
         self._enter("load")
+
+    def _open_ear(self, passed: contextlib.ExitStack) -> Ear | None:
+        if self._hearing is None:
+            return None
+        ear = self._hearing.open(self._spec.ref.name, self.name)
+        passed.callback(os.close, ear.their_end)
+        return ear
 
     def _tie_and_watch(self, life: int) -> None:
         """Let the kernel end the worker with us, and tell us of its end; where it cannot, leave nothing behind."""
@@ -225,6 +253,8 @@ class LocalReplica:
         end = self._end or _how_it_ended(status)
         self._ended.set()
         self._checks.lost()
+        if self._scraped is not None:
+            self._scraped.cancel()
         self._closers.close()
         started = self._channel.started
         if not started.done():
@@ -233,6 +263,12 @@ class LocalReplica:
             assert self._listener is not None
             self._listener.lost(self, end)
         self._listener = None  # it may hold on to us, and a training to all that it has returned
+
+    def _on_scraped(self, scraped: Scraped) -> None:
+        """Pass on what the model counts; what comes unasked is dropped."""
+        future, self._scraped = self._scraped, None
+        if future is not None and not future.done():
+            future.set_result(scraped)
 
     def _signal(self, number: signal.Signals) -> None:
         """Signal the worker's process group, whose number nobody else has before the worker is buried."""

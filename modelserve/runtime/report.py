@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -65,11 +66,30 @@ class DeploymentReport(msgspec.Struct, frozen=True):
     last_reload: ReloadReport | None = None
 
 
+# What a worker's place, or a worker that leaves, can be said to do.
+STATES = ("starting", "warm", "waiting", "failed", "down", "leaving")
+
+
+def count_workers(slots: Sequence[Slot], dealer: Dealer) -> dict[tuple[str, ...], float]:
+    """Return how many workers are in each state, those in which there is none too."""
+    states = Counter(_state(slot, dealer) for slot in slots)
+    placed = {slot.replica for slot in slots}
+    states["leaving"] += sum(replica not in placed for replica in dealer.lanes)
+    return {(state,): states[state] for state in STATES}
+
+
 def report_workers(slots: Sequence[Slot], dealer: Dealer) -> list[WorkerReport]:
     """Return one report for each place of a worker, and one for each worker that leaves."""
     places = [_report_place(slot, dealer) for slot in slots]
     placed = {slot.replica for slot in slots}
     return places + [_report_lane(lane, "leaving") for replica, lane in dealer.lanes.items() if replica not in placed]
+
+
+def _state(slot: Slot, dealer: Dealer) -> str:
+    lane = None if slot.replica is None else dealer.lanes.get(slot.replica)
+    if lane is not None:
+        return "leaving" if lane.closing else "warm"
+    return "waiting" if slot.status == "warm" else slot.status  # it is gone, and its keeper is about to notice
 
 
 def _report_place(slot: Slot, dealer: Dealer) -> WorkerReport:

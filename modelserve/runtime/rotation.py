@@ -78,7 +78,7 @@ class Rotation:
     def limit(self, lane: Lane) -> None:
         """Set after how many calls a new worker is recycled."""
         if self._limits.max_calls:
-            share = random.uniform(1 - JITTER, 1 + JITTER)  # no secret  # nosec B311
+            share = random.uniform(1 - JITTER, 1 + JITTER)
             lane.call_limit = max(1, round(self._limits.max_calls * share))
 
     def recycle(self, lane: Lane, why: str) -> None:

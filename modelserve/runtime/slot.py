@@ -45,8 +45,8 @@ class Owner(Listener, Protocol):
     def failed(self, failed: Failed) -> None:
         """A worker could not start."""
 
-    def replacing(self) -> None:
-        """A worker is started in place of one that is gone."""
+    def replacing(self, reason: str) -> None:
+        """A worker is started in place of one that is gone; the reason is that of its :class:`Exit`, or "start"."""
 
     def exhausted(self, why: str) -> None:
         """A worker is gone and is not replaced for now."""
@@ -84,6 +84,7 @@ class Slot:
         self._last_generation = 0
         self._coming: list[Fresh] = []
         self._gone = asyncio.Event()
+        self._reason = "start"
         self._warm_since: float | None = None
         self._early_deaths = 0
 
@@ -98,6 +99,7 @@ class Slot:
             await self._warm_up(owner, fresh)
         except StartFailed as error:
             self.status = "failed"
+            self._reason = "start"
             self._gone.set()
             self._log_failure(owner, fresh.replica, error.failed)
             owner.failed(error.failed)
@@ -152,12 +154,13 @@ class Slot:
             await asyncio.sleep(self._next_pause_s())
             await self._allowed(owner, budget)
             if self._gone.is_set():  # else a renewal was quicker
-                owner.replacing()
+                owner.replacing(self._reason)
                 await self.start(owner)
 
-    def lost(self, replica: Replica) -> None:
-        """Note that a worker has died, if it was this slot's."""
+    def lost(self, replica: Replica, reason: str) -> None:
+        """Note that a worker has died, if it was this slot's, and of what."""
         if replica is self.replica:
+            self._reason = reason
             self._gone.set()
         for fresh in self._coming:
             fresh.is_lost = fresh.is_lost or fresh.replica is replica

@@ -27,10 +27,12 @@ from modelserve.messages import (
     Failure,
     More,
     Part,
+    Scrape,
     decode_worker_bound,
 )
 from modelserve.runtime.intake import CANCELLED
 from modelserve.runtime.interface import FIRST_PARTS
+from modelserve.runtime.model_metrics import ModelMetrics
 from modelserve.runtime.outlet import Outlet
 from modelserve.runtime.turns import Begun, answer_unrun, stopped
 from modelserve.v2.predictor import Parsed, Predictor
@@ -98,6 +100,7 @@ class Together:
         self._predictor = predictor
         self._outlet = outlet
         self._begun = begun
+        self._metrics = ModelMetrics(outlet)
         self._receiver = Receiver(decode_worker_bound)
         self._waiting: deque[Call | Answer] = deque()
         self._running: dict[int, _Running] = {}
@@ -139,6 +142,8 @@ class Together:
                 self._running[message.id].allow(message.parts)
             elif type(message) is Check:
                 self._check(message.call)
+            elif type(message) is Scrape:
+                self._metrics.ask()
 
     def _check(self, call: Call) -> None:
         answer = self._predictor.parse(call)

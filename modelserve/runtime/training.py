@@ -35,6 +35,7 @@ from modelserve.runtime.intake import CANCELLED
 from modelserve.runtime.news import News
 from modelserve.runtime.outlet import Outlet
 from modelserve.runtime.turns import Begun
+from modelserve.v2.current_call import about, running
 from modelserve.v2.failures import failure_of
 from modelserve.v2.progress import progress
 from modelserve.v2.trainings import Trainer
@@ -103,6 +104,7 @@ class Training:
         except BaseException as error:  # a field of the model's own may raise anything
             self._refuse(Answer(call.id, failure=failure_of(error)))
             return
+        running.alone = (about(call),)
         self._outlet.gather(Answer(call.id, "application/json", stream=True))
         self._outlet.send(Part(call.id, msgspec.json.encode(TrainingStarted())))
         self._outlet.send(self._last_part(call.id, arguments))

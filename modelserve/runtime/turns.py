@@ -17,6 +17,7 @@ from modelserve.errors import QueueTimeout, Stopping
 from modelserve.messages import Answer, Call, Failure, Part
 from modelserve.runtime.intake import CANCELLED, Intake, Item
 from modelserve.runtime.outlet import Outlet
+from modelserve.v2.current_call import running
 from modelserve.v2.failures import failure_of
 from modelserve.v2.predictor import Parsed, Predictor
 from modelserve.v2.streaming import Stream
@@ -48,6 +49,7 @@ class Turns:
             self._outlet.begin()
             for answer in run_frame(count):
                 self._outlet.add(answer)
+            running.alone = ()
             self._outlet.flush()
 
     def _run_in_turn(self, count: int) -> Iterator[Answer]:

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelserve import loading, logs
@@ -28,6 +28,7 @@ from modelserve.runtime.boot import Boot
 from modelserve.runtime.interface import DEVICE_EXIT
 from modelserve.runtime.outlet import Outlet
 from modelserve.runtime.prints import print_anyway
+from modelserve.tracing import is_wanted
 
 if TYPE_CHECKING:
     from modelserve.runtime.turns import Begun
@@ -102,7 +103,16 @@ def _settle_in(boot: Boot) -> None:
     with contextlib.suppress(OSError):  # a container may forbid it; the thread counts still hold
         os.sched_setaffinity(0, placement.cpus)
     os.environ.update(placement.missing_from(os.environ), TMPDIR=boot.scratch)
-    logs.configure(boot.spec.options.log_level, boot.spec.options.log_format, worker=boot.spec.name)
+    options = boot.spec.options
+    logs.configure(options.log_level, options.log_format, worker=boot.spec.name, mark=boot.log_mark, about=_whose)
+
+
+def _whose() -> Mapping[str, str]:
+    """Return whose call runs here, for the records of the log; nothing where none does, or several do at once."""
+    from modelserve.v2.current_call import names_of, running
+
+    calls = running.here.get() or running.alone
+    return names_of(calls[0]) if len(calls) == 1 else {}
 
 
 def _start_model(boot: Boot, outlet: Outlet, loop: _LateLoop) -> tuple[Predictor, Description]:
@@ -134,6 +144,11 @@ def _make_predictor(model: Any, boot: Boot, loop: _LateLoop) -> Predictor:
         max_concurrency=chosen.max_concurrency,
         max_answer_bytes=chosen.max_answer_bytes,
     )
+    if is_wanted(os.environ):
+        from modelserve.runtime.traced import TracedPredictor, start_traces
+
+        if (traces := start_traces(boot.spec.name)) is not None:
+            return TracedPredictor(model, options, wait=loop.run, tracing=traces, deployment=boot.spec.ref.name)
     return Predictor(model, options, wait=loop.run)
 
 

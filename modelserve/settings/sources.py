@@ -15,10 +15,13 @@ from modelserve.settings.fields import PREFIX, show
 from modelserve.settings.table import BY_NAME, Settings
 from modelserve.settings.values import read
 
-__all__ = ["CONFIG_FILE", "CONFIG_VARIABLE", "load_settings"]
+__all__ = ["CONFIG_FILE", "CONFIG_VARIABLE", "TOKEN_VARIABLE", "load_settings"]
 
 CONFIG_VARIABLE = "MODELSERVE_CONFIG"
 CONFIG_FILE = "modelserve.toml"
+
+# What commands show to a server that they ask; no setting of one, and nothing for its workers.
+TOKEN_VARIABLE = "MODELSERVE_TOKEN"
 
 # Kubernetes sets these in every pod beside a Service that is called "modelserve"; they are no settings of ours.
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
@@ -66,7 +69,9 @@ def _given(
     for key, value in in_file.items():
         yield key, value, f"in {path}", False
     for variable, text in environ.items():
-        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE and not _is_service_link(variable, text):
+        if variable in (CONFIG_VARIABLE, TOKEN_VARIABLE) or _is_service_link(variable, text):
+            continue
+        if variable.startswith(PREFIX):
             name = variable.removeprefix(PREFIX)
             yield name.lower() if name.isupper() else variable, text, f"from {variable} in the environment", True
     for name, value in flags.items():

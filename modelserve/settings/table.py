@@ -12,7 +12,10 @@ from modelserve.settings.values import (
     check_base_path,
     check_data_dir,
     check_database,
+    check_file,
     check_hosts,
+    check_networks,
+    check_origins,
     check_python,
     check_secret,
     check_temp_dir,
@@ -213,20 +216,18 @@ class Settings:
         unit="answers",
     )
     cache_ttl_s: float = _each(Kind.NUMBER, 0.0, "How long an answer is kept. 0: no limit.", minimum=0, unit="seconds")
-    train: bool = _each(
-        Kind.SWITCH, True, "Whether trainings are served. Off everywhere: no jobs are kept, and there is no database."
-    )
+    train: bool = _each(Kind.SWITCH, True, "Whether trainings are served. Off everywhere: no jobs are kept.")
     data_dir: str = _setting(
         Kind.TEXT,
         "",
-        "Folder in which jobs are kept: the database and the jobs' files. Empty: the user's, as the system has it.",
+        "Folder for jobs and clients: the database and the jobs' files. Empty: the user's, as the system has it.",
         check=check_data_dir,
         right="a path of a folder",
     )
     database: str = _setting(
         Kind.TEXT,
         "",
-        "Database of the jobs, such as postgresql+psycopg://user:password@host/name. Empty: a SQLite file in data_dir.",
+        "Database of jobs and clients: postgresql+psycopg://user:password@host/name. Empty: a SQLite file in data_dir.",
         check=check_database,
         right="postgresql+psycopg://user:password@host/name, or empty for a SQLite file in data_dir",
         secret=True,
@@ -272,6 +273,92 @@ class Settings:
         right="a text of 24 to 64 bytes, or whsec_ and the base64 of as many",
         secret=True,
     )
+    access: Literal["private", "public"] = _each(
+        Kind.CHOICE,
+        "private",
+        "Who may call a deployment once there are clients: those with a token, or everybody.",
+    )
+    insecure_no_auth: bool = _setting(
+        Kind.SWITCH,
+        False,
+        "Whether a server without clients may listen where others can reach it, so that everybody may do everything.",
+    )
+    rate_limit: float = _each(
+        Kind.NUMBER,
+        0.0,
+        "Calls per second that one client may make to a deployment; a further one is answered 429. 0: no limit.",
+        minimum=0,
+        maximum=1_000_000,
+        unit="calls per second",
+    )
+    failed_logins: int = _setting(
+        Kind.WHOLE,
+        10,
+        "Failed logins a minute, of a client from an address; a further one is answered 429 unseen. 0: no limit.",
+        minimum=0,
+        maximum=1_000_000,
+        unit="a minute",
+    )
+    tls_cert: str = _setting(
+        Kind.TEXT,
+        "",
+        "Certificate in PEM, with those that it depends on behind it. With it the server speaks https only.",
+        check=check_file,
+        right="a path of a file",
+    )
+    tls_key: str = _setting(
+        Kind.TEXT,
+        "",
+        "Private key of tls_cert, in PEM, without a password.",
+        check=check_file,
+        right="a path of a file",
+    )
+    trusted_proxies: str = _setting(
+        Kind.TEXT,
+        "",
+        "Proxies whose X-Forwarded-For, -Proto, -Host and -Prefix are believed. Empty: none.",
+        check=check_networks,
+        right='addresses or networks separated by commas, such as "127.0.0.1,10.0.0.0/8"',
+    )
+    allowed_hosts: str = _setting(
+        Kind.TEXT,
+        "",
+        "Host names that the server answers to besides localhost; another is answered 421. Empty: its own, or any "
+        "where others can reach it.",
+        check=check_hosts,
+        right='host names separated by commas, such as "models.example.org,10.0.0.7"',
+    )
+    cors_origins: str = _setting(
+        Kind.TEXT,
+        "",
+        "Origins whose pages may call the server from a browser. Empty: only its own pages may.",
+        check=check_origins,
+        right='origins separated by commas, such as "https://app.example.org,http://localhost:3000"',
+    )
+    header_timeout_s: float = _setting(
+        Kind.NUMBER,
+        10.0,
+        "Longest that the head of a request may take to arrive; then the connection is closed. 0: no limit.",
+        minimum=0,
+        unit="seconds",
+    )
+    body_timeout_s: float = _setting(
+        Kind.NUMBER,
+        60.0,
+        "Longest that a body may take to arrive, and a second more for each 16 KiB of it; then it is answered 408. "
+        "Also the longest that a client may read nothing of an answer. 0: no limit.",
+        minimum=0,
+        unit="seconds",
+    )
+    max_connections: int = _setting(
+        Kind.WHOLE,
+        0,
+        "Connections that are kept; on a further one only /healthz and /readyz are answered, all else is 503. 0: as "
+        "many as open files allow, 10,000 at most.",
+        minimum=0,
+        maximum=1_000_000,
+        unit="connections",
+    )
     temp_dir: str = _setting(
         Kind.TEXT,
         "",
@@ -281,6 +368,23 @@ class Settings:
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(Kind.CHOICE, "info", "Least level to log.")
     log_format: Literal["text", "json"] = _setting(Kind.CHOICE, "text", "Form of a log line on standard error.")
+    log_lines: int = _setting(
+        Kind.WHOLE,
+        2000,
+        "Last lines of each deployment's log that are held in memory; its file has more.",
+        minimum=1,
+        maximum=100_000,
+        unit="lines",
+    )
+    access_log: bool = _setting(
+        Kind.SWITCH, False, "Whether each request is a line of the log, with its status and its times."
+    )
+    debug_endpoint: bool = _setting(
+        Kind.SWITCH, False, "Whether GET /v2/debug/ gives administrators the last lines of the log of every deployment."
+    )
+    seldon_metrics: bool = _setting(
+        Kind.SWITCH, False, "Whether /metrics has predict requests under the names of Seldon's executor too."
+    )
     strict: bool = _setting(Kind.SWITCH, False, "Exit with status 3 when any model fails to start.")
     title: str = _setting(
         Kind.TEXT,

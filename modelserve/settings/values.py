@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import math
 import os
 import re
@@ -17,7 +18,10 @@ __all__ = [
     "check_base_path",
     "check_data_dir",
     "check_database",
+    "check_file",
     "check_hosts",
+    "check_networks",
+    "check_origins",
     "check_python",
     "check_secret",
     "check_temp_dir",
@@ -94,6 +98,24 @@ def check_hosts(text: str) -> str:
     if not all(_HOST.fullmatch(host) for host in hosts):
         raise ValueError
     return ",".join(hosts)
+
+
+def check_file(text: str) -> str:
+    """Return a file's absolute path; it is read, and complained of, by what needs it."""
+    return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+
+def check_networks(text: str) -> str:
+    """Return networks, separated by single commas; ValueError where one is none, or has bits set behind its own."""
+    return ",".join(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
+
+
+def check_origins(text: str) -> str:
+    """Return origins as browsers write them, separated by single commas; ValueError where one is none."""
+    origins = [origin.strip().rstrip("/").lower() for origin in text.split(",") if origin.strip()]
+    if not all(_HOST.fullmatch(re.sub("^https?://", "", origin)) and "://" in origin for origin in origins):
+        raise ValueError
+    return ",".join(re.sub(r"^(http://.*):80$|^(https://.*):443$", r"\1\2", origin) for origin in origins)
 
 
 def check_python(text: str) -> str:

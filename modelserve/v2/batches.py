@@ -14,6 +14,7 @@ from typing import Any
 
 from modelserve.errors import BadAnswer, ModelserveError, OutOfMemory
 from modelserve.messages import Answer
+from modelserve.v2.current_call import UNKNOWN, About, running
 from modelserve.v2.failures import failure_of
 from modelserve.v2.guard import Guard
 from modelserve.v2.model import provides
@@ -26,14 +27,23 @@ BAD_BATCH = "The model did not return one answer for each call of a batch."
 class Parsed:
     """A call whose arguments are valid: ``values`` for the model, and the media type its answer is to have."""
 
-    __slots__ = ("accept", "deadline", "id", "media_type", "values")
+    __slots__ = ("about", "accept", "deadline", "id", "media_type", "values")
 
-    def __init__(self, call_id: int, values: dict[str, Any], media_type: str, accept: str, deadline: float) -> None:
+    def __init__(
+        self,
+        call_id: int,
+        values: dict[str, Any],
+        media_type: str,
+        accept: str,
+        deadline: float,
+        about: About = UNKNOWN,
+    ) -> None:
         self.id = call_id
         self.values = values
         self.media_type = media_type
         self.accept = accept
         self.deadline = deadline
+        self.about = about
 
 
 class Batches:
@@ -89,8 +99,7 @@ class Batches:
         if self._guard.is_broken:
             return
         try:
-            # New dicts, for if the model changes them and then raises, each call is run once more.
-            returned = self._predicted([dict(item.values) for item in batch])
+            returned = self._predicted(batch)
             values = list(returned) if isinstance(returned, list | tuple) else None
         except BaseException as error:  # the border to the model
             self._guard.look_at(error)
@@ -105,7 +114,10 @@ class Batches:
         for part in parts:
             yield from self._run(part, is_half=True)
 
-    def _predicted(self, calls: list[dict[str, Any]]) -> Any:
+    def _predicted(self, batch: list[Parsed]) -> Any:
+        running.alone = [item.about for item in batch]
+        # New dicts, for if the model changes them and then raises, each call is run once more.
+        calls = [dict(item.values) for item in batch]
         returned = self._model.predict_batch(calls)
         return self._wait(returned) if inspect.iscoroutine(returned) else returned
 

@@ -24,6 +24,7 @@ from modelserve.messages import Answer, Call, Description
 from modelserve.v2.answers import Renderer
 from modelserve.v2.arguments import ArgumentParser, UnknownRule
 from modelserve.v2.batches import BAD_BATCH, Batches, Parsed
+from modelserve.v2.current_call import about, running
 from modelserve.v2.describe import describe
 from modelserve.v2.failures import failure_of
 from modelserve.v2.guard import Guard
@@ -154,12 +155,13 @@ class Predictor:
             arguments = self._parser.parse(call)
             if call.operation:
                 return tell_arguments(call, arguments.values, self._max_bytes)
-            return Parsed(call.id, arguments.values, arguments.media_type, accept, call.deadline)
+            return Parsed(call.id, arguments.values, arguments.media_type, accept, call.deadline, about(call))
         except BaseException as error:  # a field of the model's own may raise anything
             return Answer(call.id, failure=failure_of(error))
 
     def run(self, item: Parsed) -> Answer | Stream:
         """Predict one call. Of a generator, the first item is awaited: what it raises before is an ordinary failure."""
+        running.alone = (item.about,)
         try:
             value = self._model.predict(**item.values)
             if type(value) is types.GeneratorType:
@@ -170,6 +172,7 @@ class Predictor:
 
     async def run_async(self, item: Parsed) -> Answer | Stream:
         """Predict one call with an asynchronous ``predict``. That its task is cancelled is a failure like any other."""
+        running.here.set((item.about,))
         try:
             value = self._model.predict(**item.values)
             if inspect.isawaitable(value):

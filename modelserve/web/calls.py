@@ -10,19 +10,28 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Collection
 
 from aiohttp import hdrs, web
 
+from modelserve.access.roll import Roll
+from modelserve.access.throttle import RateLimit
 from modelserve.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
 from modelserve.messages import Call
 from modelserve.runtime.interface import Answering
 from modelserve.settings import Settings
-from modelserve.web.requests import REQUEST_ID
+from modelserve.web.patience import patience
+from modelserve.web.proxies import client_address
+from modelserve.web.requests import REQUEST_ID, client_of
 from modelserve.web.uploads import Uploads
 
 __all__ = ["CallReader"]
 
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+# Headers by their names in lower case, as models read them.
+_USER = "x-forwarded-user"
+_AUTHORIZATION = "authorization"
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20})?", re.ASCII)
 
 
 class CallReader:
@@ -30,18 +39,25 @@ class CallReader:
 
     Args:
         deployment: What the calls are for.
-        settings: Of them the limits of bodies.
+        settings: Of them the limits of bodies, of their time and of the rate, and whether the deployment is public.
         folder: Where requests keep their files.
+        roll: Whom the server knows.
     """
 
-    def __init__(self, deployment: Answering, settings: Settings, folder: str) -> None:
+    def __init__(self, deployment: Answering, settings: Settings, folder: str, roll: Roll | None = None) -> None:
         self._deployment = deployment
+        self._roll = roll or Roll()
+        self._is_public = settings.access == "public"
+        self._limit = RateLimit(settings.rate_limit) if settings.rate_limit else None
         self._max_body_bytes = settings.max_body_bytes
         self._max_upload_bytes = settings.max_upload_bytes
+        self._timeout_s = settings.body_timeout_s
         self._folder = folder
 
     async def expect(self, request: web.Request) -> None:
-        """Answer ``Expect: 100-continue``, but not for a body that ``begin`` refuses unsent."""
+        """Answer ``Expect: 100-continue``, but not for a body that is refused unsent."""
+        if not (self._roll.is_empty or self._is_public or hdrs.AUTHORIZATION in request.headers):
+            return
         with contextlib.suppress(TooLarge, Unavailable):
             self._check_size(request)
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -53,9 +69,12 @@ class CallReader:
         Raises:
             BadRequest: A header is malformed.
             TooLarge: The body is larger than is taken.
+            TooManyRequests: The client calls too often.
             Unavailable: The deployment takes no calls now.
             UnsupportedMedia: The body is compressed.
         """
+        if self._limit is not None:
+            self._limit.check(client_of(request).name or f"@{client_address(request)}")
         self._check_size(request)
         headers = request.headers
         if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("", "identity"):
@@ -70,8 +89,10 @@ class CallReader:
         if timeout is not None:
             call.deadline = time.monotonic() + _seconds(timeout)
         description = self._deployment.description
+        if not self._roll.is_empty:
+            call.client = client_of(request).name
         if description is not None and description.headers:
-            call.headers = {name: headers[name] for name in description.headers if name in headers}
+            call.headers = self._read_headers(request, call.client, description.headers)
         return call
 
     async def read(self, request: web.Request, call: Call) -> Uploads | None:
@@ -79,21 +100,37 @@ class CallReader:
 
         Raises:
             BadRequest: It is a form that is not well-formed.
+            BodyTimeout: It has not arrived in time.
             NoSpace: The folder cannot take its files.
             TooLarge: The body is larger than is taken.
         """
         if call.content_type[:10].lower() == "multipart/":
             return await self._read_form(request, call)
         if call.content_type or request.body_exists:
-            call.body = await request.read()
+            if request.content.is_eof():  # it came with its head, as most do
+                call.body = await request.read()
+            else:
+                async with patience(request.content, self._timeout_s):
+                    call.body = await request.read()
             if len(call.body) > self._max_body_bytes:  # it told no length, and another model may take more
                 raise TooLarge(f"The body is larger than the {self._max_body_bytes} bytes that are accepted.")
         return None
 
+    def _read_headers(self, request: web.Request, client: str, names: Collection[str]) -> dict[str, str]:
+        """Return those that the model reads: who calls as we know it, and no token."""
+        headers = request.headers
+        found = {name: headers[name] for name in names if name in headers and name != _USER}
+        if client and _USER in names:
+            found[_USER] = client
+        if not self._roll.is_empty:
+            found.pop(_AUTHORIZATION, None)
+        return found
+
     async def _read_form(self, request: web.Request, call: Call) -> Uploads:
         uploads = Uploads(self._folder, max_bytes=self._max_upload_bytes, max_text_bytes=self._max_body_bytes)
         try:
-            await uploads.read(request)
+            async with patience(request.content, self._timeout_s):
+                await uploads.read(request)
         except BaseException:
             uploads.remove()
             raise

@@ -18,10 +18,15 @@ from aiohttp import web
 from modelserve import __version__
 from modelserve.errors import ModelserveError
 from modelserve.jobs.runner import Runner
+from modelserve.logs.kept import KeptLogs
 from modelserve.runtime.fleet import Fleet
 from modelserve.web.responses import json_response
 
 __all__ = ["Step", "build_control"]
+
+
+# Errors that are told of, the newest of all deployments.
+ERRORS = 10
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -32,9 +37,9 @@ class Step(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-def build_control(fleet: Fleet, url: str, jobs: Runner | None = None) -> web.Application:
+def build_control(fleet: Fleet, url: str, jobs: Runner | None = None, logs: KeptLogs | None = None) -> web.Application:
     """Return the application of the control socket of the server at ``url``."""
-    control = _Control(fleet, url, jobs)
+    control = _Control(fleet, url, jobs, logs)
     app = web.Application()
     app.add_routes(
         [
@@ -59,18 +64,20 @@ async def _reload_in_turn(fleet: Fleet, names: Sequence[str]) -> AsyncIterator[S
 
 
 class _Control:
-    def __init__(self, fleet: Fleet, url: str, jobs: Runner | None) -> None:
+    def __init__(self, fleet: Fleet, url: str, jobs: Runner | None, logs: KeptLogs | None) -> None:
         self._fleet = fleet
         self._url = url
         self._jobs = jobs
+        self._logs = logs
 
     async def status(self, request: web.Request) -> web.Response:
         """Answer with all that there is to know."""
         deployments = [deployment.status_report() for deployment in self._fleet.deployments.values()]
         shown = {"url": self._url, "version": __version__, "pid": os.getpid()}
         running = [] if self._jobs is None else self._jobs.running()
-        found = {"deployments": msgspec.to_builtins(deployments), "jobs": msgspec.to_builtins(running)}
-        return json_response(shown | found)
+        faults = [] if self._logs is None else [fault._asdict() for fault in self._logs.faults()[:ERRORS]]
+        found = {"deployments": deployments, "jobs": running, "errors": faults}
+        return json_response(shown | {name: msgspec.to_builtins(each) for name, each in found.items()})
 
     async def reload(self, request: web.Request) -> web.StreamResponse:
         """Reload one deployment or all, and tell how it goes; it goes on when the operator leaves."""

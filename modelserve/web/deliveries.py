@@ -178,7 +178,7 @@ class Callbacks:
         self._count(outcome)
         extra = {"deployment": delivery.job.deployment, "job": delivery.job.uuid}
         if outcome == "failed":
-            share = random.uniform(0.8, 1.2)  # no secret  # nosec B311
+            share = random.uniform(0.8, 1.2)
             pause_s = self._pace.pauses_s[delivery.number - 1] * share
             logger.warning(
                 "a callback failed (%d of %d), the next try is in %.0f s: %s",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 
 from modelserve.frames import Body
@@ -21,7 +21,7 @@ __all__ = ["DirectResponse", "header_lines", "is_direct"]
 LARGE_BYTES = 65536
 
 _HEAD = "HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\nX-Request-ID: %s\r\nDate: %s\r\nServer: modelserve\r\n%s\r\n"
-_JSON = "Content-Type: application/json\r\n"
+_JSON = "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
 
 
 def header_lines(headers: Mapping[str, str]) -> str:
@@ -37,8 +37,11 @@ def header_lines(headers: Mapping[str, str]) -> str:
 
 
 def is_direct(request: web.BaseRequest) -> bool:
-    """Return whether a request may be answered directly: every one of HTTP/1.1 that is not a HEAD."""
-    return request.version == HttpVersion11 and request.method != "HEAD"
+    """Return whether a request may be answered directly: every one of HTTP/1.1 that is no HEAD and of no web page.
+
+    What a page of another origin gets has headers of its own; see gate.py.
+    """
+    return request.version == HttpVersion11 and request.method != "HEAD" and hdrs.ORIGIN not in request.headers
 
 
 class DirectResponse(web.StreamResponse):

@@ -1,9 +1,13 @@
-"""GET /openapi.json and /swagger.json: written out once for the models that serve now, and kept."""
+"""GET /openapi.json and /swagger.json: written out once for the models that serve now, and kept.
+
+A client that may call some of the models gets a document of these alone.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
@@ -11,11 +15,22 @@ from aiohttp import web
 from modelserve import __version__
 from modelserve.messages import Description
 from modelserve.settings import Settings
+from modelserve.web.access_text import Access, openapi_access, swagger_access
 from modelserve.web.openapi import build_openapi
+from modelserve.web.proxies import prefix_of
 from modelserve.web.published import Published
 from modelserve.web.swagger import build_swagger
 
 __all__ = ["Documents"]
+
+# Documents that are kept: clients differ in what they may call.
+MOST_KEPT = 32
+
+
+class _Kept(NamedTuple):
+    models: dict[str, Description]
+    access: Access
+    body: bytes
 
 
 class Documents:
@@ -23,22 +38,34 @@ class Documents:
 
     def __init__(self, published: Published, settings: Settings) -> None:
         self._published = published
-        self._title = settings.title
-        self._base_path = settings.base_path
-        self._kept: dict[Callable[..., Any], tuple[dict[str, Description], bytes]] = {}
+        self._settings = settings
+        self._kept: dict[tuple[str, ...], _Kept] = {}
 
     async def openapi(self, request: web.Request) -> web.Response:
         """Answer with the OpenAPI 3.1 document."""
-        return self._answer(build_openapi)
+        build = functools.partial(build_openapi, calls_back=bool(self._settings.callback_hosts))
+        return self._answer(request, "openapi", lambda access, **about: openapi_access(build(**about), access))
 
     async def swagger(self, request: web.Request) -> web.Response:
         """Answer with the Swagger 2.0 document."""
-        return self._answer(build_swagger)
+        return self._answer(request, "swagger", lambda access, **about: swagger_access(build_swagger(**about), access))
 
-    def _answer(self, build: Callable[..., Mapping[str, Any]]) -> web.Response:
-        models = self._published.models()
-        if build not in self._kept or self._kept[build][0] != models:
-            jobs = {name: self._published.operations(name) for name in models}
-            document = build(models, title=self._title, version=__version__, base_path=self._base_path, jobs=jobs)
-            self._kept[build] = (models, orjson.dumps(document))
-        return web.Response(body=self._kept[build][1], content_type="application/json")
+    def _answer(self, request: web.Request, kind: str, build: Callable[..., Mapping[str, Any]]) -> web.Response:
+        models, access = self._published.models(request), self._access()
+        base_path = prefix_of(request) + self._settings.base_path
+        key = (kind, base_path, *models)
+        kept = self._kept.get(key)
+        if kept is None or kept.models != models or kept.access != access:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            document = build(access, base_path=base_path, **self._about(models))
+            kept = self._kept[key] = _Kept(models, access, orjson.dumps(document))
+        return web.Response(body=kept.body, content_type="application/json")
+
+    def _about(self, models: dict[str, Description]) -> dict[str, Any]:
+        jobs = {name: self._published.operations(name) for name in models}
+        return {"models": models, "title": self._settings.title, "version": __version__, "jobs": jobs}
+
+    def _access(self) -> Access:
+        limited = {name for name in self._published.fleet.deployments if self._settings.of(name).rate_limit}
+        return Access(self._published.public, frozenset(limited))

@@ -8,6 +8,7 @@ The text of an exception that we did not raise on purpose never reaches a client
 from __future__ import annotations
 
 import logging
+import random
 from typing import Any
 
 import orjson
@@ -34,6 +35,10 @@ UNEXPECTED = Failure(500, "error", "The server could not handle this request; it
 RETRY_AFTER_S = {
     error.code: error.retry_after_s for error in (Unavailable, QueueFull, NotReady, NoSpace, Stopping, StoreUnavailable)
 }
+
+# How a client may say who it is: https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1
+# A header each: Chromium takes none of two in one.
+CHALLENGES = ('Basic realm="modelserve"', "Bearer")
 
 # What aiohttp itself refuses, by status: a code and a sentence.
 REFUSALS = {
@@ -78,19 +83,28 @@ def failure_response(failure: Failure, request_id: str) -> web.Response:
     response = web.Response(status=failure.status, body=_dumps(body), content_type="application/json")
     response.headers["X-Content-Type-Options"] = "nosniff"
     if failure.status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S.get(failure.code, Unavailable.retry_after_s))
-    if failure.status == 413 or failure.code == NoSpace.code:
+        response.headers["Retry-After"] = str(_spread(RETRY_AFTER_S.get(failure.code, Unavailable.retry_after_s)))
+    if failure.status == 429:
+        response.headers["Retry-After"] = "1"  # a model may raise it; where we know better, requests.py says so
+    if failure.status == 401:
+        response.headers.extend([("WWW-Authenticate", challenge) for challenge in CHALLENGES])
+    if failure.status in (408, 413) or failure.code == NoSpace.code:
         response.force_close()  # what is left of the body is not worth reading
     return response
 
 
-def log_failure(failure: Failure, request_id: str, deployment: str = "") -> None:
+def log_failure(failure: Failure, request_id: str, deployment: str = "", client: str = "") -> None:
     """Log what only the operator may read of a failure. What the client alone caused leaves no trace here."""
     if failure.log and failure.status >= 500:
         lines = failure.log.strip().splitlines()
         traceback = failure.log if len(lines) > 1 else ""
-        extra = {"deployment": deployment, "request_id": request_id, "traceback": traceback}
+        extra = {"deployment": deployment, "client": client, "request_id": request_id, "traceback": traceback}
         logger.error("%s: %s", failure.code, lines[-1], extra=extra)
+
+
+def _spread(seconds: int) -> int:
+    """Return a time of one to three times this, so that all who were refused together do not come back together."""
+    return random.randint(seconds, 3 * seconds)
 
 
 def _dumps(body: dict[str, Any]) -> bytes:

@@ -4,7 +4,8 @@
 
 Each piece is sent on a thread, since the disk may be slow, and into a socket that never blocks, so that a client that
 reads slowly holds no thread: what waits for it is the event loop. uvloop has no ``loop.sendfile``, so this goes round
-the transport, on a copy of its descriptor, once the transport has nothing left to write.
+the transport, on a copy of its descriptor, once the transport has nothing left to write. Over TLS the file is read and
+written piece by piece instead, since the transport encrypts it.
 
 The file is opened without following links and without waiting, and must be a regular file, since its path comes from
 the model.
@@ -18,12 +19,14 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from modelserve.errors import BadAnswer
 from modelserve.messages import Answer, FileAnswer
+from modelserve.web.connection import stall_timeout_s
 from modelserve.web.failures import BrokenAnswer
 from modelserve.web.responses import begun_response
 
@@ -33,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 # How much one call of sendfile may copy: enough that the way to the thread and back does not show.
 PIECE_BYTES = 1024 * 1024
+
+T = TypeVar("T")
 
 
 async def send_file(request: web.Request, answer: Answer, file: FileAnswer, request_id: str) -> web.StreamResponse:
@@ -49,8 +54,9 @@ async def send_file(request: web.Request, answer: Answer, file: FileAnswer, requ
             response.content_length = size
             writer = await response.prepare(request)
             assert writer is not None, "a response is prepared once"
+            send = _send_encrypted if request.secure else _send
             try:
-                await _send(request, writer, source, size)
+                await send(request, writer, source, size)
             except BrokenAnswer as error:
                 logger.error("%s: %s", BadAnswer.code, error, extra={"request_id": request_id})
                 raise
@@ -74,11 +80,28 @@ async def _send(request: web.Request, writer: AbstractStreamWriter, source: int,
         while sent < size:
             count = await _finished(_send_piece, target, source, sent, min(PIECE_BYTES, size - sent))
             if count is None:
-                await _writable(target)
+                await _writable(target, stall_timeout_s(request))
             elif count:
                 sent += count
             else:
                 raise BrokenAnswer(BadAnswer.status, "the answer's file became shorter while it was sent")
+
+
+async def _send_encrypted(request: web.Request, writer: AbstractStreamWriter, source: int, size: int) -> None:
+    sent = 0
+    while sent < size:
+        piece = await _finished(_read_piece, source, sent, min(PIECE_BYTES, size - sent))
+        if not piece:
+            raise BrokenAnswer(BadAnswer.status, "the answer's file became shorter while it was sent")
+        await writer.write(piece)
+        sent += len(piece)
+
+
+def _read_piece(source: int, offset: int, count: int) -> bytes:
+    try:
+        return os.pread(source, count, offset)
+    except OSError as error:
+        raise BrokenAnswer(BadAnswer.status, f"the answer's file cannot be read on: {error.strerror}") from error
 
 
 def _send_piece(target: int, source: int, offset: int, count: int) -> int | None:
@@ -107,7 +130,7 @@ async def _flush(request: web.Request, writer: AbstractStreamWriter) -> None:
         transport.set_write_buffer_limits()
 
 
-async def _finished(work: Callable[..., int | None], *arguments: int) -> int | None:
+async def _finished(work: Callable[..., T], *arguments: int) -> T:
     """Run work on a thread. Cancelled, it waits for its end all the same: the descriptors are closed after it."""
     future = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
     try:
@@ -120,11 +143,14 @@ async def _finished(work: Callable[..., int | None], *arguments: int) -> int | N
         raise
 
 
-async def _writable(target: int) -> None:
+async def _writable(target: int, limit_s: float | None) -> None:
     loop, turn = asyncio.get_running_loop(), asyncio.Event()
     loop.add_writer(target, turn.set)
     try:
-        await turn.wait()
+        async with asyncio.timeout(limit_s):
+            await turn.wait()
+    except TimeoutError:
+        raise ConnectionResetError("the client reads nothing") from None
     finally:
         loop.remove_writer(target)
 

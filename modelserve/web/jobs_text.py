@@ -16,6 +16,7 @@ __all__ = [
     "ANY",
     "CALLBACK_PARAMETER",
     "CALLBACK_TEXT",
+    "EVENTS",
     "JOB_ERRORS",
     "JOB_ROUTES",
     "JOB_SCHEMAS",
@@ -79,7 +80,8 @@ class JobRoute:
     """One route of the jobs of one operation; ``{one}`` and ``{many}`` stand for what these are called.
 
     ``path`` is what follows the operation. ``content`` is the media type of the answer, and ``schema`` the name of its
-    schema in ``JOB_SCHEMAS``, "" for text, or for bytes where the content is of any type.
+    schema in ``JOB_SCHEMAS``, "" for text, or for bytes where the content is of any type. ``has_events``: it may come
+    as server-sent events too.
     """
 
     path: str
@@ -89,6 +91,7 @@ class JobRoute:
     method: str = "get"
     content: str = JSON
     schema: str = ""
+    has_events: bool = False
     parameters: tuple[Parameter, ...] = ()
     errors: tuple[int, ...] = (404, 503)
 
@@ -99,7 +102,7 @@ KEY_PARAMETER = Parameter(
     "Idempotency-Key",
     "header",
     "Makes a retry safe: the same key with the same request gives the job that is there already.",
-    {"type": "string", "maxLength": 255},
+    {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
 )
 
 CALLBACK_PARAMETER = Parameter(
@@ -136,7 +139,12 @@ JOB_ROUTES = (
                 "How many at most.",
                 {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
             ),
-            Parameter("cursor", "query", "Where the page begins, as the Link header says.", {"type": "string"}),
+            Parameter(
+                "cursor",
+                "query",
+                "Where the page begins, as the Link header says.",
+                {"type": "string", "pattern": "^([1-9][0-9]{0,17})?$"},
+            ),
         ),
         errors=(400, 404, 503),
     ),
@@ -156,6 +164,7 @@ JOB_ROUTES = (
         "Read the log of one {one}",
         "What its process has printed.",
         content="text/plain",
+        has_events=True,
         parameters=(
             Parameter(
                 "tail",
@@ -167,7 +176,7 @@ JOB_ROUTES = (
                 "follow",
                 "query",
                 "With 1, the lines come as server-sent events until the job has ended.",
-                {"type": "integer", "enum": [0, 1]},
+                {"type": "string", "enum": ["0", "1", "false", "true"]},
             ),
         ),
         errors=(400, 404, 503),

@@ -43,6 +43,7 @@ def build_openapi(
     version: str,
     base_path: str,
     jobs: Mapping[str, Collection[str]] = MappingProxyType({}),
+    calls_back: bool = False,
 ) -> dict[str, Any]:
     """Return the OpenAPI 3.1.0 document of a server.
 
@@ -52,6 +53,7 @@ def build_openapi(
         version: The service's version.
         base_path: The prefix of every path, without a slash at its end, or "".
         jobs: Of what jobs are kept, "train" and "predict", by the name of the model.
+        calls_back: Whether a job may be posted somewhere when it ends.
     """
     wanted = {(name, item): f"{name}.{item}" for name, model in models.items() for item in model.components}
     names = unique_names(wanted)
@@ -64,7 +66,7 @@ def build_openapi(
         "info": {"title": title, "version": version, "description": ABOUT},
         "servers": [{"url": base_path or "/"}],
         "tags": [tag for name, model in models.items() for tag in _tags(name, model, jobs)] + [{"name": SERVICE_TAG}],
-        "paths": _paths(models, refs, jobs),
+        "paths": _paths(models, refs, jobs, calls_back=calls_back),
         "components": {
             "schemas": _shared_schemas()
             | job_components(jobs)
@@ -90,7 +92,11 @@ def _tags(name: str, model: Description, jobs: Mapping[str, Collection[str]]) ->
 
 
 def _paths(
-    models: Mapping[str, Description], refs: Mapping[str, Mapping[str, str]], jobs: Mapping[str, Collection[str]]
+    models: Mapping[str, Description],
+    refs: Mapping[str, Mapping[str, str]],
+    jobs: Mapping[str, Collection[str]],
+    *,
+    calls_back: bool,
 ) -> dict[str, Any]:
     ids = operation_ids(models, jobs)
     paths: dict[str, Any] = {}
@@ -103,8 +109,9 @@ def _paths(
             }
             is_job = "predict" in jobs.get(name, ())
             path = f"/v2/models/{quote(name, safe='')}/predict/"
-            paths[path] = {"post": may_be_a_job(operation) if is_job else operation}
-        for path, item in job_paths(name, model, jobs.get(name, ()), refs=refs[name], ids=ids).items():
+            paths[path] = {"post": may_be_a_job(operation, calls_back=calls_back) if is_job else operation}
+        own = job_paths(name, model, jobs.get(name, ()), refs=refs[name], ids=ids, calls_back=calls_back)
+        for path, item in own.items():
             paths.setdefault(path, {}).update(item)
     example = next(iter(models), "")
     return paths | {route.path: {"get": _operation(route, example)} for route in ROUTES}
@@ -127,6 +134,9 @@ def _operation(route: Route, example: str) -> dict[str, Any]:
         schema = {"type": "string"} | ({"examples": [example]} if example else {})
         name = {"name": "name", "in": "path", "required": True, "description": "The model's name.", "schema": schema}
         operation["parameters"] = [name]
+    for each, (text, kind) in route.query.items():
+        parameter = {"name": each, "in": "query", "description": text, "schema": dict(kind)}
+        operation.setdefault("parameters", []).append(parameter)
     return operation
 
 

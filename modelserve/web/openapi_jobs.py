@@ -12,6 +12,7 @@ from modelserve.web.jobs_text import (
     ANY,
     CALLBACK_PARAMETER,
     CALLBACK_TEXT,
+    EVENTS,
     JOB_ROUTES,
     JOB_SCHEMAS,
     JSON,
@@ -43,9 +44,9 @@ def job_components(jobs: Mapping[str, Collection[str]]) -> dict[str, Any]:
     return dict(JOB_SCHEMAS) if any(jobs.values()) else {}
 
 
-def may_be_a_job(operation: Mapping[str, Any]) -> dict[str, Any]:
+def may_be_a_job(operation: Mapping[str, Any], *, calls_back: bool) -> dict[str, Any]:
     """Return a predict operation as it is where background predictions are kept."""
-    more = [_parameter(each) for each in (PREFER_PARAMETER, KEY_PARAMETER, CALLBACK_PARAMETER)]
+    more = [_parameter(each) for each in (PREFER_PARAMETER, KEY_PARAMETER, *_callback_parameter(calls_back))]
     headers = {
         **_REQUEST_ID,
         "Location": {"description": LOCATION_TEXT, "schema": {"type": "string"}},
@@ -57,7 +58,7 @@ def may_be_a_job(operation: Mapping[str, Any]) -> dict[str, Any]:
         **operation,
         "parameters": [*operation["parameters"], *more],
         "responses": {**errors, "200": answer, "202": accepted},
-        "callbacks": _callbacks(),
+        **_callbacks(calls_back),
     }
 
 
@@ -68,6 +69,7 @@ def job_paths(
     *,
     refs: Mapping[str, str],
     ids: Mapping[tuple[str, str, str], str],
+    calls_back: bool,
 ) -> dict[str, Any]:
     """Return the paths of a model's jobs.
 
@@ -77,12 +79,14 @@ def job_paths(
         operations: Of what jobs are kept: "train", "predict".
         refs: The references of the model's own schemas to what they are called in the document.
         ids: The operations' ids, by model, operation and verb.
+        calls_back: Whether a job may be posted somewhere when it ends.
     """
     paths: dict[str, Any] = {}
     for operation in sorted(operations, reverse=True):
         base = f"/v2/models/{quote(name, safe='')}/{operation}/"
         if operation == "train":
-            paths[base] = {"post": {"tags": [name], "operationId": ids[name, operation, ""], **_train(model, refs)}}
+            about = _train(model, refs, calls_back=calls_back)
+            paths[base] = {"post": {"tags": [name], "operationId": ids[name, operation, ""], **about}}
         for route in JOB_ROUTES:
             own = {"tags": [jobs_tag(name)], "operationId": ids[name, operation, route.verb]}
             described = {**own, **_operation(route, operation)}
@@ -92,16 +96,16 @@ def job_paths(
     return paths
 
 
-def _train(model: Description, refs: Mapping[str, str]) -> dict[str, Any]:
+def _train(model: Description, refs: Mapping[str, str], *, calls_back: bool) -> dict[str, Any]:
     request = request_of(model.train, refs)
-    more = [_parameter(each) for each in (KEY_PARAMETER, CALLBACK_PARAMETER)]
+    more = [_parameter(each) for each in (KEY_PARAMETER, *_callback_parameter(calls_back))]
     return {
         "summary": f"Train {model.metadata.name}",
         "description": f"{TRAIN_TEXT}\n\n{PLACES_TEXT}",
         **request,
         "parameters": [*request["parameters"], TIMEOUT_PARAMETER, *more],
         "responses": {"200": _ok(_json("Job")), **_errors(_POST_ERRORS)},
-        "callbacks": _callbacks(),
+        **_callbacks(calls_back),
     }
 
 
@@ -109,12 +113,14 @@ def _operation(route: JobRoute, operation: str) -> dict[str, Any]:
     one, many = NOUNS[operation]
     parameters = [UUID_PARAMETER, *route.parameters] if "{uuid}" in route.path else route.parameters
     schema = {"$ref": f"{_SCHEMAS}{route.schema}"} if route.schema else {"type": "string"}
-    content = {"schema": schema | ({"format": "binary"} if route.content == ANY else {})}
+    content = {route.content: {"schema": schema | ({"format": "binary"} if route.content == ANY else {})}}
+    if route.content == EVENTS or route.has_events:
+        content[EVENTS] = {}  # OpenAPI 3.1 has no words for what one event is
     return {
         "summary": route.summary.format(one=one, many=many),
         "description": route.text.format(one=one, many=many),
         "parameters": [_parameter(each) for each in parameters],
-        "responses": {"200": _ok({route.content: content}), **_errors(route.errors)},
+        "responses": {"200": _ok(content), **_errors(route.errors)},
     }
 
 
@@ -132,7 +138,13 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _callbacks() -> dict[str, Any]:
+def _callback_parameter(calls_back: bool) -> tuple[Parameter, ...]:
+    return (CALLBACK_PARAMETER,) if calls_back else ()
+
+
+def _callbacks(calls_back: bool) -> dict[str, Any]:
+    if not calls_back:
+        return {}
     post = {
         "summary": "A job has ended",
         "description": CALLBACK_TEXT,
@@ -143,7 +155,7 @@ def _callbacks() -> dict[str, Any]:
             "410": {"description": "It is not wanted any more; anything else is tried again, eight times in all."},
         },
     }
-    return {"jobEnded": {"{$request.query.callback_url}": {"post": post}}}
+    return {"callbacks": {"jobEnded": {"{$request.query.callback_url}": {"post": post}}}}
 
 
 def _ok(content: dict[str, Any]) -> dict[str, Any]:

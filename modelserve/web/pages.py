@@ -18,6 +18,8 @@ from string import Template
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from modelserve.web.proxies import prefix_of
+
 __all__ = ["ASSETS", "Asset", "Pages"]
 
 _OWN_FOLDER = Path(__file__).parent / "assets"
@@ -125,18 +127,18 @@ class Pages:
 
     async def swagger(self, request: web.Request) -> web.Response:
         """Answer the Swagger UI page."""
-        return self._page(_SWAGGER_BODY, head=_SWAGGER_HEAD)
+        return self._page(request, _SWAGGER_BODY, head=_SWAGGER_HEAD)
 
     async def redoc(self, request: web.Request) -> web.Response:
         """Answer the ReDoc page."""
-        return self._page(_REDOC_BODY)
+        return self._page(request, _REDOC_BODY)
 
     async def redirect(self, request: web.Request) -> web.Response:
         """Send DEEPaaS's address of the page to ours; a query is dropped."""
-        return web.Response(status=302, headers={"Location": f"{self._base_path}/api"})
+        return web.Response(status=302, headers={"Location": f"{prefix_of(request)}{self._base_path}/api"})
 
-    def _page(self, body: Template, *, head: Template = _NO_HEAD) -> web.Response:
-        words = {"base": html.escape(self._base_path), "title": html.escape(self._title)}
+    def _page(self, request: web.Request, body: Template, *, head: Template = _NO_HEAD) -> web.Response:
+        words = {"base": html.escape(prefix_of(request) + self._base_path), "title": html.escape(self._title)}
         text = _PAGE.substitute(words, head=head.substitute(words), body=body.substitute(words))
         return web.Response(text=text, content_type="text/html", headers=_HTML_HEADERS)
 

@@ -1,29 +1,74 @@
-"""What surrounds every request: its id, and the one place where errors become responses."""
+"""What surrounds every request: its id, whether it may be made, and the one place where errors become responses."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import secrets
+import time
+from collections.abc import Callable
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from modelserve.web.failures import describe_error, failure_response, log_failure
+from modelserve.access.client import ANYBODY, Client
+from modelserve.access.roll import Roll
+from modelserve.errors import TooManyRequests
+from modelserve.web.counting import Counting
+from modelserve.web.failures import BrokenAnswer, describe_error, failure_response, log_failure
 
-__all__ = ["REQUEST_ID", "make_surround"]
+__all__ = ["CLIENT", "REQUEST_ID", "client_of", "expect", "make_surround"]
 
 REQUEST_ID = web.RequestKey("request_id", str)
+
+# Set only where there are clients; client_of reads it.
+CLIENT = web.RequestKey("client", Client)
+
+# What nginx logs for a client that has left: https://nginx.org/en/docs/dev/development_guide.html#http_error_code
+CLIENT_LEFT = 499
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def make_surround() -> Middleware:
-    """Return the outermost middleware: it takes over or makes the request id, and answers every error in JSON.
+def client_of(request: web.Request) -> Client:
+    """Return who makes a request: ANYBODY where there are no clients."""
+    client: Client = request.get(CLIENT, ANYBODY)
+    return client
+
+
+async def expect(request: web.Request) -> None:
+    """Ask for the body of a request that waits for leave to send it. Other expectations are passed over.
+
+    aiohttp refuses that outside of all this, with a text that repeats it.
+    """
+    if request.version >= HttpVersion11 and request.headers[hdrs.EXPECT].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the interim answer is not part of the final one
+
+
+def _admit_all(request: web.Request) -> None:
+    """Let everybody in."""
+
+
+def make_surround(
+    counting: Counting,
+    roll: Roll | None = None,
+    admit: Callable[[web.Request], None] = _admit_all,
+    gate: Callable[[web.Request], None] = _admit_all,
+) -> Middleware:
+    """Return the outermost middleware: it takes over or makes the request id, answers errors in JSON, and counts.
 
     Ids are a random part of the server's own and a counter: unique, and 15 times cheaper than a UUID each (0.14 us
     against 2.2, timeit).
+
+    Args:
+        counting: Where requests are counted.
+        roll: Whom the server knows; empty where it knows nobody, and everybody may do everything.
+        admit: Where the roll is not empty, finds out who makes a request, or raises.
+        gate: Refuses what nobody may ask, whoever it is, by raising.
     """
+    roll = roll or Roll()
     prefix = secrets.token_hex(6)
     counter = itertools.count(1)
 
@@ -33,15 +78,25 @@ def make_surround() -> Middleware:
         if request_id is None or not _WELL_FORMED.fullmatch(request_id):
             request_id = f"{prefix}-{next(counter):x}"
         request[REQUEST_ID] = request_id
+        since, status = time.perf_counter(), CLIENT_LEFT
         try:
+            gate(request)
+            if not roll.is_empty:
+                admit(request)
             response = await handler(request)
-        except ConnectionError:  # the client has left, or must not take what it has for a whole answer
+            status = response.status
+        except ConnectionError as error:  # the client has left, or must not take what it has for a whole answer
+            status = error.status if isinstance(error, BrokenAnswer) else CLIENT_LEFT
             return _end(request)
         except Exception as error:  # the border of a request
-            response = _failure(error, request_id)
+            response = _failure(error, request, request_id, counting)
+            status = response.status
+        finally:
+            counting.answered(request, status, time.perf_counter() - since)
         if not response.prepared:
             response.headers["X-Request-ID"] = request_id
             response.headers["Server"] = "modelserve"
+            response.headers.setdefault("X-Content-Type-Options", "nosniff")
         return response
 
     return surround
@@ -54,12 +109,15 @@ def _end(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-def _failure(error: Exception, request_id: str) -> web.StreamResponse:
-    if isinstance(error, web.HTTPRedirection):
+def _failure(error: Exception, request: web.Request, request_id: str, counting: Counting) -> web.StreamResponse:
+    if isinstance(error, web.HTTPRedirection | web.HTTPNoContent):
         return error
     failure = describe_error(error)
-    log_failure(failure, request_id)
+    log_failure(failure, request_id, client=client_of(request).name)
+    counting.failed(request, failure.status, failure.code)
     response = failure_response(failure, request_id)
+    if isinstance(error, TooManyRequests):
+        response.headers[hdrs.RETRY_AFTER] = str(math.ceil(error.retry_after_s))
     if isinstance(error, web.HTTPMethodNotAllowed):
         response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
     return response

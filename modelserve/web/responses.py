@@ -40,7 +40,7 @@ def begun_response(answer: Answer, request_id: str) -> web.StreamResponse:
 
 def answer_headers(answer: Answer) -> CIMultiDict[str]:
     """Return the type of an answer, the name it may be saved under, and what keeps a browser from running it."""
-    headers = CIMultiDict({"Content-Type": answer.content_type})
+    headers = CIMultiDict({"Content-Type": answer.content_type, "X-Content-Type-Options": "nosniff"})
     if answer.content_type != "application/json" or answer.filename:
         disposition = "inline"
         kind = answer.content_type.partition(";")[0].strip().lower()
@@ -49,5 +49,4 @@ def answer_headers(answer: Answer) -> CIMultiDict[str]:
             headers["Content-Disposition"] = disposition = "attachment"
         if answer.filename:
             headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{quote(answer.filename, safe='')}"
-        headers["X-Content-Type-Options"] = "nosniff"
     return headers

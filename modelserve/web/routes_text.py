@@ -7,7 +7,7 @@ Their references read ``#/components/schemas/NAME``; Swagger's builder rewrites 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelserve.messages import Metadata
@@ -48,7 +48,8 @@ TIMEOUT_TEXT = "After how many seconds the client no longer waits for the answer
 class Route:
     """One GET route that is the same whatever models are served.
 
-    ``answers`` maps a status to the name of its schema in ``SCHEMAS``, or to "" for plain text.
+    ``answers`` maps a status to the name of its schema in ``SCHEMAS``, or to "" for plain text. ``query`` has what may
+    stand in the query string, by name: a text and a schema.
     """
 
     path: str
@@ -56,6 +57,7 @@ class Route:
     summary: str
     description: str
     answers: Mapping[int, str]
+    query: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 ROUTES = (
@@ -80,6 +82,19 @@ ROUTES = (
         "Show one model",
         "Its metadata, its links and its status.",
         {200: "Model", 404: "Error"},
+    ),
+    Route(
+        "/v2/models/{name}/log",
+        "get_model_log",
+        "Read what the workers of a model have printed and logged",
+        "For administrators. With `follow=1` the answer is server-sent events, for as long as the client reads them.",
+        {200: "", 400: "Error", 404: "Error"},
+        {
+            "tail": (
+                "Only so many of the last lines, as far as they are in memory; all that the files hold without it.",
+                {"type": "integer", "minimum": 0, "maximum": 100_000},
+            )
+        },
     ),
     Route("/healthz", "get_health", "Tell whether the server is alive", "", {200: "Alive"}),
     Route(
@@ -179,12 +194,12 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
     "Models": _object(("models",), models=_list("Model")),
     "Alive": _object(("status",), status=_text("`alive`.")),
     "Readiness": _object(
-        ("status", "deployments"),
+        ("status",),
         status=_text("`ready` or `not_ready`."),
         deployments={
             "type": "object",
             "additionalProperties": {"type": "string"},
-            "description": "The status of each model by its name.",
+            "description": "The status of each model by its name, for who may know of them.",
         },
     ),
 }

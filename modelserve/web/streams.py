@@ -18,7 +18,7 @@ from modelserve.messages import Part
 from modelserve.runtime.fleet import Streamed
 from modelserve.web.events import EVENTS, FOR_EVENTS
 from modelserve.web.failures import BrokenAnswer, log_failure
-from modelserve.web.requests import REQUEST_ID
+from modelserve.web.requests import REQUEST_ID, client_of
 from modelserve.web.responses import begun_response
 
 __all__ = ["send_stream"]
@@ -44,7 +44,7 @@ async def send_stream(request: web.Request, answer: Streamed, deployment: str) -
             if data:
                 await response.write(data)
             if part.failure is not None:
-                log_failure(part.failure, request[REQUEST_ID], deployment)
+                log_failure(part.failure, request[REQUEST_ID], deployment, client_of(request).name)
                 raise BrokenAnswer(part.failure.status, f"the stream ended early: {part.failure.code}")
         await response.write_eof()
         return response

@@ -136,17 +136,20 @@ def _predict(model: Description, response: str, refs: Mapping[str, str]) -> dict
 
 
 def _operation(route: Route) -> dict[str, Any]:
+    answers = route.answers.values()
     operation: dict[str, Any] = {
         "tags": [SERVICE_TAG],
         "operationId": route.operation_id,
         "summary": route.summary,
         "description": route.description,
-        "produces": [JSON] if all(route.answers.values()) else ["text/plain"],
+        "produces": [*([] if all(answers) else ["text/plain"]), *([JSON] if any(answers) else [])],
         "responses": {str(status): _response(status, schema) for status, schema in route.answers.items()},
     }
     if "{name}" in route.path:
         name = {"name": "name", "in": "path", "required": True, "type": "string", "description": "The model's name."}
         operation["parameters"] = [name]
+    for each, (text, schema) in route.query.items():
+        operation.setdefault("parameters", []).append({"name": each, "in": "query", "description": text, **schema})
     return operation
 
 

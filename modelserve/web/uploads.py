@@ -16,6 +16,7 @@ import tempfile
 import unicodedata
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from modelserve.errors import BadRequest, TooLarge
 from modelserve.messages import FilePart
@@ -33,8 +34,26 @@ CHUNK_BYTES = 256 * 1024
 # Longer names are cut; file systems end at 255 bytes.
 MAX_FILENAME = 200
 
+# Lines in front of the first part. No client writes more than an empty one; aiohttp reads any number, a second for each
+# MiB of them.
+PREAMBLE_LINES = 16
+
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}$")
 _BROKEN = "The multipart body is malformed: it must have a boundary, end with it, and name each part."
+
+
+class _Form(MultipartReader):
+    """Reads the parts of a form, whose first one stands at its beginning."""
+
+    async def _read_until_first_boundary(self) -> None:
+        for _ in range(PREAMBLE_LINES):
+            line = (await self._readline()).rstrip()
+            if line == self._boundary:
+                return
+            if line == self._boundary + b"--":
+                self._at_eof = True
+                return
+        raise ValueError("there is no boundary at the beginning")
 
 
 class Uploads:
@@ -63,8 +82,8 @@ class Uploads:
             NoSpace: The folder cannot take its files.
         """
         try:
-            await self._read_parts(await request.multipart())
-        except (ValueError, AssertionError, RuntimeError, LookupError, web.HTTPException) as error:
+            await self._read_parts(_Form(request.headers, request.content))
+        except (ValueError, AssertionError, RuntimeError, LookupError, HttpProcessingError) as error:
             # aiohttp's parser raises these for bodies that are broken in one way or another
             raise BadRequest(_BROKEN, log=repr(error)) from error
 

@@ -73,4 +73,4 @@ async def test_a_server_that_fails_before_the_training_is_told_in_its_words() ->
 
     async with serving(GET=fail) as remote:
         with pytest.raises(Reported, match=r"It broke\."):
-            await train_there("modelserve train", "toy", [], url=remote.shown, before={})
+            await train_there("modelserve train", "toy", [], url=remote.shown, token="", before={})

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tests.running import Running
 
-__all__ = ["Outcome", "burst", "burst_soon"]
+__all__ = ["Outcome", "burst", "burst_soon", "call_once"]
 
 
 class Outcome(NamedTuple):
@@ -36,7 +36,7 @@ def burst(server: Running, model: str, calls: Sequence[Mapping[str, Any]], **hea
     async def send() -> list[Outcome]:
         path = f"/v2/models/{model}/predict/"
         bodies = [json.dumps(call).encode() for call in calls]
-        return await asyncio.gather(*(_send(server.port, path, body, headers) for body in bodies))
+        return await asyncio.gather(*(call_once(server.port, path, body, headers) for body in bodies))
 
     return asyncio.run(send())
 
@@ -51,8 +51,9 @@ def burst_soon(
     return future
 
 
-async def _send(port: int, path: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-    lines = {"Host": "x", "Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+async def call_once(port: int, path: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    """Send one request over a connection of its own."""
+    lines = {"Host": "localhost", "Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
     head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     since = time.monotonic()

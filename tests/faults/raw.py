@@ -37,7 +37,7 @@ def begin(
         receive_bytes: Size of the system's buffer of what was not read yet, 0 for its own choice.
     """
     body = arguments if isinstance(arguments, bytes) else json.dumps(arguments).encode()
-    lines = {"Host": "x", "Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+    lines = {"Host": "localhost", "Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
     head = f"POST /v2/models/{model}/predict/ HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items())
     connection = socket.socket()
     connection.settimeout(20)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import socket
 import time
@@ -16,6 +18,7 @@ from tests.running import Reply, eventually, multipart, running
 
 PATH = "/v2/models/chaos/predict/"
 MIB = 1024 * 1024
+PART = b'--b\r\nContent-Disposition: form-data; name="mode"\r\n'
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,28 @@ def test_a_compressed_body_is_a_415(chaos: Chaos) -> None:
     assert_refused(chaos.server.request("POST", PATH, b"x", headers), 415, "unsupported_media")
 
 
+def test_what_a_compressed_body_holds_is_never_looked_at(chaos: Chaos) -> None:
+    """D22: fifty thousand empty members."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    body = gzip.compress(b"") * 50_000
+    server = psutil.Process(chaos.server.process.pid)
+    before = server.cpu_times().user
+    assert_refused(chaos.server.request("POST", PATH, body, headers), 415, "unsupported_media")
+    assert server.cpu_times().user - before < 0.3
+
+
+@pytest.mark.parametrize("query", ["&".join(["mode=ok"] * 1001), "n=" + "9" * 7000, "text=" + "x" * 9000])
+def test_a_query_that_is_too_long_or_has_too_many_parameters_is_a_400(chaos: Chaos, query: str) -> None:
+    """D25."""
+    assert chaos.server.request("POST", f"{PATH}?{query}").status in (400, 422)
+
+
+def test_a_parameter_given_twice_that_is_no_list_is_a_422(chaos: Chaos) -> None:
+    """D25."""
+    reply = chaos.server.request("POST", f"{PATH}?mode=ok&mode=raise")
+    assert (reply.status, list(reply.json())) == (422, ["mode"])
+
+
 def test_an_unknown_argument_is_named(chaos: Chaos) -> None:
     """D11."""
     reply = chaos.server.request("POST", PATH + "?nosuch=1")
@@ -118,11 +143,32 @@ def test_an_unknown_argument_is_named(chaos: Chaos) -> None:
             b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\n--c--\r\n--b--\r\n",
             "multipart/form-data; boundary=b",
         ),
+        (b"--b" + b"-" * MIB, "multipart/form-data; boundary=b"),
+        (b"\r\n" * (MIB // 2), "multipart/form-data; boundary=b"),
+        (b"x", f"multipart/form-data; boundary={'b' * 7000}"),
+        (b"x", f"multipart/form-data; boundary={'b' * 10_000}"),
+        (PART + b"Content-Transfer-Encoding: nope\r\n\r\nok\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+        (PART + b"Content-Encoding: gzip\r\n\r\nok\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+        (PART + b"X: " + b"x" * MIB + b"\r\n\r\nok\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+        (PART + b"X: x\r\n" * 10_000 + b"\r\nok\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+        (PART + b"no header\r\n\r\nok\r\n--b--\r\n", "multipart/form-data; boundary=b"),
     ],
+    ids=lambda value: repr(value[-24:]),
 )
-def test_a_broken_form_is_a_400(chaos: Chaos, body: bytes, kind: str) -> None:
-    """D12, D13."""
+def test_a_broken_form_is_a_400_at_once(chaos: Chaos, body: bytes, kind: str) -> None:
+    """D12, D13, D15."""
+    server = psutil.Process(chaos.server.process.pid)
+    before = server.cpu_times().user
     assert_refused(post(chaos, body, kind), 400, "bad_request")
+    assert server.cpu_times().user - before < 0.3
+
+
+@pytest.mark.called
+@pytest.mark.parametrize("length", ["1", "99999999999", "-1", "x"])
+def test_the_length_that_a_part_of_a_form_says_it_has_is_not_believed(chaos: Chaos, length: str) -> None:
+    """D13: https://www.rfc-editor.org/rfc/rfc7578#section-4.8."""
+    body = PART + f"Content-Length: {length}\r\n\r\nok\r\n--b--\r\n".encode()
+    assert post(chaos, body, "multipart/form-data; boundary=b").status == 200
 
 
 @pytest.mark.parametrize(("count", "kind"), [(20_000, ""), (1_001, '; filename="a"')], ids=["texts", "files"])
@@ -190,7 +236,7 @@ def raw(chaos: Chaos, head: str, body: bytes = b"") -> tuple[bytes, float, bool]
     """Send bytes as they are; return (what came back, after how long, whether the connection was closed)."""
     since = time.monotonic()
     with socket.create_connection(("127.0.0.1", chaos.server.port), timeout=5) as connection:
-        connection.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode() + body)
+        connection.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n".encode() + body)
         received, closed = b"", False
         while b"\r\n\r\n" not in received or not received.endswith(b"}"):
             chunk = connection.recv(65536)
@@ -233,7 +279,7 @@ def test_a_chunked_body_is_refused_at_the_limit_and_memory_stays_flat(chaos: Cha
     before = process.memory_info().rss
     part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
     with socket.create_connection(("127.0.0.1", chaos.server.port), timeout=10) as connection:
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode() + b"%x\r\n%b\r\n" % (len(part), part))
         chunk = b"%x\r\n%b\r\n" % (MIB, b"x" * MIB)
         try:
@@ -244,3 +290,25 @@ def test_a_chunked_body_is_refused_at_the_limit_and_memory_stays_flat(chaos: Cha
         received = connection.recv(65536)
     assert received.startswith(b"HTTP/1.1 413"), received[:200]
     assert process.memory_info().rss - before < 24 * MIB
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b"])
+def test_a_body_in_very_many_chunks_costs_little(chaos: Chaos, kind: str) -> None:
+    """D24."""
+    server = psutil.Process(chaos.server.process.pid)
+    before = server.cpu_times().user
+    head = f"Content-Type: {kind}\r\nTransfer-Encoding: chunked\r\nConnection: close"
+    received, _, closed = raw(chaos, head, b"1\r\n[\r\n" * 70_000 + b"0\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 400"), received
+    assert closed
+    assert server.cpu_times().user - before < 1.5
+
+
+@pytest.mark.parametrize("trailers", [b"X: x\r\n" * 200_000, b"X: " + b"x" * MIB + b"\r\n"], ids=["many", "long"])
+def test_trailers_have_a_limit(chaos: Chaos, trailers: bytes) -> None:
+    """D26."""
+    with socket.create_connection(("127.0.0.1", chaos.server.port), timeout=10) as connection:
+        head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + b"1\r\n{\r\n0\r\n" + trailers)
+        assert b" 400 Bad Request\r\n" in connection.recv(65536)

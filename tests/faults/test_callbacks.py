@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.authority import Authority
 from tests.faults.conftest import Serve
 from tests.faults.trainings import TRAIN, ask, becomes
 from tests.running import Running, eventually
-from tests.web.receiver import CERTIFICATE, SECRET, receiving
+from tests.web.receiver import SECRET, receiving
 from tests.web.v2.asking import MODEL
 
 # Where a server dies in the middle of a try, the next one is made after 30 s.
@@ -25,10 +27,11 @@ def called_back(server: Running) -> dict[str, float]:
 
 
 @pytest.mark.timeout(240)
-def test_a_job_is_told_of_although_the_server_was_killed_after_its_end(serve: Serve) -> None:
+def test_a_job_is_told_of_although_the_server_was_killed_after_its_end(serve: Serve, tmp_path: Path) -> None:
     """H01, H02."""
-    env = {"MODELSERVE_CALLBACK_SECRET": SECRET, "SSL_CERT_FILE": str(CERTIFICATE)}
-    with receiving(503, has_tls=True) as receiver:
+    authority = Authority(tmp_path)
+    env = {"MODELSERVE_CALLBACK_SECRET": SECRET, "SSL_CERT_FILE": str(authority.trusted)}
+    with receiving(503, tls=authority.issue("localhost", "127.0.0.1")) as receiver:
         options = ["chaos", "--callback-hosts", receiver.host]
         server = serve(*options, **env)
         refused = ask(server, {"mode": "ok"}, f"{TRAIN}?callback_url=http://169.254.169.254/")

@@ -132,7 +132,7 @@ def test_a_gpu_that_three_workers_had_to_leave_is_failed_and_the_others_serve(se
 def wait_replaced(server: Running, count: int) -> None:
     """Wait until the deaths of so many workers are known, and both places are filled or one never will be."""
     eventually(lambda: counted(server, "modelserve_worker_exits_total") == count)
-    eventually(lambda: counted(server, "modelserve_workers") == 2 or "has failed" in server.log)
+    eventually(lambda: counted(server, "modelserve_workers", state="warm") == 2 or "has failed" in server.log)
 
 
 def test_a_deployment_on_two_gpus_serves_on_with_one(serve: Serve, tmp_path: Path) -> None:

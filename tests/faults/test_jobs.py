@@ -164,7 +164,7 @@ def test_of_a_cancel_and_the_end_of_a_training_exactly_one_wins(school: Chaos) -
 def test_a_request_that_is_repeated_because_its_answer_was_lost_is_one_training(school: Chaos, log: Path) -> None:
     """H20."""
     server, body = school.server, json.dumps({"mode": "ok", "text": "once"})
-    head = f"POST {TRAIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: once\r\n"
+    head = f"POST {TRAIN} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nIdempotency-Key: once\r\n"
     for pause_s in (0, 0.005, 0.02):  # before, while and after it is stored
         with socket.create_connection(("127.0.0.1", server.port), 20) as client:
             client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
@@ -181,7 +181,7 @@ def test_a_request_that_is_repeated_because_its_answer_was_lost_is_one_training(
 def test_a_training_that_prints_without_end_fills_no_memory(school: Chaos) -> None:
     server, before, megabytes = school.server, rss(school.server), 100
     uuid = train(server, "flood", n=megabytes)
-    followed = f"GET {TRAIN}{uuid}/log?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    followed = f"GET {TRAIN}{uuid}/log?follow=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), 20) as client:
         client.sendall(followed.encode())  # and nothing is ever read
         becomes(server, uuid, "done")

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 import pytest
 
 from tests.faults.aftermath import aftermath
 from tests.faults.conftest import Serve
+from tests.faults.growth import MIB, Size
 from tests.running import Running, eventually
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3000)]
@@ -31,20 +31,6 @@ CLIENTS = 8
 KILLS = 1000
 WORKERS = 8
 IMPATIENT = 2 * WORKERS  # clients of workers that are killed: some calls run, some wait
-MIB = 1024 * 1024
-
-
-class Size(NamedTuple):
-    """What the server, or its workers together, have."""
-
-    rss: int
-    descriptors: int
-    threads: int
-
-    @staticmethod
-    def of(processes: list[psutil.Process]) -> Size:
-        each = [(one.memory_info().rss, one.num_fds(), one.num_threads()) for one in processes]
-        return Size(*map(sum, zip(*each, strict=True)))
 
 
 def predict_often(server: Running, model: str, body: bytes, count: int) -> Counter[int]:

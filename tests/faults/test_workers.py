@@ -69,7 +69,7 @@ def test_a_model_that_ends_its_process_costs_its_call_and_the_log_says_how_it_en
     assert_died(chaos.server.predict("chaos", {"mode": mode}))
     eventually(lambda: reason in chaos.server.log)
     if mode == "segv":
-        assert "Fatal Python error: Segmentation fault" in chaos.server.log
+        eventually(lambda: "Fatal Python error: Segmentation fault" in chaos.server.log)
     kind = "signal" if "signal" in reason else "exit"
     exits = f'modelserve_worker_exits_total{{deployment="chaos",reason="{kind}"}} 1.0'
     assert exits in chaos.server.get("/metrics").body.decode()

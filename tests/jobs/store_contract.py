@@ -27,7 +27,7 @@ TRAIN, PREDICT = Operation.TRAIN, Operation.PREDICT
 
 
 # Too short, zero, beyond 64 bits with a sign, other characters, padding, bits that count for nothing.
-NO_CURSORS = ["x", "AAAAAAAAAAA", "__________8", "é", "AAAAAAAAAAE=", "AAAAAAAAAAF", "\ud800"]
+NO_CURSORS = ["x", "0", "01", "-1", "1.0", " 1", "9" * 19, "\u0661", "\ud800"]
 
 
 def a_job(deployment: str, **fields: Any) -> NewJob:
@@ -127,6 +127,12 @@ class StoreTests:
         three = store.add(a_job(f"{name}-other"), key="k")
         assert len({one.uuid, two.uuid, three.uuid, store.add(a_job(name)).uuid, store.add(a_job(name)).uuid}) == 5
 
+    def test_a_key_counts_for_its_client_only(self, store: Store, name: str) -> None:
+        """K11: nobody is given, or told of, another's job."""
+        jobs = [store.add(a_job(name, client=client, fingerprint=client), key="k") for client in ("", "alice", "bob")]
+        assert len({job.uuid for job in jobs}) == 3
+        assert store.add(a_job(name, client="bob", fingerprint="bob"), key="k") == jobs[2]
+
     def test_one_id_is_stored_once(self, store: Store, name: str) -> None:
         job = store.add(a_job(name))
         with pytest.raises(IntegrityError):
@@ -145,6 +151,22 @@ class StoreTests:
             cursor = pages[-1].cursor
         assert [job.uuid for page in pages for job in page.jobs] == uuids[::-1]
         assert [bool(page.cursor) for page in pages] == [True, True, False]
+
+    def test_jobs_of_one_client_are_found_and_listed_alone(self, store: Store, name: str) -> None:
+        """K11."""
+        nobodys, first, other, second = (
+            store.add(a_job(name, client=client)) for client in ("", "alice", "bob", "alice")
+        )
+        assert [job.client for job in (nobodys, first, other)] == ["", "alice", "bob"]
+        pages = [store.list(name, TRAIN, limit=1, client="alice")]
+        pages.append(store.list(name, TRAIN, limit=1, client="alice", cursor=pages[0].cursor))
+        assert [job.uuid for page in pages for job in page.jobs] == [second.uuid, first.uuid]
+        assert pages[1].cursor == ""
+        assert len(store.list(name, TRAIN, limit=9).jobs) == 4
+        assert store.get(first.uuid, client="alice") == store.get(first.uuid) == first
+        for client in ("bob", ""):
+            with pytest.raises(NotFound):
+                store.get(first.uuid, client=client)
 
     def test_a_page_that_ends_with_the_last_job_is_the_last(self, store: Store, name: str) -> None:
         store.add(a_job(name))

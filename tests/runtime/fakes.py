@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from modelserve.messages import Answer, Answers, Call, Description, Failed, Metadata, Part
+from modelserve.messages import Answer, Answers, Call, Description, Failed, Metadata, Part, Scraped
 from modelserve.runtime.checks import Checks
 from modelserve.runtime.interface import Exit, Listener, StartFailed
 
@@ -80,6 +80,7 @@ class FakeReplica:
         self.stops: list[float] = []
         self.checked: list[Call] = []
         self.checks = Checks()
+        self.scrapes: list[asyncio.Future[Scraped]] = []
         self.cancelled: list[int] = []
         self.allowed: list[int] = []
         self.ends: list[str] = []
@@ -109,6 +110,11 @@ class FakeReplica:
     def check(self, call: Call) -> asyncio.Future[Answer]:
         self.checked.append(call)
         return self.checks.ask(call.id)
+
+    def scrape(self) -> asyncio.Future[Scraped]:
+        future = asyncio.get_running_loop().create_future()
+        self.scrapes.append(future)
+        return future
 
     def cancel(self, ids: list[int]) -> None:
         self.cancelled += ids

@@ -45,7 +45,7 @@ def test_workers_that_keep_dying_fail_the_deployment_until_its_budget_allows_one
         await turn()
         it.used[4].answer(*it.used[4].calls[0])
         assert text(future) == "c"
-        assert b'modelserve_worker_restarts_total{deployment="m"} 4.0' in it.metrics.render()
+        assert b'modelserve_worker_restarts_total{deployment="m",reason="signal"} 4.0' in it.metrics.render()
 
     run(story())
 

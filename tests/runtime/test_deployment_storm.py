@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from modelserve.messages import Answer, Answers, Call, Description, Failure
+from modelserve.messages import Answer, Answers, Call, Description, Failure, Scraped
 from modelserve.metrics import Metrics
 from modelserve.runtime.deployment import Deployment
 from modelserve.runtime.interface import Exit, Listener
@@ -53,6 +53,9 @@ class StormReplica:
 
     def send(self, calls: list[Call]) -> None:
         self._frames.put_nowait(calls)
+
+    def scrape(self) -> asyncio.Future[Scraped]:
+        raise NotImplementedError
 
     def check(self, call: Call) -> asyncio.Future[Answer]:
         raise NotImplementedError

@@ -51,7 +51,7 @@ async def test_each_deployment_has_as_many_workers_as_the_settings_say(tmp_path:
     async with Fleet([PLAIN], Settings(workers=2, temp_dir=str(tmp_path)), metrics) as fleet:
         await fleet.started()
         assert set(fleet.find("plain").workers) == {"plain-0", "plain-1"}
-        assert b'modelserve_workers{deployment="plain"} 2.0' in metrics.render()
+        assert b'modelserve_workers{deployment="plain",state="warm"} 2.0' in metrics.render()
 
 
 async def test_an_unknown_name_is_not_found_and_not_repeated(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from modelserve.messages import Answer, Answers, Call, Description
+from modelserve.messages import Answer, Answers, Call, Description, Scraped
 from modelserve.runtime.interface import Listener
 from modelserve.runtime.lane import MAX_FRAME_CALLS, Lane
 from modelserve.runtime.pending import Pending
@@ -28,6 +28,9 @@ class Recorder:
 
     def send(self, calls: list[Call]) -> None:
         self.frames.append([call.id for call in calls])
+
+    def scrape(self) -> asyncio.Future[Scraped]:
+        raise NotImplementedError
 
     def check(self, call: Call) -> asyncio.Future[Answer]:
         raise NotImplementedError
@@ -141,3 +144,22 @@ async def test_death_tells_the_calls_that_were_begun_from_those_that_were_not() 
     assert [pending.call.id for pending in begun] == [2, 3]
     assert [pending.call.id for pending in again] == [4]
     assert len(lane) == 0
+
+
+async def test_short_calls_took_what_their_worker_says() -> None:
+    took: list[tuple[float, int]] = []
+    lane = Lane(Recorder(), describe(max_batch_size=1), lambda seconds, times: took.append((seconds, times)))
+    lane.send(pendings(1, 2))
+    lane.answered(answers(1, 2, call_s=0.25))
+    assert took == [(0.25, 2)]
+
+
+async def test_calls_of_a_batch_took_as_long_as_the_batch_which_begins_when_the_one_before_ends() -> None:
+    took: list[float] = []
+    lane = Lane(Recorder(), describe(max_batch_size=2), lambda seconds, times: took.append(seconds))
+    lane.send(pendings(1, 2))
+    lane.send(pendings(3, 4))
+    await asyncio.sleep(0.2)
+    lane.answered(answers(1, 2, call_s=0.001))
+    lane.answered(answers(3, 4, call_s=0.001))
+    assert min(took[:2]) >= 0.2 > max(took[2:])

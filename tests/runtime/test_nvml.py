@@ -10,7 +10,7 @@ import pynvml
 import pytest
 
 from modelserve.runtime.machine import Gpu
-from modelserve.runtime.nvml import boards, read_boards
+from modelserve.runtime.nvml import GpuWatch, Use, boards, read_boards, read_uses
 
 GIB = 1024**3
 
@@ -22,6 +22,7 @@ class Board(types.SimpleNamespace):
     bus: str
     cpus: tuple[int, ...] = ()
     memory: int = 0
+    busy: int | None = None
     slices: list[Board | None] | None = None
     lost: bool = False
 
@@ -64,7 +65,19 @@ class Nvml(types.ModuleType):
     def nvmlDeviceGetMemoryInfo(self, board: Board) -> Any:  # noqa: N802
         if not board.memory:
             raise self.NVMLError("Not Supported")
-        return types.SimpleNamespace(total=board.memory)
+        return types.SimpleNamespace(total=board.memory, used=board.memory // 4)
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Board:  # noqa: N802
+        boards: list[Board | None] = [one for board in self.found for one in (board, *(board.slices or ()))]
+        for board in boards:
+            if board is not None and board.uuid == uuid:
+                return board
+        raise self.NVMLError("Not Found")
+
+    def nvmlDeviceGetUtilizationRates(self, board: Board) -> Any:  # noqa: N802
+        if board.busy is None:
+            raise self.NVMLError("Not Supported")
+        return types.SimpleNamespace(gpu=board.busy, memory=0)
 
     def nvmlDeviceGetCpuAffinity(self, board: Board, words: int) -> list[int]:  # noqa: N802
         if not board.cpus:
@@ -169,3 +182,31 @@ def test_without_the_package_nothing_is_known(
     with caplog.at_level("INFO"):
         assert boards() is None
     assert "pip install modelserve[gpu]" in caplog.text
+
+
+def test_the_use_of_gpus_and_slices_is_told_as_far_as_they_tell_it() -> None:
+    part = Board(uuid="MIG-a", bus="", memory=8 * GIB)
+    whole = Board(uuid="GPU-1", bus="1", memory=80 * GIB, busy=50)
+    nvml = opened(Board(uuid="GPU-0", bus="0", slices=[part]), whole, Board(uuid="GPU-2", bus="2"))
+    assert read_uses(nvml, ["MIG-a", "GPU-1", "GPU-2", "0"]) == {
+        "MIG-a": Use(2 * GIB, 8 * GIB, None),
+        "GPU-1": Use(20 * GIB, 80 * GIB, 0.5),
+    }
+
+
+def test_the_library_is_opened_once_for_all_that_is_read_and_closed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = Nvml(Board(uuid="GPU-1", bus="1", memory=GIB))
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    watch = GpuWatch()
+    assert list(watch.read(["GPU-1"])) == list(watch.read(["GPU-1"])) == ["GPU-1"]
+    assert nvml.opened == 1
+    watch.close()
+    watch.close()
+    assert nvml.opened == 0
+
+
+def test_without_a_driver_no_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(broken=True))
+    watch = GpuWatch()
+    assert watch.read(["GPU-1"]) == watch.read(["GPU-1"]) == {}
+    watch.close()

@@ -36,7 +36,7 @@ class Owner:
     def part(self, replica: Replica, part: Part) -> None:
         raise NotImplementedError
 
-    def replacing(self) -> None:
+    def replacing(self, reason: str) -> None:
         """The budget of these tests is never spent."""
 
     def exhausted(self, why: str) -> None:
@@ -45,7 +45,7 @@ class Owner:
     def lost(self, replica: Replica, end: Exit) -> None:
         self.told.append("lost")
         assert self.slot is not None
-        self.slot.lost(replica)
+        self.slot.lost(replica, end.reason)
 
 
 class Place:
@@ -162,7 +162,7 @@ def test_the_death_of_another_slots_worker_is_not_its_own() -> None:
         place = Place(FakeReplica(), FakeReplica())
         await place.slot.start(place.owner)
         keeper = asyncio.create_task(place.keep())
-        place.slot.lost(FakeReplica())
+        place.slot.lost(FakeReplica(), "exit")
         await asyncio.sleep(100)
         assert len(place.used) == 1
         keeper.cancel()

@@ -13,18 +13,16 @@ import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from standardwebhooks import Webhook
 
-__all__ = ["CERTIFICATE", "DROP", "ENDLESS", "HANG", "KEY", "SECRET", "Message", "Receiver", "receiving"]
+from tests.authority import Files
+
+__all__ = ["DROP", "ENDLESS", "HANG", "KEY", "SECRET", "Message", "Receiver", "receiving"]
 
 KEY = bytes(range(32))
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
-
-# For localhost and 127.0.0.1, valid for a century, with its key.
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
 # What it may do beside answering with a status: never answer, end the connection, answer 200 with an endless body.
 HANG, DROP, ENDLESS = -1, -2, -3
@@ -51,21 +49,21 @@ class Receiver:
     Args:
         answers: What it answers, one after another; then always 204.
         location: Where a redirect leads.
-        has_tls: Whether it speaks https, with the certificate ``CERTIFICATE``, which is signed by itself.
+        tls: With these it speaks https.
     """
 
-    def __init__(self, *answers: int, location: str = "", has_tls: bool = False) -> None:
+    def __init__(self, *answers: int, location: str = "", tls: Files | None = None) -> None:
         self.messages: list[Message] = []
         self.written = 0  # bytes of an endless answer
         self._answers = list(answers)
         self._location = location
         self._is_over = threading.Event()
         self._http = _Http(("127.0.0.1", 0), self._handler())
-        self._scheme = "https" if has_tls else "http"
-        if has_tls:
-            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            tls.load_cert_chain(CERTIFICATE)
-            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._http.server_port
 
     @property
@@ -124,9 +122,9 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def receiving(*answers: int, location: str = "", has_tls: bool = False) -> Iterator[Receiver]:
+def receiving(*answers: int, location: str = "", tls: Files | None = None) -> Iterator[Receiver]:
     """Have a receiver until the block is left."""
-    receiver = Receiver(*answers, location=location, has_tls=has_tls)
+    receiver = Receiver(*answers, location=location, tls=tls)
     thread = threading.Thread(target=receiver.serve)
     thread.start()
     try:

@@ -51,8 +51,15 @@ async def test_one_connection_carries_answer_after_answer(connection: Connection
         assert head.startswith("HTTP/1.1 200 OK\r\n")
         assert len(body) == SIZES[path]
     names = [line.partition(":")[0] for line in head.splitlines()[1:] if line]
-    assert names == ["Content-Type", "Content-Length", "X-Request-ID", "Date", "Server"]
+    about = ["Content-Type", "X-Content-Type-Options"]
+    assert names == [*about, "Content-Length", "X-Request-ID", "Date", "Server"]
     assert "X-Request-ID: id-1\r\n" in head
+
+
+async def test_what_a_web_page_asks_is_not_answered_directly(connection: Connection) -> None:
+    """L03: its answer may need headers of its own."""
+    head, _ = await ask(connection, "GET /small HTTP/1.1\r\nHost: h\r\nOrigin: http://h\r\n\r\n")
+    assert "X-Request-ID: id-1" not in head
 
 
 async def test_a_client_that_wants_the_connection_closed_is_told_so_and_it_closes(connection: Connection) -> None:

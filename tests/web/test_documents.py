@@ -11,9 +11,11 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from openapi_spec_validator import validate
 
+from modelserve.access.roll import Roll
 from modelserve.messages import Description, Metadata
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import Settings
+from modelserve.web.auth import Guard
 from modelserve.web.documents import Documents
 from modelserve.web.published import Published
 from tests.running import Running, running
@@ -61,7 +63,7 @@ class OneDeployment:
     """As much of a fleet as the documents look at."""
 
     def __init__(self) -> None:
-        self.deployment = SimpleNamespace(description=None)
+        self.deployment = SimpleNamespace(name="m", description=None)
         self.deployments = {"m": self.deployment}
 
     def find(self, name: str) -> SimpleNamespace:
@@ -79,7 +81,7 @@ async def body(documents: Documents, page: str) -> bytes:
 @pytest.mark.parametrize("page", ["openapi", "swagger"])
 async def test_it_is_kept_until_a_description_changes(page: str) -> None:
     fleet = OneDeployment()
-    published = Published(cast(Fleet, cast(Any, fleet)), Settings(), keeps_jobs=False)
+    published = Published(cast(Fleet, cast(Any, fleet)), Settings(), Guard(Roll()), keeps_jobs=False)
     documents = Documents(published, Settings())
     empty = await body(documents, page)
     assert await body(documents, page) is empty

@@ -81,12 +81,19 @@ def test_no_error_is_taken_for_another_type_by_a_browser() -> None:
 @pytest.mark.parametrize("error", [errors.QueueFull, errors.NotReady, errors.Stopping, errors.Unavailable])
 def test_what_is_unavailable_for_now_says_when_to_come_back(error: type[errors.Unavailable]) -> None:
     response = failure_response(describe_error(error("Later.")), "id-1")
-    assert response.headers["Retry-After"] == str(error.retry_after_s)
+    assert error.retry_after_s <= int(response.headers["Retry-After"]) <= 3 * error.retry_after_s
+
+
+def test_clients_that_are_refused_together_are_not_told_to_come_back_together() -> None:
+    """F07."""
+    failure = describe_error(errors.QueueFull("Full."))
+    told = {failure_response(failure, "id-1").headers["Retry-After"] for _ in range(100)}
+    assert told == {"1", "2", "3"}
 
 
 def test_a_503_of_the_models_own_says_when_to_come_back_too() -> None:
     failure = describe_error(errors.Reported("The GPU is being repaired.", status=503))
-    assert failure_response(failure, "id-1").headers["Retry-After"] == "1"
+    assert failure_response(failure, "id-1").headers["Retry-After"] in ("1", "2", "3")
 
 
 @pytest.mark.parametrize("error", [errors.WorkerDied("Died."), errors.ModelError("No."), errors.BadRequest("No.")])

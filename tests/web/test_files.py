@@ -15,7 +15,9 @@ from aiohttp import web
 
 from modelserve.errors import BadAnswer
 from modelserve.messages import Answer, FileAnswer
+from modelserve.metrics import Metrics
 from modelserve.web import files
+from modelserve.web.counting import Counting
 from modelserve.web.failures import BrokenAnswer
 from modelserve.web.files import send_file
 from modelserve.web.requests import make_surround
@@ -43,7 +45,7 @@ class Door:
             raise
 
     async def connected(self, body: Body) -> None:
-        app = web.Application(middlewares=[make_surround()])
+        app = web.Application(middlewares=[make_surround(Counting(Metrics(), (), ""))])
         app.router.add_route("*", "/", self.handle)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
         await runner.setup()

@@ -90,20 +90,24 @@ def test_durations_and_batch_sizes_are_histograms_with_one_sample_for_each_call(
 
 
 def test_the_workers_of_each_deployment_are_counted_and_so_is_their_end(server: Running) -> None:
-    assert samples(server)["modelserve_workers", "chaos"] == 2
-    assert samples(server)["modelserve_workers", "broken"] == 0
+    assert samples(server)["modelserve_workers", "chaos", "warm"] == 2
+    assert samples(server)["modelserve_workers", "broken", "failed"] == 2
     server.predict("chaos", {"mode": "exit3"})
     eventually(lambda: samples(server).get(("modelserve_worker_exits_total", "chaos", "exit")) == 1)
-    eventually(lambda: samples(server)["modelserve_workers", "chaos"] == 2)
+    eventually(lambda: samples(server)["modelserve_workers", "chaos", "warm"] == 2)
+    assert samples(server)["modelserve_worker_restarts_total", "chaos", "exit"] == 1
 
 
 def test_clients_cannot_make_new_series(server: Running) -> None:
-    server.predict("chaos", {"mode": "ok"})
-    before = set(samples(server))
-    for number in range(20):
+    def ask(number: int) -> None:
         server.predict(f"no-such-{number}", {})
         server.get(f"/path-{number}")
         server.request("POST", f"/v2/models/chaos/predict/?text={number}", headers={"X-Request-ID": f"id-{number}"})
+
+    ask(0)
+    before = set(samples(server))
+    for number in range(1, 20):
+        ask(number)
     assert set(samples(server)) == before
 
 

@@ -20,7 +20,7 @@ from tests.running import Running, eventually, running
 LOAD = """
 import asyncio, collections, sys
 port, count, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-request = f"POST {path} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 0\\r\\n\\r\\n".encode()
+request = f"POST {path} HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 0\\r\\n\\r\\n".encode()
 async def visit():
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while True:
@@ -41,7 +41,7 @@ def saturated(packages: dict[str, Path], tmp_path: Path) -> Iterator[Running]:
         command = [sys.executable, "-c", LOAD, str(server.port), "100", "/v2/models/chaos/predict/?mode=sleep&n=60"]
         with subprocess.Popen(command) as load:
             try:
-                eventually(lambda: b'status="5xx"} 0.0' not in server.get("/metrics").body)
+                eventually(lambda: b'operation="predict",status="5xx"} 0.0' not in server.get("/metrics").body)
                 yield server
             finally:
                 load.kill()
@@ -60,7 +60,7 @@ def test_health_and_metrics_answer_at_once_under_load(saturated: Running, path: 
 
 def test_a_call_that_finds_no_place_is_told_at_once_under_load(saturated: Running) -> None:
     """F01: on the head of a request whose body is never sent."""
-    head = "POST /v2/models/chaos/predict/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = "POST /v2/models/chaos/predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     times = []
     for _ in range(20):
         with closing(socket.create_connection(("127.0.0.1", saturated.port), timeout=10)) as connection:
@@ -70,6 +70,6 @@ def test_a_call_that_finds_no_place_is_told_at_once_under_load(saturated: Runnin
             times.append(time.perf_counter() - since)
         first, _, rest = answer.partition(b"\r\n")
         assert first.startswith(b"HTTP/1.1 503")
-        assert b"Retry-After: 1\r\n" in rest
+        assert b"Retry-After: " in rest
         assert json.loads(rest.partition(b"\r\n\r\n")[2])["code"] == "queue_full"
     assert statistics.median(times) < 0.05

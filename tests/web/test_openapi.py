@@ -63,6 +63,7 @@ def test_every_route_of_the_server_is_there() -> None:
         "/v2/",
         "/v2/models/",
         "/v2/models/{name}/",
+        "/v2/models/{name}/log",
         "/v2/models/plain/predict/",
     }
 

@@ -45,7 +45,7 @@ def kept(served: Mapping[str, Description]) -> dict[str, frozenset[str]]:
 def build(served: Mapping[str, Description], jobs: Mapping[str, frozenset[str]] | None = None) -> dict[str, Any]:
     """Return the document as a client has it, checked."""
     jobs = kept(served) if jobs is None else jobs
-    built = build_openapi(served, title="Test", version="1.0", base_path="", jobs=jobs)
+    built = build_openapi(served, title="Test", version="1.0", base_path="", jobs=jobs, calls_back=True)
     document: dict[str, Any] = orjson.loads(orjson.dumps(built))
     validate(document, cls=OpenAPIV31SpecValidator)
     return document
@@ -166,3 +166,8 @@ def test_every_path_that_is_published_is_there(server: Running, tmp_path: Path) 
         if "/train/" in path and "get" in item:
             reply = server.get(path.replace("{uuid}", uuid).replace("{path}", "weights.bin"))
             assert reply.status == 200, path
+
+
+def test_where_no_host_may_be_called_back_nothing_is_said_of_it() -> None:
+    document = build_openapi({"both": training()}, title="T", version="1", base_path="", jobs=kept(models()))
+    assert "callback" not in str(document)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from modelserve.settings import Settings
 from modelserve.web.outward import Outward, Unanswered, may_be_reached
+from tests.authority import Authority
 from tests.web.receiver import DROP, ENDLESS, HANG, receiving
 
 # Long enough for an answer on a busy machine.
@@ -164,8 +166,8 @@ async def test_a_port_where_nobody_listens_is_said() -> None:
     assert "geheim" not in str(caught.value)
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
-    with receiving(has_tls=True) as receiver:
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    with receiving(tls=Authority(tmp_path).issue("127.0.0.1")) as receiver:
         async with outward(receiver.host) as client:
             with pytest.raises(Unanswered, match="certificate verify failed") as caught:
                 await client.post(receiver.url, b"{}", {})

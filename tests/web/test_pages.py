@@ -24,6 +24,7 @@ from modelserve.web.openapi import build_openapi
 from modelserve.web.pages import ASSETS, Pages
 from tests.running import running
 from tests.web.descriptions import everything, plain, vision
+from tests.web.guarded import basic, guarded
 from tests.web.v2.asking import MODEL, TRAIN, ended
 
 HTML = ("/api", "/docs", "/redoc")
@@ -105,6 +106,15 @@ async def test_a_page_holds_no_script_of_its_own(path: str, client: ClientSessio
     assert re.findall(r"<script[^>]*>([^<]+)</script>", text) == []
     assert re.findall(r"\son\w+=", text) == []
     assert all(address.startswith("/") for address in re.findall(r'(?:src|href)="([^"]*)"', text))
+
+
+@pytest.mark.parametrize("name", sorted(name for name, asset in ASSETS.items() if not asset.package))
+def test_our_own_assets_keep_no_token_and_write_no_markup(name: str) -> None:
+    """L04, L09: what is typed into the page is gone with it."""
+    text = (Path(pages.__file__).parent / "assets" / name).read_text()
+    for word in ("localStorage", "sessionStorage", "cookie", "innerHTML", "outerHTML", "insertAdjacentHTML", "eval("):
+        assert word not in text
+    assert "persistAuthorization: true" not in text
 
 
 @pytest.mark.parametrize("path", HTML)
@@ -238,7 +248,7 @@ async def test_swagger_ui_shows_every_operation_and_asks_nobody_else(base: str, 
         seen = watch(page, site.url)
         await page.goto(f"{site.url}/api")
         await page.wait_for_selector("#operations-vision-predict_vision")
-        assert await page.locator(".opblock").count() == 9
+        assert await page.locator(".opblock").count() == 10
         await page.click("#operations-plain-predict_plain .opblock-summary")
         await page.wait_for_selector("text=How many.")
         assert await page.locator(".topbar").count() == 0
@@ -343,3 +353,44 @@ async def test_a_models_texts_run_no_script_and_call_nobody(path: str, browser: 
         assert await page.locator("img[onerror], svg[onload], iframe, .bait, base, meta[http-equiv]").count() == 0
         assert (asked, seen.dialogs) == ([], [])
         assert await page.evaluate("document.title") == "Test"
+
+
+async def test_swagger_ui_authorizes_with_both_schemes(browser: Browser, tmp_path: Path) -> None:
+    """K13, L09: the document by the browser's own dialog, and then as whom the Authorize button says."""
+    with guarded(tmp_path) as there:
+        home, token = f"http://127.0.0.1:{there.server.port}", there.tokens["dora"]
+        context = await browser.new_context(http_credentials={"username": "alice", "password": there.tokens["alice"]})
+        page = await context.new_page()
+        seen = watch(page, home)
+        await page.goto(f"{home}/api")
+        for fields, sent in (
+            ({"auth-bearer-value": token}, f"Bearer {token}"),
+            ({"auth-basic-username": "dora", "auth-basic-password": token}, basic("dora", token)["Authorization"]),
+        ):
+            await page.click(".btn.authorize")
+            for label, text in fields.items():
+                await page.fill(f"[aria-label={label}]", text)
+            (form,) = await page.locator("form", has=page.locator(f"[aria-label={next(iter(fields))}]")).all()
+            await form.locator("button.authorize").click()
+            await page.click("button.btn-done")
+            assert await _shown_as(page) == sent
+            await page.click(".btn.authorize")
+            await page.click("button:has-text('Logout')")
+            await page.click("button.btn-done")
+        assert await page.evaluate("localStorage.length + sessionStorage.length") == 0
+        assert token not in page.url
+        assert (seen.errors, seen.strangers) == ([], [])
+
+
+async def _shown_as(page: Page) -> str:
+    """Have the page ask for what only needs a token, and return as whom it did."""
+    block = page.locator("#operations-The_service-get_v2")
+    if await block.locator("button.execute").count() == 0:
+        await block.locator(".opblock-summary").click()
+    async with page.expect_request("**/v2/") as asked:
+        await block.locator("button.execute").click()
+    request = await asked.value
+    response = await request.response()
+    assert response is not None
+    assert response.status == 200
+    return str((await request.all_headers())["authorization"])

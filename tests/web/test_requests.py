@@ -39,6 +39,7 @@ def predict(server: Running, query: str = "", **headers: str) -> Reply:
 
 @pytest.mark.parametrize("said", ["a", "0", "job-7.part_2", "x" * 64])
 def test_a_well_formed_id_comes_back(server: Running, said: str) -> None:
+    """N06."""
     assert server.get("/v2/", **{"X-Request-ID": said}).headers["X-Request-ID"] == said
 
 
@@ -46,6 +47,7 @@ def test_a_well_formed_id_comes_back(server: Running, said: str) -> None:
     "said", ["", "two words", "x" * 65, "x" * 7000, "a/b", "<script>", "naïve", "a\tb", "a,b", '"a"']
 )
 def test_an_id_that_is_not_well_formed_is_replaced_and_never_shown(server: Running, said: str) -> None:
+    """N06."""
     reply = server.get("/nothing", **{"X-Request-ID": said})
     made = reply.headers["X-Request-ID"]
     assert made != said
@@ -109,7 +111,7 @@ def test_it_is_in_the_log_line_of_a_failure(server: Running) -> None:
 )
 def test_a_head_that_is_no_http_or_too_long_adds_no_header(server: Running, head: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-        connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n" + head + b"\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\nConnection: close\r\n\r\n")
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     status = received.split(b" ", 2)[1]
     assert status in (b"400", b"200")

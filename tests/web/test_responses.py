@@ -86,7 +86,7 @@ def test_a_client_that_leaves_while_a_file_is_sent_leaves_no_file_and_no_descrip
     before = process.num_fds()
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-            head = f"POST {PREDICT}?answer=output_file&accept={BINARY}&x=20 HTTP/1.1\r\nHost: x\r\n\r\n"
+            head = f"POST {PREDICT}?answer=output_file&accept={BINARY}&x=20 HTTP/1.1\r\nHost: localhost\r\n\r\n"
             connection.sendall(head.encode())
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
     eventually(lambda: not list(server.temp.rglob("outfile-*")))

@@ -10,8 +10,10 @@ import pytest
 from aiohttp import web
 
 from modelserve.messages import Failure, Part
+from modelserve.metrics import Metrics
 from modelserve.runtime.fleet import Streamed
 from modelserve.runtime.streams import Stream
+from modelserve.web.counting import Counting
 from modelserve.web.failures import BrokenAnswer
 from modelserve.web.requests import make_surround
 from modelserve.web.streams import send_stream
@@ -56,7 +58,7 @@ async def serve() -> AsyncIterator[Callable[[Door], Awaitable[Any]]]:
     writers: list[asyncio.StreamWriter] = []
 
     async def serve(door: Door, version: str = "1.1") -> Any:
-        app = web.Application(middlewares=[make_surround()])
+        app = web.Application(middlewares=[make_surround(Counting(Metrics(), (), ""))])
         app.router.add_get("/", door.handle)
         runners.append(web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0))
         await runners[-1].setup()

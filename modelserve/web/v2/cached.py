@@ -14,11 +14,11 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDictProxy
 
 from modelserve.messages import Answer, Call
-from modelserve.metrics import DeploymentMetrics
 from modelserve.runtime.fleet import Cache, FromCache
 from modelserve.web.calls import CallReader
 from modelserve.web.direct import DirectResponse, header_lines, is_direct
 from modelserve.web.responses import answer_headers, bytes_response
+from modelserve.web.timing import TimedCache
 from modelserve.web.v2.predict import Later, Predict, discard_late
 
 __all__ = ["CachedPredict", "skips_cache"]
@@ -33,14 +33,11 @@ class CachedPredict(Predict):
     Args:
         cache: What answers the calls.
         calls: Reads them.
-        metrics: Where the answers are counted.
         later: Answers a client that would rather not wait.
     """
 
-    def __init__(
-        self, cache: Cache, calls: CallReader, metrics: DeploymentMetrics, *, later: Later | None = None
-    ) -> None:
-        super().__init__(cache, calls, metrics, later=later)
+    def __init__(self, cache: Cache | TimedCache, calls: CallReader, *, later: Later | None = None) -> None:
+        super().__init__(cache, calls, later=later)
         self._cache = cache
 
     async def _run(self, request: web.Request, call: Call) -> web.StreamResponse:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from modelserve.access.client import Right
 from modelserve.jobs.job import Operation
 from modelserve.jobs.runner import Runner
 from modelserve.runtime.fleet import Fleet
@@ -16,10 +17,13 @@ from modelserve.web.v2.job_streams import JobStreams
 from modelserve.web.v2.jobs import UUID, Jobs
 from modelserve.web.v2.submit import Submit
 
-__all__ = ["job_routes"]
+__all__ = ["Route", "job_routes"]
+
+# With what it takes at the deployment that the path names.
+Route = tuple[Right, web.RouteDef]
 
 
-def job_routes(runner: Runner, fleet: Fleet, settings: Settings, calls: Mapping[str, CallReader]) -> list[web.RouteDef]:
+def job_routes(runner: Runner, fleet: Fleet, settings: Settings, calls: Mapping[str, CallReader]) -> list[Route]:
     """Return the routes of all jobs; those of ``predict`` but its POST, which a deployment has for itself.
 
     Args:
@@ -28,23 +32,22 @@ def job_routes(runner: Runner, fleet: Fleet, settings: Settings, calls: Mapping[
         settings: The server's.
         calls: Reads the requests for each deployment.
     """
-    found = []
+    found: list[Route] = []
     for operation in Operation:
         jobs = Jobs(runner, fleet, settings, operation)
         if operation is Operation.TRAIN:
-            found.append(_train(jobs, runner, fleet, settings, calls))
+            found.append((Right.TRAIN, _train(jobs, runner, fleet, settings, calls)))
         found += _of(operation, jobs, runner)
     return found
 
 
-def _of(operation: Operation, jobs: Jobs, runner: Runner) -> list[web.RouteDef]:
+def _of(operation: Operation, jobs: Jobs, runner: Runner) -> list[Route]:
     streams, files = JobStreams(jobs, runner), JobFileRoutes(jobs, runner)
     path = f"/v2/models/{{name}}/{operation}"
     one = f"{path}/{{uuid:{UUID}}}"
-    return [
+    reading = [
         web.get(path, jobs.list),
         web.get(one, jobs.get),
-        web.delete(one, jobs.cancel),
         web.get(f"{one}/log", streams.log),
         web.get(f"{one}/events", streams.events, allow_head=False),
         web.get(f"{one}/metrics", jobs.metrics),
@@ -52,6 +55,8 @@ def _of(operation: Operation, jobs: Jobs, runner: Runner) -> list[web.RouteDef]:
         web.get(f"{one}/artifacts/{{path:.+}}", files.artifact, allow_head=False),
         web.get(f"{one}/result", files.result, allow_head=False),
     ]
+    cancelling = Right.TRAIN if operation is Operation.TRAIN else Right.CALL
+    return [*((Right.CALL, route) for route in reading), (cancelling, web.delete(one, jobs.cancel))]
 
 
 def _train(

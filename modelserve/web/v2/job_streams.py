@@ -15,25 +15,16 @@ from typing import Any
 
 from aiohttp import web
 
-from modelserve.errors import BadRequest
 from modelserve.jobs.job import ENDED, Job
 from modelserve.jobs.runner import Runner
 from modelserve.web.events import KEEP_ALIVE_S, EventResponse, with_pauses
 from modelserve.web.failures import BrokenAnswer
-from modelserve.web.requests import REQUEST_ID
-from modelserve.web.responses import SERVER
 from modelserve.web.v2.job_log import Span, find_span, read_lines, read_piece
 from modelserve.web.v2.job_object import show_job
 from modelserve.web.v2.jobs import Jobs, whole_number
+from modelserve.web.v2.log_answers import LOOK_S, MAX_TAIL, last_seen, log_headers, switch
 
 __all__ = ["JobStreams"]
-
-MAX_TAIL = 100_000
-
-# How often a followed log is looked at.
-LOOK_S = 0.5
-
-_SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
 class JobStreams:
@@ -50,7 +41,7 @@ class JobStreams:
             BadRequest: ``tail`` or ``follow`` is malformed.
         """
         tail = whole_number(request, "tail", -1, 0, MAX_TAIL)
-        is_followed = _switch(request, "follow")
+        is_followed = switch(request, "follow")
         job = await self._jobs.job(request)
         path = self._runner.files.log(job.uuid)
         span = await asyncio.to_thread(find_span, path, None if tail < 0 else tail)
@@ -117,30 +108,15 @@ async def _send_lines(events: EventResponse, path: Path, start: int, *, is_over:
 
 
 def _log_response(request: web.Request, job: Job, span: Span, *, is_download: bool) -> web.StreamResponse:
-    headers = {
-        "Content-Type": "text/plain; charset=utf-8",
-        "X-Content-Type-Options": "nosniff",
-        "X-Request-ID": request[REQUEST_ID],
-        "Server": SERVER,
-    }
-    if is_download:
-        headers["Content-Disposition"] = f'attachment; filename="{job.uuid}.log"'
-    response = web.StreamResponse(headers=headers)
+    response = web.StreamResponse(headers=log_headers(request, f"{job.uuid}.log" if is_download else ""))
     response.content_length = span.end - span.start
     return response
 
 
 def _resumed(request: web.Request, span: Span) -> int:
     """Return where to go on: behind what a client that comes back has had, which it tells by the last event's id."""
-    last = request.headers.get("Last-Event-ID", "")
-    return min(int(last), span.end) if last.isascii() and last.isdigit() and len(last) < 19 else span.start
-
-
-def _switch(request: web.Request, name: str) -> bool:
-    text = request.query.get(name, "0").lower()
-    if text not in _SWITCH:
-        raise BadRequest(f"{name} is {text[:40]!r}, but must be 1 or 0.")
-    return _SWITCH[text]
+    last = last_seen(request)
+    return span.start if last is None else min(last, span.end)
 
 
 def _parts(job: Job) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from modelserve.jobs.job import Job, Operation
 from modelserve.jobs.runner import Runner
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import Settings
+from modelserve.web.auth import whose
 from modelserve.web.responses import json_response
 from modelserve.web.v2.job_object import show_job, show_point
 
@@ -49,11 +50,13 @@ class Jobs:
         self._operation = operation
 
     async def list(self, request: web.Request) -> web.Response:
-        """Answer with a page of them, newest first; its ``Link`` header leads to the next."""
+        """Answer with a page of the client's own, newest first; its ``Link`` header leads to the next."""
         limit = whole_number(request, "limit", LIMIT, 1, MAX_LIMIT)
         deployment = self.deployment(request)
         cursor = request.query.get("cursor", "")
-        page = await self._runner.store.list(deployment, self._operation, limit=limit, cursor=cursor)
+        page = await self._runner.store.list(
+            deployment, self._operation, limit=limit, cursor=cursor, client=whose(request)
+        )
         response = json_response([show_job(job, with_result=False) for job in page.jobs])
         if page.cursor:
             response.headers["Link"] = f'<?{urlencode({"limit": limit, "cursor": page.cursor})}>; rel="next"'
@@ -71,6 +74,8 @@ class Jobs:
             NotFound: There is none of that id.
         """
         deployment, uuid = self.deployment(request), request.match_info["uuid"]
+        if whose(request) is not None:
+            await self.job(request)
         return json_response(show_job(await self._runner.cancel(deployment, self._operation, uuid)))
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -82,10 +87,11 @@ class Jobs:
         """Return the job that a request is about.
 
         Raises:
-            NotFound: There is none, here.
+            NotFound: There is none, here, of the client.
         """
         deployment, uuid = self.deployment(request), request.match_info["uuid"]
-        return await self._runner.store.get(uuid, deployment=deployment, operation=self._operation)
+        client = whose(request)
+        return await self._runner.store.get(uuid, deployment=deployment, operation=self._operation, client=client)
 
     def deployment(self, request: web.Request) -> str:
         """Return the name of the deployment that a request is about.

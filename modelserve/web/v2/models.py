@@ -9,6 +9,7 @@ from aiohttp import web
 
 from modelserve.errors import NotFound
 from modelserve.runtime.fleet import Deployment
+from modelserve.web.proxies import prefix_of
 from modelserve.web.published import Published
 from modelserve.web.responses import json_response
 
@@ -26,12 +27,14 @@ class Models:
         self._base_path = base_path
 
     async def list(self, request: web.Request) -> web.Response:
-        """Answer with all of them."""
-        return json_response({"models": [self._show(deployment) for deployment in self._fleet.deployments.values()]})
+        """Answer with all that the client may call."""
+        base = prefix_of(request) + self._base_path
+        return json_response({"models": [self._show(deployment, base) for deployment in self._published.seen(request)]})
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer with one."""
-        return json_response(self._show(self._fleet.find(request.match_info["name"])))
+        base = prefix_of(request) + self._base_path
+        return json_response(self._show(self._fleet.find(request.match_info["name"]), base))
 
     async def unknown(self, request: web.Request) -> web.Response:
         """Answer a request for a model that is not here.
@@ -41,15 +44,15 @@ class Models:
         """
         raise NotFound(f"There is no model of that name here; GET {self._base_path}/v2/models/ lists those there are.")
 
-    def _show(self, deployment: Deployment) -> dict[str, Any]:
+    def _show(self, deployment: Deployment, base: str) -> dict[str, Any]:
         shown: dict[str, Any] = {"id": deployment.name, "name": deployment.name, "description": ""}
-        links = [{"rel": "self", "href": f"{self._base_path}/v2/models/{deployment.name}/"}]
+        links = [{"rel": "self", "href": f"{base}/v2/models/{deployment.name}/"}]
         if deployment.description is not None:
             shown = msgspec.to_builtins(deployment.description.metadata)
             if "predict" in deployment.description.implements:
-                links.append({"rel": "predict", "href": f"{self._base_path}/v2/models/{deployment.name}/predict/"})
+                links.append({"rel": "predict", "href": f"{base}/v2/models/{deployment.name}/predict/"})
             if "train" in self._published.operations(deployment.name):
-                links.append({"rel": "train", "href": f"{self._base_path}/v2/models/{deployment.name}/train/"})
+                links.append({"rel": "train", "href": f"{base}/v2/models/{deployment.name}/train/"})
         own = shown.get("links", [])
         shown |= {"links": links + own, "status": deployment.status.value}
         if message := _message(deployment):

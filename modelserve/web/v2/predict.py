@@ -9,28 +9,22 @@ the hot path: each deployment has a route and a handler of its own, so that noth
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from modelserve.errors import ModelserveError
 from modelserve.messages import Answer, Call
-from modelserve.metrics import DeploymentMetrics
 from modelserve.runtime.fleet import Streamed, discard
 from modelserve.runtime.interface import Answering
 from modelserve.web.calls import CallReader
 from modelserve.web.direct import DirectResponse, header_lines, is_direct
-from modelserve.web.failures import BrokenAnswer, failure_response, log_failure
+from modelserve.web.failures import failure_response, log_failure
 from modelserve.web.files import send_file
 from modelserve.web.preferences import PREFER, prefers_async
 from modelserve.web.responses import answer_headers, bytes_response
 from modelserve.web.streams import send_stream
 
 __all__ = ["Later", "Predict", "discard_late"]
-
-# What nginx logs for a client that has left: https://nginx.org/en/docs/dev/development_guide.html#http_error_code
-CLIENT_LEFT = 499
 
 Later = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,38 +35,18 @@ class Predict:
     Args:
         deployment: What answers the calls.
         calls: Reads them.
-        metrics: Where the answers are counted.
         later: Answers a client that would rather not wait; None where no jobs are kept, and all must wait.
     """
 
-    def __init__(
-        self, deployment: Answering, calls: CallReader, metrics: DeploymentMetrics, *, later: Later | None = None
-    ) -> None:
+    def __init__(self, deployment: Answering, calls: CallReader, *, later: Later | None = None) -> None:
         self._deployment = deployment
         self._calls = calls
-        self._metrics = metrics
         self._later = later
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request, and count it."""
+        """Answer one request."""
         if self._later is not None and PREFER in request.headers and prefers_async(request.headers):
             return await self._later(request)
-        since = time.perf_counter()
-        status = 500
-        try:
-            response = await self._answer(request)
-            status = response.status
-            return response
-        except (ModelserveError, BrokenAnswer, web.HTTPException) as error:
-            status = error.status
-            raise
-        except (asyncio.CancelledError, ConnectionError):
-            status = CLIENT_LEFT
-            raise
-        finally:
-            self._metrics.predicted(status, time.perf_counter() - since)
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = self._calls.begin(request)
         uploads = await self._calls.read(request, call)
         if uploads is None:
@@ -100,7 +74,7 @@ class Predict:
     async def _send_unusual(self, request: web.Request, call: Call, answer: Answer) -> web.StreamResponse:
         """Return the response to a call whose answer is not bytes: a failure, or a stream or a file, which is sent."""
         if answer.failure is not None:
-            log_failure(answer.failure, call.request_id, self._deployment.name)
+            log_failure(answer.failure, call.request_id, self._deployment.name, call.client)
             return failure_response(answer.failure, call.request_id)
         if answer.stream:
             assert isinstance(answer, Streamed), "the deployment has put its parts to it"

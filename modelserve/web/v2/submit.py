@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import re
 import uuid as uuids
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -29,6 +29,7 @@ from modelserve.web.callbacks import CALLBACK_URL, check_callback
 from modelserve.web.calls import CallReader
 from modelserve.web.failures import failure_response, log_failure
 from modelserve.web.preferences import RESPOND_ASYNC
+from modelserve.web.proxies import prefix_of
 from modelserve.web.responses import json_response
 from modelserve.web.upload_file import no_space
 from modelserve.web.v2.job_object import show_job
@@ -52,13 +53,22 @@ class Submit:
         calls: Reads them.
         runner: Keeps and runs the jobs.
         settings: The deployment's.
+        admit: Raises where a client that may predict may keep no jobs.
     """
 
-    def __init__(self, deployment: Deployment, calls: CallReader, runner: Runner, settings: Settings) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        calls: CallReader,
+        runner: Runner,
+        settings: Settings,
+        admit: Callable[[web.Request, str], None] = lambda request, deployment: None,
+    ) -> None:
         self._deployment = deployment
         self._calls = calls
         self._runner = runner
         self._settings = settings
+        self._admit = admit
 
     async def train(self, request: web.Request) -> web.StreamResponse:
         """Answer with a new training.
@@ -77,7 +87,10 @@ class Submit:
 
         Raises:
             Conflict: The Idempotency-Key was another request's.
+            Forbidden: The client may keep no jobs here.
+            Unauthorized: Only a client that has a token may.
         """
+        self._admit(request, self._deployment.name)
         return await self._submit(request, Operation.PREDICT)
 
     async def _submit(self, request: web.Request, operation: Operation) -> web.StreamResponse:
@@ -115,6 +128,7 @@ class Submit:
             request_id=call.request_id,
             retries=self._settings.train_retries if operation is Operation.TRAIN else 0,
             callback_url=callback_url,
+            client=call.client,
         )
 
     async def _keep(self, new: NewJob, call: Call, key: str) -> Job:
@@ -136,7 +150,8 @@ class Submit:
         if job.operation is Operation.TRAIN:
             return json_response(shown)
         response = json_response(shown, status=202)
-        response.headers["Location"] = f"{request.rel_url.raw_path.rstrip('/')}/{job.uuid}"
+        path = prefix_of(request) + request.rel_url.raw_path
+        response.headers["Location"] = f"{path.rstrip('/')}/{job.uuid}"
         response.headers["Preference-Applied"] = RESPOND_ASYNC
         return response
 

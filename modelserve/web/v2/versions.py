@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import hdrs, web
 
+from modelserve.web.proxies import prefix_of
 from modelserve.web.responses import json_response
 
 __all__ = ["Versions"]
@@ -14,22 +17,24 @@ class Versions:
 
     def __init__(self, base_path: str) -> None:
         self._base_path = base_path
-        self._version = {
-            "id": "v2",
-            "version": "stable",
-            "links": [{"rel": "self", "type": "application/json", "href": f"{base_path}/v2/"}],
-        }
-        self._links = [
-            {"rel": "help", "type": "text/html", "href": f"{base_path}/api"},
-            {"rel": "describedby", "type": "application/json", "href": f"{base_path}/openapi.json"},
-        ]
 
     async def root(self, request: web.Request) -> web.Response:
         """Answer with all versions; send a browser to the page."""
+        base = prefix_of(request) + self._base_path
         if "text/html" in request.headers.get(hdrs.ACCEPT, ""):
-            raise web.HTTPFound(f"{self._base_path}/api")
-        return json_response({"versions": [self._version], "links": self._links})
+            raise web.HTTPFound(f"{base}/api")
+        links = [
+            {"rel": "help", "type": "text/html", "href": f"{base}/api"},
+            {"rel": "describedby", "type": "application/json", "href": f"{base}/openapi.json"},
+        ]
+        return json_response({"versions": [_version(base)], "links": links})
 
     async def v2(self, request: web.Request) -> web.Response:
         """Answer with this one."""
-        return json_response(self._version | {"name": "modelserve", "extensions": []})
+        version = _version(prefix_of(request) + self._base_path)
+        return json_response(version | {"name": "modelserve", "extensions": []})
+
+
+def _version(base: str) -> dict[str, Any]:
+    link = {"rel": "self", "type": "application/json", "href": f"{base}/v2/"}
+    return {"id": "v2", "version": "stable", "links": [link]}

@@ -82,7 +82,7 @@ def test_a_picture_that_may_hold_a_script_is_a_download_without_rights(server: R
 )
 def test_nothing_but_what_is_listed_is_served(server: Running, done: str, name: str) -> None:
     """M04, M05."""
-    head = f"GET {done}/artifacts/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    head = f"GET {done}/artifacts/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
         connection.sendall(head.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))

@@ -132,7 +132,7 @@ def test_a_client_that_leaves_frees_everything(server: Running, gate: Gate, more
     with contextlib.ExitStack() as clients:
         for _ in range(20):
             client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
-            client.sendall(f"GET {path}/{more} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            client.sendall(f"GET {path}/{more} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert b"200 OK" in read_until(client, HEAD_END)
         assert process.num_fds() >= before[0] + 15
     eventually(lambda: process.num_fds() <= before[0] + 3 and tasks() <= before[1] + 2, within_s=30)

@@ -205,7 +205,7 @@ def texts(server: Running, mode: str) -> list[str]:
 def begin(server: Running, text: str) -> socket.socket:
     """Send a request whose answer is not awaited; return its connection."""
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-    head = f"POST /v2/models/chaos/predict/?text={text} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    head = f"POST /v2/models/chaos/predict/?text={text} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
     connection.sendall(head.encode())
     return connection
 
@@ -235,7 +235,7 @@ def test_a_full_queue_is_told_on_the_head_before_the_body_is_sent(busy: Running)
     futures = [busy.predict_soon("chaos", {"text": str(number)}) for number in range(2)]
     eventually(lambda: 'modelserve_queue_calls{deployment="chaos"} 2.0' in busy.get("/metrics").body.decode())
     with socket.create_connection(("127.0.0.1", busy.port), timeout=10) as connection:
-        head = "POST /v2/models/chaos/predict/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head = "POST /v2/models/chaos/predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         since = time.monotonic()
         connection.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode())
         answer = connection.recv(4000)
@@ -259,7 +259,7 @@ def test_a_client_that_leaves_takes_its_waiting_call_with_it_and_its_place_is_fr
 def test_a_client_that_leaves_while_it_uploads_leaves_no_file_and_no_call(busy: Running) -> None:
     """E04."""
     part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"x" * 500_000
-    head = "POST /v2/models/chaos/predict/ HTTP/1.1\r\nHost: x\r\nContent-Length: 90000000\r\n"
+    head = "POST /v2/models/chaos/predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000000\r\n"
     with socket.create_connection(("127.0.0.1", busy.port), timeout=10) as connection:
         connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode() + part)
         eventually(lambda: busy.uploads())

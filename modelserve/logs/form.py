@@ -1,12 +1,7 @@
-"""Configures logging once: one handler on standard error that writes text or JSON.
+"""How a record of the log reads: as text for people, or as JSON for machines.
 
-    logger.info("is ready", extra={"deployment": "digits"})
-    ->  2026-01-01T00:00:00.000Z INFO modelserve.server is ready deployment=digits
-
-One record is one line, whatever a client or a model put into it: control characters are escaped, so no line can be
-forged and no terminal be driven, and long texts are cut. Only a traceback has lines of its own, in text form, each
-indented below its record. Writing never raises; a record that cannot be written is lost,
-and counted.
+One record is one line: control characters are escaped, so no line can be forged and no terminal be driven, and long
+texts are cut. Only a traceback has lines of its own, in text form, each indented below its record.
 """
 
 from __future__ import annotations
@@ -14,16 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import re
-import sys
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-__all__ = ["configure", "lost_records"]
-
-# Libraries of the server that say at "info" what only their developers want to know.
-TALKATIVE = ("alembic",)
+__all__ = ["Formatter", "JsonFormatter", "TextFormatter"]
 
 # Longest message, field and line of a traceback, in characters.
 TEXT_LIMIT = 4096
@@ -39,66 +29,14 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "traceback"}
 
 
-def configure(level: str, format: Literal["text", "json"] | str, *, worker: str = "") -> None:
-    """Send the log to standard error; called again, it replaces what it set up before.
-
-    A record's ``extra`` becomes fields. The extra ``traceback`` is a text that is shown as an exception's traceback.
+class Formatter(logging.Formatter):
+    """The parts of a record that all forms have.
 
     Args:
-        level: Least level to log: debug, info, warning or error.
-        format: "text" for people or "json" for machines.
         worker: Name of this worker, a field of every record; "" in the server.
     """
-    root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
-        root.removeHandler(handler)
-    handler = _Handler()
-    handler.setFormatter(_JsonFormatter(worker) if format == "json" else _TextFormatter(worker))
-    root.addHandler(handler)
-    root.setLevel(level.upper())
-    if not worker:
-        for name in TALKATIVE:
-            logging.getLogger(name).setLevel("WARNING" if level == "info" else level.upper())
 
-
-def lost_records() -> int:
-    """Return how many records this process could not write since the log was configured."""
-    return sum(handler.lost for handler in logging.getLogger().handlers if isinstance(handler, _Handler))
-
-
-class _Handler(logging.Handler):
-    """Writes to what is standard error at that moment; what goes wrong is nobody's problem but the log's."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lost = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        # Closed, full, a terminal that is gone, an object that cannot be shown: a log must not stop what it tells of.
-        try:
-            self._write(self.format(record) + "\n")
-        except Exception:
-            self.lost += 1
-
-    def _write(self, text: str) -> None:
-        stream = sys.stderr
-        if stream is None:  # the process was started without one
-            return
-        is_plain = stream is sys.__stderr__
-        if not is_plain:  # a notebook's, a test's
-            stream.write(text)
-            stream.flush()
-            return
-        # Past Python's buffer, in one system call: workers share the pipe, and lines must not be torn.
-        data = text.encode("utf-8", "backslashreplace")
-        while data:
-            data = data[os.write(stream.fileno(), data) :]
-
-
-class _Formatter(logging.Formatter):
-    """The parts of a record that both forms have."""
-
-    def __init__(self, worker: str) -> None:
+    def __init__(self, worker: str = "") -> None:
         super().__init__()
         self._worker = {"worker": worker} if worker else {}
 
@@ -127,17 +65,21 @@ class _Formatter(logging.Formatter):
         return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
 
 
-class _TextFormatter(_Formatter):
+class TextFormatter(Formatter):
+    """A line of words, and a traceback below it."""
+
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {_escape(name)}={_quoted(value)}" for name, value in self.fields(record).items())
-        line = f"{_time(record)} {record.levelname} {record.name} {_escape(self.text(record))}{fields}"
+        line = f"{_time(record)} {record.levelname} {_escape(record.name)} {_escape(self.text(record))}{fields}"
         below = (
             f"    {_escape(_cut(text))}" for text in re.split("\r?\n", self.traceback(record).rstrip("\n")) if text
         )
         return "\n".join([line, *below])
 
 
-class _JsonFormatter(_Formatter):
+class JsonFormatter(Formatter):
+    """A JSON object on one line, in ASCII."""
+
     def format(self, record: logging.LogRecord) -> str:
         line = self.fields(record)
         line |= {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}

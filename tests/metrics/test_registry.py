@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelserve.metrics import CONTENT_TYPE, JobCounts, Metrics
+from modelserve.runtime.nvml import Use
 
 
 def read(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -27,14 +28,16 @@ def test_a_deployment_that_has_done_nothing_is_there_with_zeros() -> None:
     samples = read(metrics)
     for status in ("2xx", "3xx", "4xx", "5xx"):
         assert samples["modelserve_requests_total", "m", "predict", status] == 0
-    assert samples["modelserve_workers", "m"] == 0
-    assert samples["modelserve_batch_size_count", "m"] == 0
+    for name in ("batch_size_count", "queue_duration_seconds_count", "predict_duration_seconds_count"):
+        assert samples[f"modelserve_{name}", "m"] == 0
+    assert samples["modelserve_requests_rejected_total", "m", "queue_full"] == 0
 
 
 @pytest.mark.parametrize(("status", "kind"), [(200, "2xx"), (302, "3xx"), (422, "4xx"), (499, "4xx"), (503, "5xx")])
 def test_an_answer_is_counted_by_its_class_and_its_duration_once(status: int, kind: str) -> None:
     metrics = Metrics()
-    metrics.deployment("m").predicted(status, 0.3)
+    metrics.deployment("m")
+    metrics.predict("m").answered(status, 0.3)
     samples = read(metrics)
     assert samples["modelserve_requests_total", "m", "predict", kind] == 1
     assert sum(value for key, value in samples.items() if key[0] == "modelserve_requests_total") == 1
@@ -43,31 +46,93 @@ def test_an_answer_is_counted_by_its_class_and_its_duration_once(status: int, ki
     assert samples["modelserve_request_duration_seconds_bucket", "m", "0.5", "predict"] == 1
 
 
+def test_a_background_prediction_is_counted_as_a_job() -> None:
+    metrics = Metrics()
+    metrics.predict("m").answered(202, 0.1)
+    samples = read(metrics)
+    assert samples["modelserve_requests_total", "m", "job", "2xx"] == 1
+    assert samples["modelserve_requests_total", "m", "predict", "2xx"] == 0
+
+
+def test_only_what_is_turned_away_counts_as_rejected_with_its_reason() -> None:
+    """F02."""
+    metrics = Metrics()
+    for status, code in (
+        (429, "rate_limited"),
+        (503, "queue_full"),
+        (422, "invalid"),
+        (500, "error"),
+        (404, "not_found"),
+    ):
+        metrics.requests.rejected("m", status, code)
+    found = {key: value for key, value in read(metrics).items() if key[0] == "modelserve_requests_rejected_total"}
+    assert {key[2] for key in found} == {"rate_limited", "queue_full"}
+
+
 def test_workers_batches_and_ends_are_counted_for_each_deployment() -> None:
     metrics = Metrics()
     for name in ("a", "b"):
         deployment = metrics.deployment(name)
-        deployment.workers.set(2)
+        deployment.watch_workers(lambda: {("warm",): 2, ("failed",): 0})
         deployment.batch_size.observe(8)
     metrics.deployment("a").worker_ended("signal")
     samples = read(metrics)
     assert samples["modelserve_worker_exits_total", "a", "signal"] == 1
     assert ("modelserve_worker_exits_total", "b", "signal") not in samples
-    assert samples["modelserve_workers", "b"] == 2
+    assert (samples["modelserve_workers", "b", "warm"], samples["modelserve_workers", "b", "failed"]) == (2, 0)
     assert samples["modelserve_batch_size_sum", "b"] == 8
 
 
 def test_the_instruments_of_a_deployment_may_be_asked_for_twice() -> None:
     metrics = Metrics()
-    metrics.deployment("m").predicted(200, 0.1)
-    metrics.deployment("m").predicted(200, 0.1)
+    metrics.predict("m").answered(200, 0.1)
+    metrics.predict("m").answered(200, 0.1)
     assert read(metrics)["modelserve_requests_total", "m", "predict", "2xx"] == 2
 
 
 def test_two_servers_in_one_process_never_mix() -> None:
     first, second = Metrics(), Metrics()
-    first.deployment("m").predicted(200, 0.1)
-    assert read(second) == {("modelserve_log_records_lost_total",): 0, ("modelserve_tasks",): 0}
+    first.predict("m").answered(200, 0.1)
+    assert read(second) == {}
+
+
+def test_feedback_counts_and_a_reward_never_takes_anything_away() -> None:
+    metrics = Metrics(seldon=True)
+    metrics.deployment("m")
+    metrics.predict("m")
+    for reward in (0.5, -2.0, 0.25):
+        metrics.rewarded("m", reward)
+    samples = read(metrics)
+    assert (samples["modelserve_feedback_total", "m"], samples["modelserve_feedback_reward_total", "m"]) == (3, 0.75)
+    assert sum(value for key, value in samples.items() if key[0] == "seldon_api_model_feedback_total") == 3
+    assert sum(value for key, value in samples.items() if key[0] == "seldon_api_model_feedback_reward_total") == 0.75
+
+
+def test_seldons_names_are_there_only_where_they_were_chosen() -> None:
+    plain, chosen = Metrics(), Metrics(seldon=True)
+    for metrics in (plain, chosen):
+        for status in (200, 503, 418):
+            metrics.predict("m").answered(status, 0.3)
+    assert "seldon" not in plain.render().decode()
+    families = {family.name: family for family in text_string_to_metric_families(chosen.render().decode())}
+    for side in ("server", "client"):
+        family = families[f"seldon_api_executor_{side}_requests_seconds"]
+        counts = [sample for sample in family.samples if sample.name.endswith("_count")]
+        assert {sample.labels["code"]: sample.value for sample in counts} == {"200": 1, "503": 1, "400": 1}
+        assert {sample.labels["deployment_name"] for sample in counts} == {"m"}
+        assert {sample.labels["service"] for sample in counts} == {"predictions"}
+        assert f"seldon_api_executor_{side}_requests_seconds_summary" in families
+    assert families["seldon_api_executor_client_requests_seconds"].samples[0].labels["model_name"] == "m"
+
+
+def test_what_gpus_have_is_told_where_there_are_some() -> None:
+    metrics = Metrics()
+    metrics.machine.gpus = {"GPU-1": Use(10, 40, 0.5), "MIG-1": Use(1, 4, None)}
+    samples = read(metrics)
+    assert samples["modelserve_gpu_memory_used_bytes", "GPU-1"] == 10
+    assert samples["modelserve_gpu_memory_total_bytes", "MIG-1"] == 4
+    assert samples["modelserve_gpu_utilization_ratio", "GPU-1"] == 0.5
+    assert ("modelserve_gpu_utilization_ratio", "MIG-1") not in samples
 
 
 def test_the_content_type_is_that_of_the_text_format() -> None:
@@ -89,17 +154,19 @@ def test_timeouts_and_restarts_are_there_from_the_start_and_counted() -> None:
     deployment = metrics.deployment("m")
     assert read(metrics)["modelserve_timeouts_total", "m", "queue"] == 0
     deployment.timed_out("predict")
-    deployment.restarts.inc()
+    deployment.restarted("signal")
     samples = read(metrics)
     assert samples["modelserve_timeouts_total", "m", "predict"] == 1
-    assert samples["modelserve_worker_restarts_total", "m"] == 1
+    assert samples["modelserve_worker_restarts_total", "m", "signal"] == 1
+    assert samples["modelserve_worker_restarts_total", "m", "exit"] == 0
 
 
 def test_twenty_deployments_are_rendered_within_a_tenth_of_a_second() -> None:
     """F05."""
     metrics = Metrics()
     for number in range(20):
-        metrics.deployment(f"m{number}").predicted(200, 0.1)
+        metrics.deployment(f"m{number}")
+        metrics.predict(f"m{number}").answered(200, 0.1)
     metrics.render()
     since = time.process_time()
     metrics.render()

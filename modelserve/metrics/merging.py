@@ -1,0 +1,185 @@
+"""The metrics that models have of their own, merged over the workers of each deployment.
+
+    what a worker says --add--> Merged --collect--> one family for each name, with the deployment as a label
+
+What only grows (counters, histograms, summaries) is the sum over all workers there have been: a worker that has ended
+stays in it with what it said last, and one that begins again at zero, or no longer has a series, takes nothing away. A
+gauge is that of the workers there are: their sum, their highest or their lowest where it was made with such a
+``multiprocess_mode``, else one series for each, with ``worker`` as a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from modelserve.messages import MOST_SERIES, Family, Sample
+
+__all__ = ["Merged"]
+
+# What grows by itself, and may be summed.
+GROWING = frozenset({"counter", "histogram", "summary"})
+
+# What a series of these names would be taken for is ours.
+RESERVED = ("modelserve_", "seldon_api_", "process_")
+
+# The names of labels that we give; a model's own label of such a name gets Prometheus' prefix for this case.
+OURS = frozenset({"deployment", "worker"})
+
+Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class _Worker(NamedTuple):
+    """Who said something: an identity, and a name that the next in its place has too."""
+
+    identity: object
+    name: str
+
+
+_COMBINED: dict[str, Callable[[Sequence[float]], float]] = {"sum": sum, "max": max, "min": min}
+
+
+class _Family:
+    """One family of one deployment."""
+
+    def __init__(self, said: Family) -> None:
+        self.kind = said.kind
+        self.mode = said.mode.removeprefix("live")
+        self.documentation = said.documentation
+        self.past: dict[Key, float] = {}
+        self.last: dict[_Worker, dict[Key, float]] = {}
+
+    def keys(self) -> set[Key]:
+        """Return all series there are."""
+        return {key for series in (self.past, *self.last.values()) for key in series}
+
+    def put(self, worker: _Worker, new: Mapping[Key, float]) -> None:
+        """Take what a worker says now in place of what it said last."""
+        old = self.last.get(worker, {})
+        if self.kind in GROWING:
+            for key, value in old.items():
+                if key not in new or (new[key] < value and not key[0].endswith("_sum")):
+                    self.past[key] = self.past.get(key, 0.0) + value
+        self.last[worker] = dict(new)
+
+    def forget(self, worker: _Worker) -> None:
+        """The worker has ended."""
+        self.put(worker, {})
+        del self.last[worker]
+
+    def samples(self) -> Iterator[tuple[str, dict[str, str], float]]:
+        """Yield the merged series."""
+        if self.kind not in GROWING and self.mode not in _COMBINED:
+            for worker, series in self.last.items():
+                yield from ((name, {**dict(labels), "worker": worker.name}, v) for (name, labels), v in series.items())
+            return
+        combine = sum if self.kind in GROWING else _COMBINED[self.mode]
+        values: dict[Key, list[float]] = {}
+        for series in (self.past, *self.last.values()):
+            for key, value in series.items():
+                values.setdefault(key, []).append(value)
+        yield from ((name, dict(labels), combine(found)) for (name, labels), found in values.items())
+
+
+class Merged:
+    """A collector of prometheus_client with the own metrics of all models of one server."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, dict[str, _Family]] = {}
+        self._dropped: dict[str, int] = {}
+
+    def add(self, deployment: str, identity: object, name: str, said: Sequence[Family], *, dropped: int = 0) -> None:
+        """Take all that a worker says, in place of what it said before.
+
+        Args:
+            deployment: Whose worker it is.
+            identity: Which worker: no other ever has this.
+            name: The worker's name, for a label; the next worker in its place may have the same.
+            said: Its metrics.
+            dropped: How many series it left out itself.
+        """
+        worker, families = _Worker(identity, name), self._families.setdefault(deployment, {})
+        self._drop_namesakes(families, worker)
+        room = _Room(families, worker)
+        taken = {}
+        for each in said:
+            family = families.get(each.name) or _Family(each)
+            if self._fits(deployment, each):
+                taken[each.name] = room.take(each.name, each.samples)
+                families.setdefault(each.name, family).put(worker, taken[each.name])
+            else:
+                room.dropped += len(each.samples)
+        for left in families.keys() - taken.keys():
+            if worker in families[left].last:
+                families[left].put(worker, {})
+        self._dropped[deployment] = dropped + room.dropped
+
+    def keep_only(self, deployment: str, identities: Collection[object]) -> None:
+        """Say which workers there are; of all others, only what they have counted stays."""
+        for family in self._families.get(deployment, {}).values():
+            for worker in [worker for worker in family.last if worker.identity not in identities]:
+                family.forget(worker)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family once, with the series of all deployments that have it."""
+        found: dict[str, Metric] = {}
+        for deployment, families in self._families.items():
+            for name, family in families.items():
+                metric = found.setdefault(name, Metric(name, family.documentation, family.kind))
+                for sample, labels, value in family.samples():
+                    metric.add_sample(sample, {**labels, "deployment": deployment}, value)
+        yield from found.values()
+        left_out = GaugeMetricFamily(
+            "modelserve_model_series_dropped",
+            "Series of a model's own metrics that are left out.",
+            labels=["deployment"],
+        )
+        for deployment, count in self._dropped.items():
+            left_out.add_metric([deployment], count)
+        yield left_out
+
+    def _fits(self, deployment: str, said: Family) -> bool:
+        """Tell whether a family is not one of ours, nor another kind of thing in a deployment that had it before."""
+        others = (families.get(said.name) for families in self._families.values())
+        return not said.name.startswith(RESERVED) and all(other is None or other.kind == said.kind for other in others)
+
+    def _drop_namesakes(self, families: Mapping[str, _Family], worker: _Worker) -> None:
+        """A worker whose name another has now is gone, even where nobody has said so yet."""
+        for family in families.values():
+            for other in [other for other in family.last if other.name == worker.name and other != worker]:
+                family.forget(other)
+
+
+class _Room:
+    """Which series of a worker find room among those that its deployment has."""
+
+    def __init__(self, families: Mapping[str, _Family], worker: _Worker) -> None:
+        self._there = {(name, key) for name, family in families.items() for key in _others(family, worker)}
+        self.dropped = 0
+
+    def take(self, family: str, samples: Sequence[Sample]) -> dict[Key, float]:
+        """Return the series that find room; what tells when a series was made is of no use, and no loss."""
+        taken: dict[Key, float] = {}
+        for sample in samples:
+            if sample.name == f"{family}_created":
+                continue
+            key = (sample.name, tuple(sorted((_label(name), value) for name, value in sample.labels.items())))
+            if (family, key) in self._there or len(self._there) < MOST_SERIES:
+                self._there.add((family, key))
+                taken[key] = sample.value
+            else:
+                self.dropped += 1
+        return taken
+
+
+def _others(family: _Family, worker: _Worker) -> set[Key]:
+    """Return the series that are there whatever this worker says now."""
+    if family.kind in GROWING:
+        return family.keys()
+    return {key for other, series in family.last.items() if other != worker for key in series}
+
+
+def _label(name: str) -> str:
+    return f"exported_{name}" if name in OURS else name

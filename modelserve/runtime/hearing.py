@@ -1,0 +1,153 @@
+"""Hears what workers print and log, on a thread of its own, and says it in the server's log under their names.
+
+    worker: print, logging, a crash's last words --> standard output and error = a pipe --> Hearing --> records
+
+The pipe is read whatever becomes of the lines, so no model waits for a log. Of a flood only so much is said as
+:class:`modelserve.logs.flow.Flow` lets through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import selectors
+import threading
+import time
+from collections import deque
+
+from modelserve.logs.flow import Flow
+from modelserve.logs.passing import make_mark, taken
+from modelserve.logs.writing import left_out
+
+__all__ = ["Ear", "Hearing"]
+
+# What a pipe holds; a worker that prints more at once waits until it is read. The most that a user may ask for.
+PIPE_BYTES = 1 << 20
+
+# So much is read at once; a longer line is said in parts.
+PIECE_BYTES = 64 * 1024
+
+# Between two pieces of a flood, so that it does not take a processor from those who answer calls.
+FLOOD_PAUSE_S = 0.001
+
+# What workers say is heard to its end when the server stops, but not for longer.
+LAST_WORDS_S = 0.5
+
+# Whatever is heard was let through by the worker's own level.
+_said = logging.getLogger("modelserve.workers")
+
+
+class Ear:
+    """What one worker says.
+
+    Attributes:
+        their_end: The descriptor for its standard output and error; whoever starts the worker closes it then.
+        mark: What begins each of its records.
+    """
+
+    def __init__(self, deployment: str, worker: str) -> None:
+        self.mark = make_mark()
+        self.whose = {"deployment": deployment, "worker": worker}
+        self.our_end, self.their_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.our_end, False)
+        with contextlib.suppress(OSError):  # the user has too many such pipes
+            fcntl.fcntl(self.their_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._rest = b""
+
+    def lines(self, piece: bytes) -> list[bytes]:
+        """Return the lines that are whole with this piece; an empty one is the end."""
+        *whole, self._rest = (self._rest + piece).split(b"\n")
+        if self._rest and (not piece or len(self._rest) > PIECE_BYTES):
+            whole.append(self._rest)
+            self._rest = b""
+        return whole
+
+
+class Hearing:
+    """Hears all workers of a server."""
+
+    def __init__(self) -> None:
+        self._flow = Flow()
+        self._selector: selectors.BaseSelector
+        self._new = deque[Ear]()
+        self._wake: int
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="hearing", daemon=True)
+
+    def start(self) -> None:
+        """Start to hear."""
+        self._selector = selectors.DefaultSelector()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._thread.start()
+
+    def open(self, deployment: str, worker: str) -> Ear:
+        """Return an ear for one more worker; it is heard until its pipe has ended."""
+        ear = Ear(deployment, worker)
+        self._new.append(ear)
+        os.eventfd_write(self._wake, 1)
+        return ear
+
+    def close(self) -> None:
+        """Say what is left, and hear no more."""
+        self._is_closing = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        os.close(self._wake)
+
+    def _run(self) -> None:
+        end_s = None
+        while not self._is_over(end_s):
+            for key, _ in self._selector.select(None if end_s is None else 0.0):
+                if key.data is None:
+                    self._take_note()
+                else:
+                    self._hear(key.data)
+            if self._is_closing and end_s is None:
+                end_s = time.monotonic() + LAST_WORDS_S
+        for key in list(self._selector.get_map().values()):
+            if key.data is not None:
+                self._end(key.data)
+        self._selector.close()
+
+    def _is_over(self, end_s: float | None) -> bool:
+        """Tell whether the server stops and there is nothing more to hear now."""
+        return end_s is not None and (time.monotonic() > end_s or not self._selector.select(0.0))
+
+    def _take_note(self) -> None:
+        os.eventfd_read(self._wake)
+        while self._new:
+            ear = self._new.popleft()
+            self._selector.register(ear.our_end, selectors.EVENT_READ, ear)
+
+    def _hear(self, ear: Ear) -> None:
+        try:
+            piece = os.read(ear.our_end, PIECE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if count := self._flow.turn(time.monotonic()):
+            _said.handle(left_out(count, **ear.whose))
+        if self._flow.is_over(ear.whose["deployment"]) and piece:
+            self._flow.drop(piece.count(b"\n"))
+            ear.lines(piece)  # the last one may go on
+            time.sleep(FLOOD_PAUSE_S)
+            return
+        self._say(ear, ear.lines(piece))
+        if not piece:
+            self._end(ear)
+
+    def _say(self, ear: Ear, lines: list[bytes]) -> None:
+        for line in lines:
+            if self._flow.admits(ear.whose["deployment"]):
+                self._flow.spend(ear.whose["deployment"], 1)
+                for record in taken(line.decode("utf-8", "replace"), ear.mark, **ear.whose):
+                    _said.handle(record)
+
+    def _end(self, ear: Ear) -> None:
+        self._selector.unregister(ear.our_end)
+        os.close(ear.our_end)
+        self._say(ear, ear.lines(b""))

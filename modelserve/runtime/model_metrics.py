@@ -1,0 +1,92 @@
+"""What a model counts itself with prometheus_client, read in its worker when the server asks.
+
+    Scrape --> ModelMetrics: the registry of prometheus_client, where the model has loaded it --> Scraped
+
+Nothing is imported here for it. A collector may be the model's own and take its time, so the answer is made on a thread
+of its own, and nothing else waits for it; while one is made, further questions are not heard.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from modelserve.messages import MOST_SERIES, Family, Sample, Scraped, sendable
+from modelserve.runtime.outlet import Outlet
+
+__all__ = ["ModelMetrics"]
+
+logger = logging.getLogger(__name__)
+
+# What prometheus_client counts of every process by itself; the server says of its workers what there is to say.
+BY_ITSELF = ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")
+
+
+class ModelMetrics:
+    """Answers what the model counts.
+
+    Args:
+        outlet: Where the answers go.
+    """
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._is_reading = False
+        self._has_failed = False
+        self._last = Scraped()
+
+    def ask(self) -> None:
+        """Have the answer sent soon; never blocks for long."""
+        library: Any = sys.modules.get("prometheus_client")
+        if library is None or getattr(library.__spec__, "_initializing", False):
+            self._outlet.send(Scraped())
+        elif not self._is_reading:
+            self._is_reading = True
+            threading.Thread(target=self._answer, args=[library], name="metrics", daemon=True).start()
+
+    def _answer(self, library: Any) -> None:
+        try:
+            self._last = _read(library)
+        except Exception:  # the border to a collector of the model's own
+            if not self._has_failed:
+                logger.warning("the model's own metrics cannot be read", exc_info=True)
+            self._has_failed = True  # what it said last stands, for numbers that were gone would count as new ones
+        self._is_reading = False  # before it is sent: the next question may come at once
+        try:
+            self._outlet.send(self._last)
+        except OSError:  # the server has gone
+            return
+
+
+def _read(library: Any) -> Scraped:
+    registry = library.REGISTRY
+    own = {family.name for name in BY_ITSELF for family in getattr(library, name).collect()}
+    families, dropped, room = [], 0, MOST_SERIES
+    for family in registry.collect():
+        if family.name in own:
+            continue
+        samples = list(_samples(family))
+        dropped += max(0, len(samples) - room)
+        mode = _mode(registry, family.name) if family.type == "gauge" else ""
+        families.append(
+            Family(sendable(family.name), family.type, sendable(family.documentation), mode, samples[:room])
+        )
+        room = max(0, room - len(samples))
+    return Scraped(families, dropped)
+
+
+def _samples(family: Any) -> Iterator[Sample]:
+    """Yield the numbers of a family, but for the times at which they were made."""
+    for sample in family.samples:
+        if sample.name != f"{family.name}_created":
+            labels = {sendable(name): sendable(str(value)) for name, value in sample.labels.items()}
+            yield Sample(sendable(sample.name), labels, float(sample.value))
+
+
+def _mode(registry: Any, name: str) -> str:
+    """Return a gauge's ``multiprocess_mode``, which no public attribute tells."""
+    collectors = getattr(registry, "_names_to_collectors", {})
+    return str(getattr(collectors.get(name), "_multiprocess_mode", "all"))

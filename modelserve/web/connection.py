@@ -1,0 +1,179 @@
+"""One connection of a client: how long a head, or an answer, may take, and what is said to what is no HTTP.
+
+    first byte of a head -> whole within header_timeout_s, or 408 and closed      nothing said at all -> closed
+    a client that reads nothing of an answer for stall_timeout_s -> closed
+    bytes that are no request -> 400 in JSON, closed, and nothing of them in the answer or, above debug, in the log
+
+aiohttp has one limit for heads and for idle connections, which has to be long for the latter. Three of its private
+attributes are read here: ``_waiter`` is pending while a connection waits for a request, ``_request_count`` is how many
+have come, ``_force_close`` is set once it is to be closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from modelserve.errors import BadRequest, ModelserveError
+from modelserve.messages import Failure
+from modelserve.web.failures import UNEXPECTED, failure_response
+
+__all__ = ["Connection", "Patience", "stall_timeout_s"]
+
+logger = logging.getLogger(__name__)
+
+_BODY = b'{"message":"The head of the request has not arrived in time.","code":"header_timeout","request_id":""}'
+
+TOO_SLOW = b"\r\n".join(
+    (
+        b"HTTP/1.1 408 Request Timeout",
+        b"Content-Type: application/json",
+        b"X-Content-Type-Options: nosniff",
+        b"Content-Length: %d" % len(_BODY),
+        b"Connection: close",
+        b"Server: modelserve",
+        b"",
+        _BODY,
+    )
+)
+
+# Instead of the number of a request: no byte has come yet.
+SILENT = -1
+
+MALFORMED = Failure(400, BadRequest.code, "The request is malformed.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """How long a client may take; 0 is any time.
+
+    ``header_timeout_s`` is for the whole head of a request, ``stall_timeout_s`` for reading any byte of an answer.
+    """
+
+    header_timeout_s: float
+    stall_timeout_s: float
+
+
+def stall_timeout_s(request: web.BaseRequest) -> float | None:
+    """Return how long the client may take to read any byte of the answer, None for any time."""
+    protocol = request.protocol
+    return (protocol.patience.stall_timeout_s or None) if isinstance(protocol, Connection) else None
+
+
+class Connection(RequestHandler):
+    """What aiohttp does with one connection, bounded.
+
+    Args:
+        manager: Whose requests these are.
+        patience: How long the client may take.
+        on_end: Called once it is over, if it ever began.
+        options: aiohttp's own.
+    """
+
+    __slots__ = ("_awaited", "_on_end", "_stall_timer", "_timer", "patience")
+
+    def __init__(
+        self, manager: web.Server, *, patience: Patience, on_end: Callable[[Connection], None], **options: Any
+    ) -> None:
+        super().__init__(manager, **options)
+        self.patience = patience
+        self._on_end = on_end
+        self._awaited = SILENT  # the number of the request whose head has begun last
+        self._timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._limit_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        for timer in (self._timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+        self._on_end(self)
+
+    def data_received(self, data: bytes) -> None:
+        RequestHandler.data_received(self, data)  # a plain call: this is part of the hot path
+        waiter = self._waiter
+        if waiter is not None and self._awaited != self._request_count and not waiter.done():
+            self._begin_head()
+
+    def _begin_head(self) -> None:
+        """Note that a head has begun. The time of the first one counts from the beginning of the connection."""
+        self._awaited = self._request_count
+        if self._awaited:
+            self._limit_head()
+
+    def _limit_head(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.patience.header_timeout_s:
+            self._timer = self._loop.call_later(self.patience.header_timeout_s, self._end_slow)
+
+    def _end_slow(self) -> None:
+        """Close the connection if that head, or the first byte of the first one, is still not here."""
+        self._timer = None
+        if max(self._awaited, 0) != self._request_count or self._force_close or self.transport is None:
+            return
+        if self._awaited != SILENT:
+            logger.debug(
+                "a client took longer than %g seconds for the head of a request", self.patience.header_timeout_s
+            )
+            self.transport.write(TOO_SLOW)
+        self.force_close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+
+    def _watch_reader(self) -> None:
+        """Look in a while whether the client has read anything of what waits for it."""
+        if self.patience.stall_timeout_s and self.transport is not None:
+            waits = self.transport.get_write_buffer_size()
+            self._stall_timer = self._loop.call_later(self.patience.stall_timeout_s, self._end_stalled, waits)
+
+    def _end_stalled(self, waited: int) -> None:
+        if not self._paused or self.transport is None:
+            return
+        if self.transport.get_write_buffer_size() < waited:
+            self._watch_reader()
+            return
+        logger.debug("a client read nothing of an answer for %g seconds", self.patience.stall_timeout_s)
+        self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what no handler could: a request that is malformed, or a fault before or behind the handlers."""
+        failure = MALFORMED if status < 500 else UNEXPECTED
+        if isinstance(exc, ModelserveError):
+            failure = Failure(exc.status, exc.code, exc.message, None, exc.log)
+        elif failure is MALFORMED:
+            logger.debug("malformed request from %s: %s", request.remote, message)
+        else:
+            logger.error("a request could not be answered", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        request_id = secrets.token_hex(8)
+        response = failure_response(failure, request_id)
+        response.headers["X-Request-ID"] = request_id
+        response.headers["Server"] = "modelserve"
+        response.force_close()
+        return response

@@ -1,0 +1,58 @@
+"""How long a body may take to arrive: a time for all, and more for as long as it really comes.
+
+    body_timeout_s + a second for each 16 KiB that has arrived      over: BodyTimeout, which is a 408
+
+A limit of the whole would end a long upload on a slow line, and one of the pauses would let a client send a byte now
+and then for ever; so do Apache's ``RequestReadTimeout`` and its ``MinRate``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiohttp import StreamReader
+
+from modelserve.errors import BodyTimeout
+
+__all__ = ["MIN_BYTES_PER_S", "patience"]
+
+# Slower than a telephone line of the last century with its best modem is 7 KiB/s; this is an old mobile network.
+MIN_BYTES_PER_S = 16 * 1024
+
+
+@contextlib.asynccontextmanager
+async def patience(content: StreamReader, limit_s: float) -> AsyncIterator[None]:
+    """Read a body inside this block.
+
+    Args:
+        content: What is read.
+        limit_s: How long it may take at least, 0 for any time.
+
+    Raises:
+        BodyTimeout: It has not arrived in time.
+    """
+    loop = asyncio.get_running_loop()
+    since = loop.time()
+    timer: asyncio.TimerHandle | None = None
+
+    def check() -> None:
+        nonlocal timer
+        until = since + limit_s + content.total_bytes / MIN_BYTES_PER_S
+        if until > loop.time():
+            timer = loop.call_at(until, check)
+        else:
+            waiting.reschedule(loop.time())
+
+    try:
+        async with asyncio.timeout(None) as waiting:
+            timer = loop.call_at(since + limit_s, check) if limit_s else None
+            yield
+    except TimeoutError:
+        if not waiting.expired():
+            raise
+        raise BodyTimeout(f"The body has not arrived in the {limit_s:g} seconds that it has to begin with.") from None
+    finally:
+        if timer is not None:
+            timer.cancel()
