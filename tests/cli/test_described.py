@@ -20,7 +20,7 @@ def argument(name: str, location: str = "", *, required: bool = False, **more: A
 def published(*arguments: Argument, name: str = "toy") -> dict[str, Any]:
     metadata = Metadata("toy", "Toy", "A toy.")
     model = Description(metadata, implements=["train"], train=list(arguments))
-    return build_openapi({name: model}, title="t", version="1", base_path="", jobs={name: ["train"]})
+    return build_openapi({name: model}, title="t", version="1", base_path="", jobs={name: ["train"]}, calls_back=True)
 
 
 def told(*arguments: Argument) -> dict[str, Argument]:
