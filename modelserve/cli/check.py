@@ -10,10 +10,14 @@ import click
 
 from modelserve.cli import screen
 from modelserve.cli.flags import settings_options
-from modelserve.cli.one_model import started
+from modelserve.cli.one_model import fleet_of, only
+from modelserve.cli.pickled import pickled_files
 from modelserve.errors import NoModel
 
 __all__ = ["check"]
+
+# Names of files in one warning.
+SHOWN = 5
 
 EPILOG = """\b
 Examples:
@@ -34,11 +38,23 @@ def check(model: str, **flags: Any) -> int:
 
 
 async def _check(model: str, flags: dict[str, Any]) -> int:
-    async with started(model, flags) as deployment:
+    async with fleet_of(model, flags, own={"workers": 1}) as fleet:
+        deployment = only(fleet)
         if deployment.description is None:
             if deployment.failure is not None:
                 screen.show_failure(screen.console(sys.stderr), deployment.name, deployment.failure)
             return NoModel.exit_code
         screen.show_description(screen.console(), deployment.description)
+        _warn(pickled_files(fleet.ref(deployment.name)))
         click.echo(f"\n{deployment.name} is loaded and warm: modelserve run {model}")
         return 0
+
+
+def _warn(pickled: list[str]) -> None:
+    if pickled:
+        more = f" and {len(pickled) - SHOWN} more" if len(pickled) > SHOWN else ""
+        click.echo(
+            f"Warning: {', '.join(pickled[:SHOWN])}{more}: loading a pickle runs the code in it. "
+            "Keep weights as safetensors, or load them with torch.load(..., weights_only=True) from a source you trust.",
+            err=True,
+        )

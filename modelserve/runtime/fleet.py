@@ -121,6 +121,10 @@ class Fleet:
         except KeyError:
             raise NotFound("There is no model of that name here; GET /v2/models/ lists those there are.") from None
 
+    def ref(self, name: str) -> ModelRef:
+        """Return where the model of a deployment was found."""
+        return self._refs[name]
+
     async def scrape(self) -> None:
         """Bring the metrics up to date with what only workers, the kernel and GPUs know; takes 0.1 s at most."""
         await self._scraper.scrape()

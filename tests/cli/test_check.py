@@ -59,3 +59,25 @@ def test_a_name_that_is_not_in_the_file_is_one_sentence_without_a_traceback(tmp_
 def test_the_log_is_shown_to_those_who_ask_for_it(tmp_path: Path) -> None:
     done = modelserve("check", f"{TOY}:NoWeights", "--log-level", "error", folder=tmp_path)
     assert " ERROR modelserve.runtime." in done.err
+
+
+def test_weights_that_run_code_when_they_are_loaded_are_warned_of(tmp_path: Path) -> None:
+    """M09."""
+    (tmp_path / "toy.py").write_text(TOY.read_text())
+    for name in ("net.pt", "old.PKL", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    done = modelserve("check", f"{tmp_path / 'toy.py'}:Toy", folder=tmp_path)
+    assert done.status == 0
+    assert done.err.startswith("Warning: net.pt, old.PKL: loading a pickle runs the code in it.")
+    assert "notes" not in done.err
+
+
+def test_a_package_is_looked_at_without_being_imported(tmp_path: Path) -> None:
+    """M09."""
+    package = tmp_path / "site" / "heavy"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "model.py").write_text(TOY.read_text())
+    (package / "weights" / "net.joblib").write_bytes(b"")
+    done = modelserve("check", "heavy.model:Toy", folder=tmp_path)
+    assert (done.status, done.err.partition(":")[2][:20]) == (0, " weights/net.joblib:")
