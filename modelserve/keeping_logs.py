@@ -42,9 +42,10 @@ def keep_logs(settings: Settings, names: Iterable[str]) -> Iterator[KeptLogs]:
 def _folder(stack: contextlib.ExitStack, parent: Path) -> Path | None:
     """Return the first folder that no other server has; it is ours as long as the stack."""
     try:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for number in range(1, SERVERS + 1):
             folder = parent / ("logs" if number == 1 else f"logs-{number}")
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
             if _is_locked(stack, folder / "lock"):
                 return folder
     except OSError as error:

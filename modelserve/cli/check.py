@@ -55,6 +55,6 @@ def _warn(pickled: list[str]) -> None:
         more = f" and {len(pickled) - SHOWN} more" if len(pickled) > SHOWN else ""
         click.echo(
             f"Warning: {', '.join(pickled[:SHOWN])}{more}: loading a pickle runs the code in it. "
-            "Keep weights as safetensors, or load them with torch.load(..., weights_only=True) from a source you trust.",
+            "Keep weights as safetensors, or load them with torch.load(..., weights_only=True), where you trust them.",
             err=True,
         )

@@ -112,7 +112,11 @@ def _is_complete(server: Running, processes: int) -> bool:
 
 def _trainings(server: Running) -> int:
     """Return how many processes the server has that train."""
-    return sum(any("-train-" in word for word in process.cmdline()) for process in server.workers())
+    found = 0
+    for process in server.workers():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends while it is looked at; a zombie is one of these too
+            found += any("-train-" in word for word in process.cmdline())
+    return found
 
 
 def _unneeded(server: Running) -> list[Path]:

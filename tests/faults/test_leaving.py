@@ -65,7 +65,7 @@ def test_the_answers_of_clients_that_left_leave_nothing_behind(watched: Watched)
         if number % 2:
             connection.recv(100)
         leave(connection, rudely=number % 4 < 2)
-    eventually(lambda: counted(chaos.server, "modelserve_requests_total") == 30)
+    eventually(lambda: counted(chaos.server, "modelserve_requests_total", operation="predict") == 30)
 
 
 def test_an_async_call_whose_client_left_is_cancelled_and_no_other(watched: Watched) -> None:
