@@ -21,6 +21,9 @@ _KEY_LENGTH = 100
 
 FAILURES_A_MINUTE = 10
 
+# After so long without a failure every bucket is full again.
+FILLED_S = 60.0
+
 
 class Buckets:
     """Buckets by key; all of them hold ``size`` at most and fill with ``rate`` tokens a second.
@@ -92,11 +95,16 @@ class FailedLogins:
 
     def __init__(self, a_minute: int = FAILURES_A_MINUTE) -> None:
         self._is_counting = a_minute > 0
+        self._quiet_at = 0.0
         most = max(1, a_minute)
         self._buckets = Buckets(most / 60, most, most_keys=3 * MOST_KEYS)
 
     def __len__(self) -> int:
         return len(self._buckets)
+
+    def are_over(self, now: float) -> bool:
+        """Tell whether the last failure is so long ago, on the monotonic clock, that none counts any more."""
+        return now >= self._quiet_at
 
     def check(self, name: str, address: str) -> None:
         """Refuse a name that has failed from this address too often.
@@ -119,6 +127,7 @@ class FailedLogins:
         if not self._is_counting:
             return
         now = time.monotonic()
+        self._quiet_at = now + FILLED_S
         keys = [_pair(name, address), f"address {address}"] + ([f"name {name}"] if name else [])
         wait_s = max(self._buckets.take(key, now) for key in keys)
         if wait_s:

@@ -239,3 +239,16 @@ def test_a_name_that_fits(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "a:b", "a b", "é", "-a", "x" * 65, "a\n", "a\r\nX-Evil: 1"])
 def test_a_name_that_does_not_fit(name: str) -> None:
     assert not is_client_name(name)
+
+
+def test_a_header_is_known_once_it_was_right_and_while_nobody_has_failed(made: token.Token) -> None:
+    roll, header = roll_of(entry(made, expires_s=time.monotonic() + 0.3)), f"Bearer {made.text}"
+    assert roll.known(header) is None
+    found = roll.find(header, HERE)
+    assert roll.known(header) is found
+    eventually(lambda: roll.known(header) is None)
+    roll = roll_of(entry(made))
+    roll.find(header, HERE)
+    refused(roll, "Bearer wrong")
+    assert roll.known(header) is None, "who has failed is looked for"
+    assert roll.find(header, HERE).name == "alice"

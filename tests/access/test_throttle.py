@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import psutil
 import pytest
 
@@ -87,3 +89,11 @@ def test_where_there_is_no_limit_nothing_is_counted() -> None:
         failed.count("a", "here")
         failed.check("a", "here")
     assert not len(failed)
+
+
+def test_a_failure_is_over_after_a_minute() -> None:
+    failed = FailedLogins()
+    assert failed.are_over(time.monotonic())
+    failed.count("a", "here")
+    assert not failed.are_over(time.monotonic() + 59)
+    assert failed.are_over(time.monotonic() + 61)
