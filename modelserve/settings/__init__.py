@@ -8,8 +8,9 @@ key that is not in the table is an error, never dropped.
 """
 
 from modelserve.settings.fields import PREFIX, Field, Kind, describe_value
+from modelserve.settings.rows import DeploymentTable
 from modelserve.settings.sources import CONFIG_FILE, CONFIG_VARIABLE, load_settings
-from modelserve.settings.table import FIELDS, DeploymentTable, Settings
+from modelserve.settings.table import FIELDS, Settings
 
 __all__ = [
     "CONFIG_FILE",

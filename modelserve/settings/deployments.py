@@ -16,7 +16,8 @@ from typing import Any
 from modelserve.errors import SettingsError
 from modelserve.names import NAME_RULE, is_name
 from modelserve.settings.fields import show
-from modelserve.settings.table import BY_NAME, DeploymentTable
+from modelserve.settings.rows import DeploymentTable
+from modelserve.settings.table import BY_NAME
 from modelserve.settings.values import read
 
 __all__ = ["TABLES", "read_tables"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_type_hints
 
 from modelserve.settings.fields import Field, Kind
+from modelserve.settings.rows import DeploymentTable, each, setting
 from modelserve.settings.values import (
     check_base_path,
     check_data_dir,
@@ -21,33 +22,7 @@ from modelserve.settings.values import (
     check_temp_dir,
 )
 
-__all__ = ["BY_NAME", "FIELDS", "DeploymentTable", "Settings"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DeploymentTable:
-    """One table ``[deployments.NAME]``, checked.
-
-    ``model`` is an installed name, a module or a file. ``environment`` is what its workers get besides the server's own
-    environment; ``overrides`` are settings by name.
-    """
-
-    model: str
-    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def _setting(kind: Kind, default: str | int | float | bool, help: str, **row: Any) -> Any:
-    """Return a row that holds for the whole server."""
-    if kind is Kind.SIZE:
-        row = {"minimum": 1, "unit": "bytes", **row}
-    told = {"kind": kind, "default": default, "help": help, **row}
-    return dataclasses.field(default=default, repr=not row.get("secret"), metadata=told)
-
-
-def _each(kind: Kind, default: str | int | float | bool, help: str, **row: Any) -> Any:
-    """Return a row that holds for every deployment whose own table does not say otherwise."""
-    return _setting(kind, default, help, per_deployment=True, **row)
+__all__ = ["BY_NAME", "FIELDS", "Settings"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,30 +33,30 @@ class Settings:
     returns.
     """
 
-    host: str = _setting(
+    host: str = setting(
         Kind.TEXT,
         "127.0.0.1",
         "Address to listen on. 0.0.0.0 is every IPv4 address of the machine.",
         pattern=r"[A-Za-z0-9._:%-]{1,253}",
         right="a host name or an IP address",
     )
-    port: int = _setting(Kind.WHOLE, 5000, "Port to listen on. 0 takes any free one.", minimum=0, maximum=65535)
-    base_path: str = _setting(
+    port: int = setting(Kind.WHOLE, 5000, "Port to listen on. 0 takes any free one.", minimum=0, maximum=65535)
+    base_path: str = setting(
         Kind.TEXT,
         "",
         "Prefix of every route, for a server behind a proxy that shares one address.",
         check=check_base_path,
         right='a path such as "/models/v1"',
     )
-    workers: int = _each(Kind.WHOLE, 1, "Worker processes per model.", minimum=1, maximum=4096, unit="processes")
-    device: str = _each(
+    workers: int = each(Kind.WHOLE, 1, "Worker processes per model.", minimum=1, maximum=4096, unit="processes")
+    device: str = each(
         Kind.TEXT,
         "auto",
         "Where models run: auto, cpu, cuda, or the GPUs to use, such as cuda:0,2.",
         pattern=r"auto|cpu|cuda(:[0-9]{1,4}(,[0-9]{1,4})*)?",
         right='auto, cpu, cuda or a list such as "cuda:0,2"',
     )
-    workers_per_gpu: int = _each(
+    workers_per_gpu: int = each(
         Kind.WHOLE,
         1,
         "Workers of one deployment that share each GPU.",
@@ -89,21 +64,21 @@ class Settings:
         maximum=64,
         unit="processes",
     )
-    gpu_memory_fraction: float = _each(
+    gpu_memory_fraction: float = each(
         Kind.NUMBER,
         0.0,
         "Share of a GPU's memory that PyTorch may take in each worker. 0: no limit.",
         minimum=0,
         maximum=1,
     )
-    python: str = _each(
+    python: str = each(
         Kind.TEXT,
         "",
         "Interpreter that runs the workers, with modelserve installed. Empty: the server's own.",
         check=check_python,
         right='a Python interpreter that can be run, such as "/srv/digits/bin/python"',
     )
-    max_batch_size: int = _each(
+    max_batch_size: int = each(
         Kind.WHOLE,
         0,
         "Most calls that predict_batch is given at once. 0: as the model says.",
@@ -111,7 +86,7 @@ class Settings:
         maximum=4096,
         unit="calls",
     )
-    batch_wait_ms: float = _each(
+    batch_wait_ms: float = each(
         Kind.NUMBER,
         0.0,
         "How long a free worker waits for a batch to fill. 0: it takes what waits.",
@@ -119,7 +94,7 @@ class Settings:
         maximum=60_000,
         unit="milliseconds",
     )
-    max_concurrency: int = _each(
+    max_concurrency: int = each(
         Kind.WHOLE,
         0,
         "Calls that an async predict runs at the same time in one worker. 0: as the model says, else 100.",
@@ -127,29 +102,29 @@ class Settings:
         maximum=100_000,
         unit="calls",
     )
-    predict_timeout_s: float = _each(
+    predict_timeout_s: float = each(
         Kind.NUMBER,
         0.0,
         "Longest that one call may run; then it is answered 504 and its worker is replaced. 0: no limit.",
         minimum=0,
         unit="seconds",
     )
-    load_timeout_s: float = _each(
+    load_timeout_s: float = each(
         Kind.NUMBER,
         300.0,
         "Longest that a worker may take to import and describe its model. 0: no limit.",
         minimum=0,
         unit="seconds",
     )
-    warm_timeout_s: float = _each(
+    warm_timeout_s: float = each(
         Kind.NUMBER, 600.0, "Longest that a model's warm may take. 0: no limit.", minimum=0, unit="seconds"
     )
-    cancel_running: Literal["finish", "kill"] = _each(
+    cancel_running: Literal["finish", "kill"] = each(
         Kind.CHOICE,
         "finish",
         "What happens to a running call whose client has left: it is finished and dropped, or its worker is replaced.",
     )
-    restart_budget: int = _each(
+    restart_budget: int = each(
         Kind.WHOLE,
         10,
         "Workers of one deployment that may be replaced in a minute before it is failed for the rest of it.",
@@ -157,57 +132,55 @@ class Settings:
         maximum=10_000,
         unit="restarts",
     )
-    max_calls: int = _each(
+    max_calls: int = each(
         Kind.WHOLE,
         0,
         "Calls after which a worker is replaced by a fresh one, more or less a tenth. 0: never.",
         minimum=0,
         unit="calls",
     )
-    max_rss_mb: int = _each(
+    max_rss_mb: int = each(
         Kind.WHOLE,
         0,
         "Resident memory above which a worker is replaced by a fresh one between calls. 0: no limit.",
         minimum=0,
         unit="megabytes",
     )
-    grace_s: float = _setting(
+    grace_s: float = setting(
         Kind.NUMBER,
         30.0,
         "How long running calls may take to finish when the server is told to stop.",
         minimum=0,
         unit="seconds",
     )
-    max_body_bytes: int = _each(
-        Kind.SIZE, 64 * 1024**2, "Largest JSON or form body of a request; it is held in memory."
-    )
-    max_upload_bytes: int = _each(
+    max_body_bytes: int = each(Kind.SIZE, 64 * 1024**2, "Largest JSON or form body of a request; it is held in memory.")
+    max_upload_bytes: int = each(
         Kind.SIZE, 1024**3, "Largest multipart body of a request with all its files; they are written to disk."
     )
-    max_queue: int = _each(
+    max_queue: int = each(
         Kind.WHOLE,
         1000,
         "Calls that may wait for one deployment; a further one is answered 503 queue_full.",
         minimum=1,
         unit="calls",
     )
-    max_queue_bytes: int = _each(
+    max_queue_bytes: int = each(
         Kind.SIZE,
         256 * 1024**2,
         "Bytes of request bodies that may wait for one deployment; a further one is answered 503 queue_full.",
     )
-    max_answer_bytes: int = _each(
+    max_answer_bytes: int = each(
         Kind.SIZE,
         256 * 1024**2,
         "Largest answer that is held in memory; a larger one is 500 bad_answer. Files and streams are not held.",
     )
-    unknown_arguments: Literal["error", "ignore"] = _each(
+    unknown_arguments: Literal["error", "ignore"] = each(
         Kind.CHOICE, "error", "What happens to an argument that the model does not declare."
     )
-    nan_answers: Literal["error", "null"] = _each(
+    nan_answers: Literal["error", "null"] = each(
         Kind.CHOICE, "error", "What happens to NaN and infinity in an answer, which JSON cannot say."
     )
-    cache_size: int = _each(
+    cache_size: int = each(
         Kind.WHOLE,
         0,
         "Answers that are kept, so that identical calls share one; 64 MiB at most. 0: none.",
@@ -215,16 +188,16 @@ class Settings:
         maximum=100_000,
         unit="answers",
     )
-    cache_ttl_s: float = _each(Kind.NUMBER, 0.0, "How long an answer is kept. 0: no limit.", minimum=0, unit="seconds")
-    train: bool = _each(Kind.SWITCH, True, "Whether trainings are served. Off everywhere: no jobs are kept.")
-    data_dir: str = _setting(
+    cache_ttl_s: float = each(Kind.NUMBER, 0.0, "How long an answer is kept. 0: no limit.", minimum=0, unit="seconds")
+    train: bool = each(Kind.SWITCH, True, "Whether trainings are served. Off everywhere: no jobs are kept.")
+    data_dir: str = setting(
         Kind.TEXT,
         "",
         "Folder for jobs and clients: the database and the jobs' files. Empty: the user's, as the system has it.",
         check=check_data_dir,
         right="a path of a folder",
     )
-    database: str = _setting(
+    database: str = setting(
         Kind.TEXT,
         "",
         "Database of jobs and clients: postgresql+psycopg://user:password@host/name. Empty: a SQLite file in data_dir.",
@@ -232,40 +205,40 @@ class Settings:
         right="postgresql+psycopg://user:password@host/name, or empty for a SQLite file in data_dir",
         secret=True,
     )
-    train_workers: int = _each(
+    train_workers: int = each(
         Kind.WHOLE, 1, "Trainings of one deployment that run at the same time.", minimum=1, maximum=64, unit="processes"
     )
-    train_retries: int = _each(
+    train_retries: int = each(
         Kind.WHOLE,
         0,
         "How often a training is begun again after the server that ran it has gone or was stopped.",
         minimum=0,
         maximum=100,
     )
-    train_cancel_s: float = _setting(
+    train_cancel_s: float = setting(
         Kind.NUMBER,
         10.0,
         "How long a cancelled training may take to end by itself; then its processes are ended.",
         minimum=0,
         unit="seconds",
     )
-    reload_after_train: bool = _each(
+    reload_after_train: bool = each(
         Kind.SWITCH, False, "Whether the workers are replaced by new ones once a training is done."
     )
-    keep_jobs: int = _setting(
+    keep_jobs: int = setting(
         Kind.WHOLE, 10_000, "Jobs that are kept once they have ended; the oldest go first.", minimum=0, unit="jobs"
     )
-    keep_jobs_days: float = _setting(
+    keep_jobs_days: float = setting(
         Kind.NUMBER, 90.0, "How long a job is kept once it has ended.", minimum=0, maximum=36_500, unit="days"
     )
-    callback_hosts: str = _setting(
+    callback_hosts: str = setting(
         Kind.TEXT,
         "",
         "Hosts that a job's callback_url may name, with a port where it is not the usual one. Empty: none.",
         check=check_hosts,
         right='host names separated by commas, such as "ci.example.org,10.0.0.7:8080"',
     )
-    callback_secret: str = _setting(
+    callback_secret: str = setting(
         Kind.TEXT,
         "",
         "Secret with which callbacks are signed; callback_hosts needs one.",
@@ -273,17 +246,17 @@ class Settings:
         right="a text of 24 to 64 bytes, or whsec_ and the base64 of as many",
         secret=True,
     )
-    access: Literal["private", "public"] = _each(
+    access: Literal["private", "public"] = each(
         Kind.CHOICE,
         "private",
         "Who may call a deployment once there are clients: those with a token, or everybody.",
     )
-    insecure_no_auth: bool = _setting(
+    insecure_no_auth: bool = setting(
         Kind.SWITCH,
         False,
         "Whether a server without clients may listen where others can reach it, so that everybody may do everything.",
     )
-    rate_limit: float = _each(
+    rate_limit: float = each(
         Kind.NUMBER,
         0.0,
         "Calls per second that one client may make to a deployment; a further one is answered 429. 0: no limit.",
@@ -291,7 +264,7 @@ class Settings:
         maximum=1_000_000,
         unit="calls per second",
     )
-    failed_logins: int = _setting(
+    failed_logins: int = setting(
         Kind.WHOLE,
         10,
         "Failed logins a minute, of a client from an address; a further one is answered 429 unseen. 0: no limit.",
@@ -299,28 +272,28 @@ class Settings:
         maximum=1_000_000,
         unit="a minute",
     )
-    tls_cert: str = _setting(
+    tls_cert: str = setting(
         Kind.TEXT,
         "",
         "Certificate in PEM, with those that it depends on behind it. With it the server speaks https only.",
         check=check_file,
         right="a path of a file",
     )
-    tls_key: str = _setting(
+    tls_key: str = setting(
         Kind.TEXT,
         "",
         "Private key of tls_cert, in PEM, without a password.",
         check=check_file,
         right="a path of a file",
     )
-    trusted_proxies: str = _setting(
+    trusted_proxies: str = setting(
         Kind.TEXT,
         "",
         "Proxies whose X-Forwarded-For, -Proto, -Host and -Prefix are believed. Empty: none.",
         check=check_networks,
         right='addresses or networks separated by commas, such as "127.0.0.1,10.0.0.0/8"',
     )
-    allowed_hosts: str = _setting(
+    allowed_hosts: str = setting(
         Kind.TEXT,
         "",
         "Host names that the server answers to besides localhost; another is answered 421. Empty: its own, or any "
@@ -328,21 +301,21 @@ class Settings:
         check=check_hosts,
         right='host names separated by commas, such as "models.example.org,10.0.0.7"',
     )
-    cors_origins: str = _setting(
+    cors_origins: str = setting(
         Kind.TEXT,
         "",
         "Origins whose pages may call the server from a browser. Empty: only its own pages may.",
         check=check_origins,
         right='origins separated by commas, such as "https://app.example.org,http://localhost:3000"',
     )
-    header_timeout_s: float = _setting(
+    header_timeout_s: float = setting(
         Kind.NUMBER,
         10.0,
         "Longest that the head of a request may take to arrive; then the connection is closed. 0: no limit.",
         minimum=0,
         unit="seconds",
     )
-    body_timeout_s: float = _setting(
+    body_timeout_s: float = setting(
         Kind.NUMBER,
         60.0,
         "Longest that a body may take to arrive, and a second more for each 16 KiB of it; then it is answered 408. "
@@ -350,7 +323,7 @@ class Settings:
         minimum=0,
         unit="seconds",
     )
-    max_connections: int = _setting(
+    max_connections: int = setting(
         Kind.WHOLE,
         0,
         "Connections that are kept; on a further one only /healthz and /readyz are answered, all else is 503. 0: as "
@@ -359,16 +332,16 @@ class Settings:
         maximum=1_000_000,
         unit="connections",
     )
-    temp_dir: str = _setting(
+    temp_dir: str = setting(
         Kind.TEXT,
         "",
         "Folder in which the server makes its private temporary folder. Empty: the system's.",
         check=check_temp_dir,
         right="an existing folder that can be written to",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = _setting(Kind.CHOICE, "info", "Least level to log.")
-    log_format: Literal["text", "json"] = _setting(Kind.CHOICE, "text", "Form of a log line on standard error.")
-    log_lines: int = _setting(
+    log_level: Literal["debug", "info", "warning", "error"] = setting(Kind.CHOICE, "info", "Least level to log.")
+    log_format: Literal["text", "json"] = setting(Kind.CHOICE, "text", "Form of a log line on standard error.")
+    log_lines: int = setting(
         Kind.WHOLE,
         2000,
         "Last lines of each deployment's log that are held in memory; its file has more.",
@@ -376,17 +349,17 @@ class Settings:
         maximum=100_000,
         unit="lines",
     )
-    access_log: bool = _setting(
+    access_log: bool = setting(
         Kind.SWITCH, False, "Whether each request is a line of the log, with its status and its times."
     )
-    debug_endpoint: bool = _setting(
+    debug_endpoint: bool = setting(
         Kind.SWITCH, False, "Whether GET /v2/debug/ gives administrators the last lines of the log of every deployment."
     )
-    seldon_metrics: bool = _setting(
+    seldon_metrics: bool = setting(
         Kind.SWITCH, False, "Whether /metrics has predict requests under the names of Seldon's executor too."
     )
-    strict: bool = _setting(Kind.SWITCH, False, "Exit with status 3 when any model fails to start.")
-    title: str = _setting(
+    strict: bool = setting(Kind.SWITCH, False, "Exit with status 3 when any model fails to start.")
+    title: str = setting(
         Kind.TEXT,
         "modelserve",
         "Title of the pages and of the OpenAPI documents.",
