@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,7 +70,8 @@ class TrainingRun:
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._is_started = False
         self._is_asked = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._end_s = math.inf
 
     @property
     def pid(self) -> int:
@@ -90,8 +92,9 @@ class TrainingRun:
     def stop(self, wait_s: float) -> None:
         loop = asyncio.get_running_loop()
         end_s = loop.time() + (wait_s if self._is_started else 0.0)  # else there is nothing that could heed it
-        if self._timer is None or end_s < self._timer.when():  # asked again, it has no more time than before
+        if end_s < self._end_s:  # asked again, it has no more time than before
             self._forget_timer()
+            self._end_s = end_s
             self._timer = loop.call_at(end_s, self._settle, STOPPED)
         if self._is_started and not self._is_asked:
             self._replica.cancel([CALL_ID])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -26,9 +28,9 @@ def database(server: Running) -> Path:
 
 
 @contextlib.contextmanager
-def changing(path: Path) -> Iterator[sqlite3.Connection]:
+def changing(path: Path, *, timeout_s: float = 30) -> Iterator[sqlite3.Connection]:
     """Open the database as another program does."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as file:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=timeout_s)) as file:
         yield file
 
 
@@ -64,14 +66,35 @@ def test_while_the_store_is_locked_trainings_are_refused_and_what_runs_is_writte
     assert str(database(server)) in server.log
 
 
-def damage(path: Path) -> bytes:
+@contextlib.contextmanager
+def stopped(server: Running) -> Iterator[None]:
+    """Keep the server from reading and writing anything."""
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+
+
+def damage(server: Running) -> bytes:
     """Write over the first pages, once all that was written is in the file; return what the file then is."""
-    with changing(path) as file:
-        file.execute("CREATE TABLE another (x)")  # so that the server reads the first page anew
-        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with path.open("r+b") as raw:
-            raw.seek(100)
-            raw.write(b"\xff" * 4000)
+    path = database(server)
+
+    def is_damaged() -> bool:
+        with stopped(server), changing(path, timeout_s=0.1) as file:
+            try:
+                file.execute("CREATE TABLE IF NOT EXISTS another (x)")
+                file.execute("INSERT INTO another VALUES (1)")  # so that the server reads the first page anew
+            except sqlite3.OperationalError:  # it was stopped while it wrote
+                return False
+            (is_busy, _, _) = file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not is_busy:
+                with path.open("r+b") as raw:
+                    raw.seek(100)
+                    raw.write(b"\xff" * 4000)
+            return not is_busy
+
+    eventually(is_damaged)
     return path.read_bytes()
 
 
@@ -81,7 +104,7 @@ def test_a_store_that_is_damaged_refuses_trainings_and_the_next_start_says_where
     """H13, H15: what is damaged, or newer than the server, is left as it is."""
     server = serve("chaos")
     becomes(server, train(server, "ok"), "done")
-    before = damage(database(server))
+    before = damage(server)
     assert refuses(server)
     assert server.get(TRAIN).json()["code"] == "store_unavailable"
     assert (server.terminate(within_s=40), database(server).read_bytes()) == (0, before)

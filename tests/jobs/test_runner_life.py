@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+import uvloop
 
 from modelserve.errors import Stopping
 from modelserve.jobs.job import Operation, Status
@@ -57,6 +58,20 @@ async def test_when_the_server_stops_a_training_that_does_not_heed_it_is_ended(h
     await house.runner.drain(60)
     assert is_gone(process)
     assert (await house.now(job)).status is Status.LOST
+
+
+def test_a_training_that_has_not_begun_is_asked_to_end_twice(models: Path, tmp_path: Path) -> None:
+    """H07: on the server's loop, which makes no timer of a time that has come already."""
+
+    async def story() -> None:
+        async with opened(tmp_path, Settings()) as house:
+            job = await house.train("ok")
+            await until(house.runner.running)
+            await house.runner.cancel(house.name, Operation.TRAIN, job.uuid)
+            await house.runner.drain(60)
+            assert (await house.now(job)).status is Status.CANCELLED
+
+    uvloop.run(story())
 
 
 async def test_when_the_server_stops_a_training_may_still_be_done(open_house: Open) -> None:
