@@ -206,7 +206,7 @@ def _bring_up(connection: Connection, where: str) -> None:
     found = schema.version(connection)
     _refuse_newer(found, where)
     if found != schema.HEAD:
-        schema.upgrade(connection)
+        schema.bring_up(connection, found)
 
 
 def _check_writable(engine: Engine) -> None:

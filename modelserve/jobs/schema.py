@@ -1,22 +1,33 @@
 """Which version the tables of a database have, and how they become those of this program.
 
-    ""  ->  0001  ->  ...  ->  HEAD          and anything else was written by a newer modelserve
+    ""  ->  HEAD          an empty database gets the tables as they are now
+    0001  ->  ...  ->  HEAD          what an older version has written goes through the migrations
 
-Alembic, which takes a while to load, is loaded only where there is something to change.
+Anything else was written by a newer modelserve. Alembic, which takes time and memory to load, is loaded only where
+there is something to change.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, insert, inspect, text
 
-__all__ = ["HEAD", "is_newer", "upgrade", "version"]
+from modelserve.jobs.tables import generation, metadata
+
+__all__ = ["HEAD", "bring_up", "is_newer", "version"]
 
 # The newest version under migrations/.
 HEAD = "0003"
 
 _KNOWN = ("", "0001", "0002", "0003")
+
+# As Alembic makes it, which looks for it the next time.
+_MAKE_VERSION = """
+CREATE TABLE IF NOT EXISTS alembic_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)
+"""
 
 
 def version(connection: Connection) -> str:
@@ -31,8 +42,22 @@ def is_newer(version: str) -> bool:
     return version not in _KNOWN
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the tables to the newest version, in the transaction that the connection is in."""
+def bring_up(connection: Connection, version: str) -> None:
+    """Bring the tables from this version to the newest, in the transaction that the connection is in."""
+    if version:
+        _upgrade(connection)
+    else:
+        _make(connection)
+
+
+def _make(connection: Connection) -> None:
+    metadata.create_all(connection)
+    connection.execute(insert(generation).values(id=1, number=0))
+    connection.execute(text(_MAKE_VERSION))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
