@@ -36,7 +36,9 @@ SERVICE_TAG = "The service"
 
 ABOUT = (
     "Every answer carries the `X-Request-ID` it was asked with, or one made for it, and the server's log names it. "
-    "Errors are JSON objects with a message for people, a stable code for programs and that request id."
+    "Errors are JSON objects with a message for people, a stable code for programs and that request id. "
+    "Any route may answer 421 where the request's Host is no name of this server, and 403 where a browser sends it for "
+    "a page of another site."
 )
 
 REQUEST_ID_TEXT = "The request's own X-Request-ID, or the one made for it."
@@ -112,6 +114,7 @@ STATUS_TEXTS: Mapping[int, str] = {
     400: "The request is malformed: broken JSON, a duplicate key, a body that is no form.",
     404: "There is nothing under that name.",
     406: "No media type that the client accepts is one the model can answer with.",
+    408: "The body arrived too slowly.",
     413: "The body, a file or the number of parts is over its limit.",
     415: "The body's content type, charset or encoding is none that the route reads.",
     422: "The arguments do not fit the model's declaration: argument names to messages, nested where the argument is.",

@@ -222,7 +222,7 @@ def test_a_model_without_a_schema_answers_the_default_envelope() -> None:
 def test_every_error_is_told() -> None:
     document = build({"m": plain()})
     responses = document["paths"]["/v2/models/m/predict/"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "404", "406", "413", "415", "422", "500", "503", "504"}
+    assert set(responses) == {"200", "400", "404", "406", "408", "413", "415", "422", "500", "503", "504"}
     for status in set(responses) - {"200"}:
         assert responses[status] == {"$ref": f"#/components/responses/Error{status}"}
         response = document["components"]["responses"][f"Error{status}"]

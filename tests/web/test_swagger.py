@@ -101,7 +101,7 @@ def test_definitions_of_two_models_do_not_clash() -> None:
 def test_every_error_is_told() -> None:
     document = build({"m": plain()})
     responses = document["paths"]["/v2/models/m/predict/"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "404", "406", "413", "415", "422", "500", "503", "504"}
+    assert set(responses) == {"200", "400", "404", "406", "408", "413", "415", "422", "500", "503", "504"}
     assert document["responses"]["Error422"]["schema"] == {"$ref": "#/definitions/InvalidArguments"}
     assert "Retry-After" in document["responses"]["Error503"]["headers"]
 
