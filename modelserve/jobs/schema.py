@@ -51,7 +51,7 @@ def bring_up(connection: Connection, version: str) -> None:
 
 
 def _make(connection: Connection) -> None:
-    metadata.create_all(connection)
+    metadata.create_all(connection, checkfirst=False)  # a table of that name is another program's
     connection.execute(insert(generation).values(id=1, number=0))
     connection.execute(text(_MAKE_VERSION))
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})

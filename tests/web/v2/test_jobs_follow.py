@@ -128,14 +128,15 @@ def test_a_client_that_leaves_frees_everything(server: Running, gate: Gate, more
         text = server.get("/metrics").body.decode()
         return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("modelserve_tasks "))
 
-    before = (process.num_fds(), tasks())
+    before = tasks()
     with contextlib.ExitStack() as clients:
         for _ in range(20):
             client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
             client.sendall(f"GET {path}/{more} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert b"200 OK" in read_until(client, HEAD_END)
-        assert process.num_fds() >= before[0] + 15
-    eventually(lambda: process.num_fds() <= before[0] + 3 and tasks() <= before[1] + 2, within_s=30)
+        during = process.num_fds()
+        assert tasks() >= before + 20
+    eventually(lambda: process.num_fds() <= during - 20 and tasks() <= before + 2, within_s=30)
     gate.open(0, 1)
     assert ended(server, path)["status"] == "done"
 
