@@ -28,11 +28,9 @@ import msgspec
 
 from modelserve import elsewhere
 from modelserve.errors import DiscoveryError, NoModel
-from modelserve.names import NAME_RULE, is_name
+from modelserve.names import DEEPAAS_GROUP, GROUPS, NAME_RULE, is_name
 
-__all__ = ["CONTRACT", "GROUP", "ModelRef", "again", "carry", "find", "installed"]
-
-GROUP = "modelserve.v2.model"
+__all__ = ["CONTRACT", "ModelRef", "again", "carry", "find", "installed"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +48,7 @@ class ModelRef(msgspec.Struct, frozen=True):
     ``distribution`` has name, version, license, author, url and summary of the package that the model came with, and
     is empty for others. ``payload`` is the model itself in dill's form where ``kind`` is "pickled". ``model`` is the
     name of the entry point where the deployment has another, else ""; ``python`` the interpreter in whose environment
-    it was found, "" for this one.
+    it was found, "" for this one. ``group`` is the entry point's, "" for what is none.
     """
 
     name: str
@@ -60,29 +58,35 @@ class ModelRef(msgspec.Struct, frozen=True):
     payload: bytes = b""
     model: str = ""
     python: str = ""
+    group: str = ""
+
+    @property
+    def is_deepaas(self) -> bool:
+        """Whether the package was written for DEEPaaS."""
+        return self.group == DEEPAAS_GROUP
 
 
-def installed(group: str = GROUP) -> list[ModelRef]:
+def installed(group: str = "") -> list[ModelRef]:
     """Return the models of all installed distributions, by name.
+
+    Args:
+        group: The entry-point group; "" for all of ``GROUPS``.
 
     Raises:
         DiscoveryError: Two models have one name, or one has a bad name or target; the message names distributions.
     """
     found: dict[str, tuple[ModelRef, str]] = {}
-    for distribution, point in _entry_points(group):
+    for distribution, point in _entry_points((group,) if group else GROUPS):
         ref, owner = _ref(distribution, point), _owner(distribution)
         if ref.name in found:
-            other = found[ref.name][1]
-            raise DiscoveryError(
-                f"Two models have the name {ref.name!r}, one from {other} and one from {owner}: uninstall one of them."
-            )
+            raise DiscoveryError(_twice(found[ref.name], (ref, owner)))
         found[ref.name] = (ref, owner)
     return [found[name][0] for name in sorted(found)]
 
 
 def find(
     wanted: Sequence[str],
-    group: str = GROUP,
+    group: str = "",
     *,
     deployments: Mapping[str, str] = MappingProxyType({}),
     python_of: Callable[[str], str] = lambda name: "",
@@ -92,7 +96,7 @@ def find(
     Args:
         wanted: Names of ``deployments``, installed names, ``package.module[:attr]`` or ``file.py[:attr]``, looked for
             in this order; asked for twice is found once.
-        group: The entry-point group.
+        group: The entry-point group; "" for all of ``GROUPS``.
         deployments: Names of the operator's own and the model behind each, so that one model may have several names.
         python_of: Gives the interpreter in whose environment to look for a name, "" for this one; asked for "" where
             all installed models are wanted.
@@ -115,12 +119,12 @@ def find(
     return list(refs.values())
 
 
-def again(ref: ModelRef, group: str = GROUP, *, is_awaited: Callable[[], bool] = lambda: True) -> ModelRef:
+def again(ref: ModelRef, group: str = "", *, is_awaited: Callable[[], bool] = lambda: True) -> ModelRef:
     """Return the reference as it would be found now, after its package may have been upgraded, under the same name.
 
     Args:
         ref: As it was found before.
-        group: The entry-point group.
+        group: The entry-point group; "" for all of ``GROUPS``.
         is_awaited: Tells whether anybody still waits for it, in case another interpreter has to be asked.
 
     Raises:
@@ -129,29 +133,22 @@ def again(ref: ModelRef, group: str = GROUP, *, is_awaited: Callable[[], bool] =
     """
     if ref.kind == "pickled":
         return ref
-    if ref.python:
-        name = ref.model or ref.name if ref.kind == "entry_point" else ref.target
-        (found,) = _elsewhere(ref.python, [name], group, is_awaited)
-        return msgspec.structs.replace(found, name=ref.name, model=ref.model)
-    importlib.invalidate_caches()
-    known = {model.name: model for model in installed(group)}
-    if ref.kind != "entry_point":
-        _named_by_place(ref.target, known, group)
-        return ref
-    name = ref.model or ref.name
-    if name not in known:
-        raise NoModel(_unknown(name, known, group))
-    return msgspec.structs.replace(known[name], name=ref.name, model=ref.model)
+    try:
+        return _again(ref, ref.group or group, is_awaited)
+    except NoModel:
+        if not ref.group:
+            raise
+        return _again(ref, group, is_awaited)  # its package may have moved it to the other group
 
 
-def carry(model: Any, group: str = GROUP) -> ModelRef:
+def carry(model: Any, group: str = "") -> ModelRef:
     """Return a reference to a model that a Python program has at hand.
 
     A module is imported anew by the worker; a class or an object is carried by value, so it may be defined anywhere.
 
     Args:
         model: A module, a class, an object, or what ``find`` knows by name.
-        group: The entry-point group.
+        group: The entry-point group; "" for all of ``GROUPS``.
 
     Raises:
         NoModel: ``model`` is a name of which nothing is known.
@@ -169,6 +166,31 @@ def carry(model: Any, group: str = GROUP) -> ModelRef:
     return ModelRef(
         _fitting(kind.__name__.lower()), "pickled", kind.__qualname__, payload=_pickle(model, kind.__name__)
     )
+
+
+def _twice(one: tuple[ModelRef, str], other: tuple[ModelRef, str]) -> str:
+    (ref, owner), (other_ref, other_owner) = one, other
+    what = f"Two models have the name {ref.name!r}, one from {owner} and one from {other_owner}"
+    if ref.group == other_ref.group:
+        return f"{what}: uninstall one of them."
+    groups = f"the one in the group {ref.group}, the other in {other_ref.group}"
+    return f"{what}, {groups}: choose a group with --group, or uninstall one of them."
+
+
+def _again(ref: ModelRef, group: str, is_awaited: Callable[[], bool]) -> ModelRef:
+    if ref.python:
+        name = ref.model or ref.name if ref.kind == "entry_point" else ref.target
+        (found,) = _elsewhere(ref.python, [name], group, is_awaited)
+        return msgspec.structs.replace(found, name=ref.name, model=ref.model)
+    importlib.invalidate_caches()
+    known = {model.name: model for model in installed(group)}
+    if ref.kind != "entry_point":
+        _named_by_place(ref.target, known, group)
+        return ref
+    name = ref.model or ref.name
+    if name not in known:
+        raise NoModel(_unknown(name, known, group))
+    return msgspec.structs.replace(known[name], name=ref.name, model=ref.model)
 
 
 def _all(known: dict[str, ModelRef], group: str, python: str) -> list[ModelRef]:
@@ -201,8 +223,8 @@ def _elsewhere(
     return [msgspec.structs.replace(ref, python=python) for ref in found]
 
 
-def _entry_points(group: str) -> Iterator[tuple[Distribution, EntryPoint]]:
-    """Yield the group's entry points; of a distribution that is found twice, only the first, which Python imports."""
+def _entry_points(groups: Sequence[str]) -> Iterator[tuple[Distribution, EntryPoint]]:
+    """Yield the groups' entry points; of a distribution that is found twice, only the first, which Python imports."""
     seen: set[str] = set()
     for distribution in distributions():
         name = re.sub(r"[-_.]+", "-", _metadata(distribution, "Name")).lower()
@@ -210,7 +232,7 @@ def _entry_points(group: str) -> Iterator[tuple[Distribution, EntryPoint]]:
             continue
         seen.add(name)
         try:
-            points = [point for point in distribution.entry_points if point.group == group]
+            points = [point for point in distribution.entry_points if point.group in groups]
         except (TypeError, ValueError) as error:  # a line of it is none; the other packages must not suffer for it
             logger.warning("the entry points of %s cannot be read: %s", name, error)
             continue
@@ -238,7 +260,7 @@ def _ref(distribution: Distribution, point: EntryPoint) -> ModelRef:
             "which must be package.module or package.module:attribute."
         )
     target = match[1] + (f":{match[2]}" if match[2] else "")
-    return ModelRef(point.name, "entry_point", target, distribution=_texts(distribution))
+    return ModelRef(point.name, "entry_point", target, distribution=_texts(distribution), group=point.group)
 
 
 def _texts(distribution: Distribution) -> dict[str, str]:
@@ -297,7 +319,8 @@ def _unknown(text: str, known: dict[str, ModelRef], group: str) -> str:
 
 
 def _what_to_do(group: str) -> str:
-    return f"pip install a package with an entry point in the group {group}, or name a file, such as my_model.py"
+    groups = group or " or ".join(GROUPS)
+    return f"pip install a package with an entry point in the group {groups}, or name a file, such as my_model.py"
 
 
 def _fitting(name: str) -> str:

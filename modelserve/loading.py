@@ -25,10 +25,21 @@ __all__ = ["load"]
 def load(ref: ModelRef) -> Any:
     """Import a model and return it: a class is instantiated, a module or object is as it is.
 
+    A package that was written for DEEPaaS finds what it expects, and its model is adapted to our contract.
+
     Raises:
         DiscoveryError: It has no attribute of the name asked for, or is a module without any part of the contract.
         BaseException: Whatever the model's own code raises.
     """
+    if ref.is_deepaas:
+        from modelserve import deepaas
+
+        deepaas.host(ref.name)
+        return deepaas.Adapted(_load(ref), ref.name)
+    return _load(ref)
+
+
+def _load(ref: ModelRef) -> Any:
     if ref.kind == "pickled":
         import dill
 

@@ -266,7 +266,10 @@ class Argument(msgspec.Struct, frozen=True):
 
 
 class Metadata(msgspec.Struct, frozen=True):
-    """What a model says about itself; ``links`` are ``{"rel", "href"}`` objects."""
+    """What a model says about itself.
+
+    ``links`` are ``{"rel", "href"}`` objects, ``others`` JSON values under keys that are none of the contract's.
+    """
 
     id: str
     name: str
@@ -276,6 +279,7 @@ class Metadata(msgspec.Struct, frozen=True):
     version: str = ""
     url: str = ""
     links: list[dict[str, str]] = []
+    others: dict[str, Any] = {}
 
 
 class Description(msgspec.Struct, frozen=True):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from modelserve.discovery import GROUP, ModelRef, carry, find, installed
+from modelserve.discovery import ModelRef, carry, find, installed
 from modelserve.errors import DiscoveryError, NoModel
 from modelserve.loading import load
-from modelserve.names import is_name
+from modelserve.names import DEEPAAS_GROUP, GROUP, is_name
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +158,29 @@ def test_a_bad_target_is_refused(tmp_path: Path, target: str) -> None:
     _distribution(tmp_path, "bad-targets", f"digits = {target}")
     with pytest.raises(DiscoveryError, match=r"'digits' of bad-targets 1\.0"):
         installed()
+
+
+def test_models_of_both_groups_are_found_or_those_of_one(tmp_path: Path) -> None:
+    _distribution(tmp_path, "new", "digits = d")
+    _distribution(tmp_path, "old", "leaves = l", group=DEEPAAS_GROUP)
+    assert [(ref.name, ref.group, ref.is_deepaas) for ref in installed()] == [
+        ("digits", GROUP, False),
+        ("leaves", DEEPAAS_GROUP, True),
+    ]
+    assert [ref.name for ref in installed(GROUP)] == ["digits"]
+    assert [ref.name for ref in find([], DEEPAAS_GROUP)] == ["leaves"]
+    with pytest.raises(NoModel, match="There is no model 'leaves'"):
+        find(["leaves"], GROUP)
+
+
+def test_a_name_in_both_groups_is_told_with_what_to_do(tmp_path: Path) -> None:
+    _distribution(tmp_path, "both", "digits = d")
+    _distribution(tmp_path, "old", "digits = l", group=DEEPAAS_GROUP)
+    with pytest.raises(DiscoveryError, match="choose a group with --group, or uninstall") as caught:
+        installed()
+    for word in ("'digits'", "both 1.0", "old 1.0", GROUP, DEEPAAS_GROUP):
+        assert word in caught.value.message
+    assert installed(DEEPAAS_GROUP)[0].target == "l"
 
 
 def test_a_broken_package_does_not_hide_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

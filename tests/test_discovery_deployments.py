@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from modelserve.discovery import GROUP, ModelRef, again, find
+from modelserve.discovery import ModelRef, again, find
 from modelserve.errors import DiscoveryError, NoModel
+from modelserve.names import DEEPAAS_GROUP, GROUP
 
 Install = Callable[..., None]
 
@@ -22,7 +23,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(folder)])
 
-    def install(name: str, *points: str, version: str = "1.0") -> None:
+    def install(name: str, *points: str, version: str = "1.0", group: str = GROUP) -> None:
         for info in folder.glob(f"{name}-*.dist-info"):
             for path in info.iterdir():
                 path.unlink()
@@ -30,7 +31,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         info = folder / f"{name}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *points]))
+        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *points]))
 
     return install
 
@@ -89,6 +90,16 @@ def test_after_an_upgrade_a_model_is_found_as_it_is_now_under_its_deployments_na
         assert (found.name, found.target) == (ref.name, "digits.newer:Digits")
         assert found.distribution["version"] == "2.0"
         assert again(found) == found
+
+
+def test_an_upgrade_may_move_a_model_from_one_group_to_the_other(install: Install) -> None:
+    install("leaves", "leaves = leaves.api", group=DEEPAAS_GROUP)
+    install("other", "leaves = other.api")
+    (ref,) = find(["leaves"], DEEPAAS_GROUP)
+    assert again(ref) == ref, "the one of the group that was chosen"
+    install("other")
+    install("leaves", "leaves = leaves.api", version="2.0")
+    assert again(ref).group == GROUP
 
 
 def test_a_model_that_was_uninstalled_is_not_found_again(install: Install) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import modelserve
-from modelserve.discovery import GROUP, again, find
+from modelserve.discovery import again, find
 from modelserve.errors import NoModel
+from modelserve.names import GROUP
 
 
 @pytest.fixture(scope="module")

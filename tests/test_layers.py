@@ -77,7 +77,8 @@ TABLE = (
     Row(2, ("modelserve.control",), WORDS, ()),
     Row(2, ("modelserve.settings",), (*WORDS, "modelserve.settings"), ()),
     Row(2, ("modelserve.elsewhere",), WORDS, ("msgspec",)),
-    Row(2, ("modelserve.loading",), (*WORDS, "modelserve.discovery"), ("dill",)),
+    Row(2, ("modelserve.loading",), (*WORDS, "modelserve.discovery", "modelserve.deepaas"), ("dill",)),
+    Row(2, ("modelserve.deepaas",), (*WORDS, "modelserve.v2", "modelserve.deepaas"), ("msgspec",)),
     Row(2, ("modelserve.discovery",), (*ROOT, *WORDS, "modelserve.elsewhere"), ("msgspec", "dill")),
     Row(
         2,

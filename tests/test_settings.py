@@ -201,7 +201,7 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("environment", "strict", "perhaps", "true or false"),
     ("environment", "log_level", "INFO!", "one of debug, info, warning, error"),
     ("environment", "log_format", "xml", "text or json"),
-    ("environment", "unknown_arguments", "drop", "error or ignore"),
+    ("environment", "unknown_arguments", "drop", "one of auto, error, ignore"),
     ("environment", "nan_answers", "", "error or null"),
     ("environment", "host", "a b", "a host name"),
     ("environment", "host", "", "a host name"),

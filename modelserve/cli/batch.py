@@ -31,6 +31,7 @@ Examples:
 """
 
 SETTINGS = (
+    "group",
     "workers",
     "device",
     "workers_per_gpu",

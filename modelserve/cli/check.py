@@ -28,7 +28,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("model")
-@settings_options("device", "temp_dir", "unknown_arguments", "nan_answers", "log_level", "log_format")
+@settings_options("group", "device", "temp_dir", "unknown_arguments", "nan_answers", "log_level", "log_format")
 def check(model: str, **flags: Any) -> int:
     """Start one worker, show what the model says of itself, warm it, and say what is wrong if anything is.
 

@@ -49,7 +49,7 @@ _CONFIG_HELP = f"Settings file.  [default: ${CONFIG_VARIABLE}, else modelserve.t
 
 
 def _spelling(field: Field) -> tuple[str, ...]:
-    return (f"{field.flag}/--no-{field.flag[2:]}",) if field.kind is Kind.SWITCH else (field.flag,)
+    return (f"{field.flag}/--no-{field.flag[2:]}",) if field.kind is Kind.SWITCH else (field.flag, *field.aliases)
 
 
 def _option(field: Field) -> dict[str, Any]:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
 from modelserve import discovery
 from modelserve.cli import screen
+from modelserve.cli.flags import settings_from, settings_options
+from modelserve.names import GROUP
 
 __all__ = ["models"]
 
 
 @click.command(epilog="Example: modelserve models --json")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
-def models(as_json: bool) -> int:
+@settings_options("group")
+def models(as_json: bool, **flags: Any) -> int:
     """List the installed models and the packages they come from."""
-    refs = discovery.installed()
+    refs = discovery.installed(settings_from(flags).group)
     if as_json:
-        rows = [{"name": ref.name, "target": ref.target, "distribution": ref.distribution} for ref in refs]
+        rows = [
+            {"name": ref.name, "group": ref.group, "target": ref.target, "distribution": ref.distribution}
+            for ref in refs
+        ]
         click.echo(json.dumps(rows, indent=2))
     elif refs:
         titles = ("model", "target", "package", "version", "summary")
@@ -27,5 +34,5 @@ def models(as_json: bool) -> int:
         ]
         screen.show_table(screen.console(), titles, [[cell or "" for cell in row] for row in rows_shown])
     else:
-        click.echo(f"No model is installed. A package is one that has an entry point in the group {discovery.GROUP}.")
+        click.echo(f"No model is installed. A package is one that has an entry point in the group {GROUP}.")
     return 0

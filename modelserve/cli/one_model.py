@@ -50,7 +50,7 @@ async def fleet_of(
         StartError: There is no such model, or a setting is wrong.
     """
     chosen = settings_from(flags, defaults=defaults)
-    refs = discovery.find([model], deployments=chosen.models, python_of=chosen.python_of)
+    refs = discovery.find([model], chosen.group, deployments=chosen.models, python_of=chosen.python_of)
     settings = dataclasses.replace(chosen.of(refs[0].name), **own)
     logs.configure(settings.log_level, settings.log_format)
     if flags.get("log_level") is None:  # the command itself says what goes wrong

@@ -46,7 +46,7 @@ class _Request(NamedTuple):
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
     options_metavar="[OPTIONS]",
 )
-@settings_options("device", "temp_dir", "unknown_arguments", "nan_answers", "log_level", "log_format")
+@settings_options("group", "device", "temp_dir", "unknown_arguments", "nan_answers", "log_level", "log_format")
 @click.argument("model")
 @click.argument(
     "arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--ARG VALUE]... [--accept TYPE] [--output FILE]"

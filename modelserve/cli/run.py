@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import types
@@ -21,6 +22,9 @@ __all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
+# What deepaas-run reads; the images of its packages set it.
+DEEPAAS_MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
+
 EPILOG = """\b
 Examples:
   modelserve run                                  every installed model
@@ -31,9 +35,16 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option(
+    "--model-name",
+    "named",
+    multiple=True,
+    metavar="MODEL",
+    help="Another way to give a MODEL, as deepaas-run has it.  [default: $DEEPAAS_V2_MODEL where no MODEL is given]",
+)
 @click.option("--reload", is_flag=True, help="Reload a model when its source changes; for development.")
 @settings_options()
-def run(models: Sequence[str], reload: bool, **flags: Any) -> int:
+def run(models: Sequence[str], named: Sequence[str], reload: bool, **flags: Any) -> int:
     """Serve models over HTTP until SIGTERM or Ctrl-C.
 
     MODEL is the name of a deployment in the settings file, of an installed model (see "modelserve models"),
@@ -43,7 +54,8 @@ def run(models: Sequence[str], reload: bool, **flags: Any) -> int:
     """
     signal.signal(signal.SIGTERM, _end)
     with standing():
-        return _run(models, settings_from(flags), watch=reload)
+        wanted = (*models, *named) or tuple(filter(None, [os.environ.get(DEEPAAS_MODEL_VARIABLE)]))
+        return _run(wanted, settings_from(flags), watch=reload)
 
 
 def _end(number: int, frame: types.FrameType | None) -> None:
@@ -52,7 +64,7 @@ def _end(number: int, frame: types.FrameType | None) -> None:
 
 
 def _run(models: Sequence[str], settings: Settings, *, watch: bool) -> int:
-    refs = discovery.find(models, deployments=settings.models, python_of=settings.python_of)
+    refs = discovery.find(models, settings.group, deployments=settings.models, python_of=settings.python_of)
     from modelserve import server  # the web framework is loaded only once the flags are known to be right
 
     named = {ref.name for ref in refs if ref.kind == "entry_point"} | set(settings.models)

@@ -41,7 +41,7 @@ def _entry(field: Field) -> list[str]:
     flag = f"{field.flag} / --no-{field.flag[2:]}" if field.kind is Kind.SWITCH else field.flag
     value = " or ".join(f"`{choice}`" for choice in field.choices) or describe_value(field)
     facts = {
-        "flag": f"`{flag}`",
+        "flag": " or ".join(f"`{each}`" for each in (flag, *field.aliases)),
         "variable": f"`{field.variable}`",
         "key": f"`{field.name}`",
         "type": value,

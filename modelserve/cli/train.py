@@ -31,7 +31,7 @@ OWN = ("url", "token_file", "artifacts", "follow", "as_json")
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
     options_metavar="[OPTIONS]",
 )
-@settings_options("device", "temp_dir", "unknown_arguments", "log_level", "log_format")
+@settings_options("group", "device", "temp_dir", "unknown_arguments", "log_level", "log_format")
 @click.argument("model")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--ARG VALUE]...")
 @click.pass_context

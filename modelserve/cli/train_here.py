@@ -100,7 +100,7 @@ def _place(folder: Path, artifacts: str) -> _Place:
 async def _fleet(model: str, flags: Mapping[str, Any]) -> AsyncIterator[tuple[Fleet, str]]:
     """Yield a fleet without workers that predict, and the model's name in it."""
     chosen = settings_from(flags, defaults=QUIET)
-    refs = discovery.find([model], deployments=chosen.models, python_of=chosen.python_of)
+    refs = discovery.find([model], chosen.group, deployments=chosen.models, python_of=chosen.python_of)
     settings = dataclasses.replace(chosen.of(refs[0].name), workers=0)
     logs.configure(settings.log_level, settings.log_format)
     if flags.get("log_level") is None:  # the command itself says what goes wrong

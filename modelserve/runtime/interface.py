@@ -46,7 +46,7 @@ class WorkerOptions(msgspec.Struct, frozen=True):
     priority of the processor, and answers it with a stream, whose parts are :data:`modelserve.messages.TrainingEvent`.
     """
 
-    unknown_arguments: str = "error"
+    unknown_arguments: str = "auto"
     nan_answers: str = "error"
     log_level: str = "info"
     log_format: str = "text"

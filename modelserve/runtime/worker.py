@@ -123,6 +123,8 @@ def _start_model(boot: Boot, outlet: Outlet, loop: _LateLoop) -> tuple[Predictor
     with _stage("describe", outlet):
         predictor = _make_predictor(model, boot, loop)
         description = predictor.describe(boot.spec.ref.name, boot.spec.ref.distribution)
+        if boot.spec.ref.is_deepaas:
+            description = model.completed(description)
     if boot.spec.options.task == "train":
         return predictor, description
     with _stage("warm", outlet):
@@ -137,7 +139,8 @@ def _make_predictor(model: Any, boot: Boot, loop: _LateLoop) -> Predictor:
 
     chosen = boot.spec.options
     options = PredictorOptions(
-        unknown_arguments=chosen.unknown_arguments,
+        unknown_arguments=_unknown_rule(boot),
+        takes_any_accept=boot.spec.ref.is_deepaas,
         nan_answers=chosen.nan_answers,
         scratch=boot.scratch,
         max_batch_size=chosen.max_batch_size,
@@ -152,13 +155,26 @@ def _make_predictor(model: Any, boot: Boot, loop: _LateLoop) -> Predictor:
     return Predictor(model, options, wait=loop.run)
 
 
+def _unknown_rule(boot: Boot) -> str:
+    chosen = boot.spec.options.unknown_arguments
+    return chosen if chosen != "auto" else "ignore" if boot.spec.ref.is_deepaas else "error"
+
+
 @contextlib.contextmanager
 def _stage(name: str, outlet: Outlet) -> Iterator[None]:
     outlet.send(Stage(name))
     try:
         yield
     except BaseException as error:  # sys.exit in a model's import is its failure, not our end
-        raise _StartError(name) from error
+        raise _StartError(name) from _explained(error)
+
+
+def _explained(error: BaseException) -> BaseException:
+    with contextlib.suppress(Exception):  # what is imported here may be what is broken
+        from modelserve.v2.old_keywords import explained
+
+        return explained(error)
+    return error
 
 
 def _failed(stage: str, cause: BaseException | None) -> Failed:

@@ -35,7 +35,7 @@ class Field:
 
     A text matches the whole ``pattern``; ``check`` returns it as the server wants it, or raises ValueError. ``right``
     says what a text must be. With ``per_deployment``, a deployment's own table may set it too. The value of one that is
-    ``secret`` is never shown.
+    ``secret`` is never shown. ``aliases`` are further spellings on the command line.
     """
 
     name: str = ""
@@ -51,6 +51,7 @@ class Field:
     right: str = ""
     per_deployment: bool = False
     secret: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_type_hints
 
+from modelserve.names import GROUPS
 from modelserve.settings.fields import Field, Kind
 from modelserve.settings.rows import DeploymentTable, each, setting
 from modelserve.settings.values import (
@@ -39,14 +40,29 @@ class Settings:
         "Address to listen on. 0.0.0.0 is every IPv4 address of the machine.",
         pattern=r"[A-Za-z0-9._:%-]{1,253}",
         right="a host name or an IP address",
+        aliases=("--listen-ip",),
     )
-    port: int = setting(Kind.WHOLE, 5000, "Port to listen on. 0 takes any free one.", minimum=0, maximum=65535)
+    port: int = setting(
+        Kind.WHOLE,
+        5000,
+        "Port to listen on. 0 takes any free one.",
+        minimum=0,
+        maximum=65535,
+        aliases=("--listen-port",),
+    )
     base_path: str = setting(
         Kind.TEXT,
         "",
         "Prefix of every route, for a server behind a proxy that shares one address.",
         check=check_base_path,
         right='a path such as "/models/v1"',
+    )
+    group: str = setting(
+        Kind.TEXT,
+        "",
+        f"Entry-point group in which installed models are looked for; empty for {' and '.join(GROUPS)}.",
+        pattern=r"[A-Za-z0-9_.-]{0,200}",
+        right=f"an entry-point group such as {GROUPS[0]}, or empty for {' and '.join(GROUPS)}",
     )
     workers: int = each(Kind.WHOLE, 1, "Worker processes per model.", minimum=1, maximum=4096, unit="processes")
     device: str = each(
@@ -174,8 +190,11 @@ class Settings:
         256 * 1024**2,
         "Largest answer that is held in memory; a larger one is 500 bad_answer. Files and streams are not held.",
     )
-    unknown_arguments: Literal["error", "ignore"] = each(
-        Kind.CHOICE, "error", "What happens to an argument that the model does not declare."
+    unknown_arguments: Literal["auto", "error", "ignore"] = each(
+        Kind.CHOICE,
+        "auto",
+        "What happens to an argument that the model does not declare; auto: packages written for DEEPaaS never see it,"
+        " for others it is an error.",
     )
     nan_answers: Literal["error", "null"] = each(
         Kind.CHOICE, "error", "What happens to NaN and infinity in an answer, which JSON cannot say."

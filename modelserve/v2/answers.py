@@ -25,7 +25,7 @@ from modelserve.errors import BadAnswer, ContractError
 from modelserve.messages import Answer
 from modelserve.v2.compiled import REFUSED, compile_schema
 from modelserve.v2.plain import JsonTypeError, NanRule, NotJsonError, dump
-from modelserve.v2.raw import Raw, as_raw, is_media_type
+from modelserve.v2.raw import Raw, Scratch, as_raw, is_media_type
 
 __all__ = ["Renderer", "answer_schema"]
 
@@ -49,7 +49,8 @@ class Renderer:
         schema: The model's ``schema``: None, a dict of fields, a marshmallow Schema class or an instance.
         media_types: What the model can answer with, the default first.
         nan: Whether NaN and infinity are errors or null.
-        scratch: The worker's own temporary folder; files from there are deleted once they are sent.
+        scratch: The worker's own temporary folder; files from there are deleted once they are sent, but for those that
+            were there at :meth:`keep_files`.
 
     Raises:
         ContractError: The schema or a media type is none; the message says what would be right.
@@ -64,7 +65,7 @@ class Renderer:
         self.schema = answer_schema(schema)
         self._load = None if self.schema is None else compile_schema(self.schema)
         self._nan = nan
-        self._scratch = scratch
+        self._scratch = Scratch(scratch)
         self._json_only = self.schema is not None or len(media_types) > 1
         for media_type in media_types:
             if not isinstance(media_type, str) or not is_media_type(media_type):
@@ -94,6 +95,10 @@ class Renderer:
             raise BadAnswer("The model's answer cannot be written as JSON.", log=str(error)) from error
         except Exception as error:  # the value is the model's: its methods may raise anything
             raise BadAnswer("The model's answer cannot be written.", log=traceback.format_exc()) from error
+
+    def keep_files(self) -> None:
+        """Never delete a file that is there now: ``warm`` has made it, for more than one answer."""
+        self._scratch = self._scratch.since_now()
 
     def _json(self, value: Any) -> bytes:
         if self.schema is None:

@@ -21,7 +21,7 @@ from modelserve.messages import Call
 from modelserve.v2.compiled import REFUSED, compile_schema
 from modelserve.v2.fields import Field
 from modelserve.v2.merging import Merger
-from modelserve.v2.negotiation import choose
+from modelserve.v2.negotiation import choose, choose_any
 from modelserve.v2.reading import wire_name
 
 __all__ = ["ArgumentParser", "Arguments", "Declared", "UnknownRule"]
@@ -35,6 +35,7 @@ MAX_MESSAGES = 20
 MAX_NAME = 100
 
 _JSON = "application/json"
+_ANY = "*/*"
 _UNKNOWN = "Unknown field."  # marshmallow's own text; a schema that says otherwise keeps its words
 
 
@@ -53,6 +54,7 @@ class ArgumentParser:
             that belong to another schema are copied; names need not be identifiers.
         unknown: What an argument that is not declared does: "error" is a 422 that names it, "ignore" drops it. A schema
             that says so itself (``Meta.unknown``, or an instance's ``unknown``) wins.
+        takes_any_accept: Whether an Accept header that nothing fits gets the default instead of a refusal.
 
     Attributes:
         schema: The one marshmallow schema, built here.
@@ -65,7 +67,8 @@ class ArgumentParser:
         ValueError: A field names an unknown location, or two fields one name.
     """
 
-    def __init__(self, declared: Declared, *, unknown: UnknownRule = "error") -> None:
+    def __init__(self, declared: Declared, *, unknown: UnknownRule = "error", takes_any_accept: bool = False) -> None:
+        self._choose = choose_any if takes_any_accept else choose
         self.schema, self._renamed = _build(declared)
         self._accept = _find_accept(self.schema)
         self.media_types = self._accept.media_types if self._accept else (_JSON,)
@@ -87,7 +90,7 @@ class ArgumentParser:
             InvalidArguments: By wire name, what is wrong with each argument; at most ``MAX_MESSAGES`` sentences.
             NotAcceptable: The Accept header names nothing that the model can answer with.
         """
-        media_type = "" if self._accept else choose(call.accept, self.media_types)
+        media_type = "" if self._accept else self._choose(call.accept, self.media_types)
         try:
             merged = self._merge(call)
         except ValidationError as error:
@@ -102,7 +105,7 @@ class ArgumentParser:
 
     def _media_type(self, call: Call, values: Mapping[str, Any]) -> str:
         given = values.get(self._accept.key) if self._accept else None
-        return given if given in self.media_types else choose(call.accept, self.media_types)
+        return given if given in self.media_types else self._choose(call.accept, self.media_types)
 
     def _merging(self, merger: Merger) -> Callable[[Call], dict[str, Any]]:
         accept = self._accept
@@ -111,8 +114,8 @@ class ArgumentParser:
 
         def merge_and_negotiate(call: Call) -> dict[str, Any]:
             values = merger.merge(call)
-            if accept.name not in values:
-                values[accept.name] = choose(call.accept, accept.media_types)
+            if values.get(accept.name, _ANY) == _ANY:
+                values[accept.name] = self._choose(call.accept, accept.media_types)
             return values
 
         return merge_and_negotiate
@@ -211,13 +214,17 @@ class _Accept(NamedTuple):
 def _find_accept(schema: Schema) -> _Accept | None:
     for name, field in schema.load_fields.items():
         if name == "accept" or wire_name(name, field).lower() == "accept":
-            choices = [each for each in _choices(field.validators) if isinstance(each, str) and "/" in each]
+            choices = [each for each in _choices(field.validators) if isinstance(each, str) and _is_one_type(each)]
             default = field.load_default
             # without choices the client's word is a value like any other, and never a content type
-            fixed = default if isinstance(default, str) and "/" in default else _JSON
+            fixed = default if isinstance(default, str) and _is_one_type(default) else _JSON
             offered = tuple(sorted(choices, key=lambda choice: choice != default)) or (fixed,)
             return _Accept(wire_name(name, field), field.attribute or name, offered, bool(choices))
     return None
+
+
+def _is_one_type(text: str) -> bool:
+    return "/" in text and "*" not in text
 
 
 def _choices(found: Any) -> Iterator[Any]:

@@ -43,7 +43,7 @@ def read_metadata(model: Any, *, name: str, distribution: Mapping[str, str]) -> 
         raise ContractError(f"get_metadata() returned a {type(given).__name__}; it must return a dict.")
     _warn_of_unknown(given)
     defaults = {"id": name, **{key: distribution.get(key, "") for key in _FROM_DISTRIBUTION}}
-    texts = {key: _text(given, key) or defaults.get(key, "") for key in (*defaults, *_REQUIRED)}
+    texts: dict[str, Any] = {key: _text(given, key) or defaults.get(key, "") for key in (*defaults, *_REQUIRED)}
     for key in _REQUIRED:
         if not texts[key].strip():
             raise ContractError(f"get_metadata() has no {key!r}; it must be a text that is not empty.")

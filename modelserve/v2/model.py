@@ -113,9 +113,9 @@ class BaseModel(abc.ABC):
 
             For the media type of ``accept``: str (sent as UTF-8), bytes, ``BytesIO``, an open binary file, a path, an
             ``OutputFile``, or a numpy array for ``application/x-npy``. A file is sent from its first byte whatever its
-            position, and stays where it is, unless it lies in the worker's temporary folder or its ``OutputFile``
-            says ``delete``. An open file is closed. A model that declares no ``accept`` and no ``schema`` may answer so
-            too.
+            position, and stays where it is, unless it was made in the worker's temporary folder after ``warm``, or its
+            ``OutputFile`` says ``delete``. An open file is closed. A model that declares no ``accept`` and no
+            ``schema`` may answer so too.
 
         Raises:
             modelserve.errors.ModelserveError: Its status, code and message reach the client.

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from modelserve.errors import NotAcceptable
 
-__all__ = ["choose"]
+__all__ = ["choose", "choose_any"]
 
 # What is read of a header; real ones of browsers have about 150 characters. Bounds the time and the cache.
 MAX_HEADER = 4096
@@ -41,6 +41,11 @@ def choose(accept: str, offered: tuple[str, ...]) -> str:
     if not chosen:
         raise NotAcceptable(f"Nothing fits the Accept header; this model can answer with {', '.join(offered)}.")
     return chosen
+
+
+def choose_any(accept: str, offered: tuple[str, ...]) -> str:
+    """Return as :func:`choose` does, and ``offered[0]`` where nothing fits."""
+    return _choose(_bounded(accept), offered) or offered[0]
 
 
 def _bounded(accept: str) -> str:

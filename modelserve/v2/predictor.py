@@ -43,12 +43,14 @@ _FRAME_ROOM_BYTES = 1 << 20
 class PredictorOptions:
     """How a model is run.
 
-    ``unknown_arguments`` is "error" or "ignore", ``nan_answers`` "error" or "null". ``scratch`` is the worker's own
+    ``unknown_arguments`` is "error" or "ignore", ``nan_answers`` "error" or "null". With ``takes_any_accept`` an Accept
+    header that nothing fits is answered with the default. ``scratch`` is the worker's own
     temporary folder: files the model answers with from there are deleted once sent. Of the others 0 is what the model
     says, for ``max_answer_bytes`` no limit but that of a frame.
     """
 
     unknown_arguments: str = "error"
+    takes_any_accept: bool = False
     nan_answers: str = "error"
     scratch: str = ""
     max_batch_size: int = 0
@@ -137,6 +139,7 @@ class Predictor:
             returned = self._model.warm()
             if inspect.iscoroutine(returned):
                 self._wait(returned)
+        self._renderer.keep_files()
 
     def parse(self, call: Call) -> Parsed | Answer:
         """Return the call with its arguments validated, or the failure that answers it.
@@ -190,7 +193,8 @@ class Predictor:
     def _make_parser(self, method: str) -> ArgumentParser:
         declared = getattr(self._model, method)() if provides(self._model, method) else None
         unknown = cast(UnknownRule, self._options.unknown_arguments)
-        return ArgumentParser({} if declared is None else declared, unknown=unknown)
+        declared = {} if declared is None else declared
+        return ArgumentParser(declared, unknown=unknown, takes_any_accept=self._options.takes_any_accept)
 
     def _make_renderer(self) -> Renderer:
         nan = cast(NanRule, self._options.nan_answers)

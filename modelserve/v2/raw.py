@@ -16,13 +16,13 @@ import re
 import stat
 import tempfile
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelserve import errors
 from modelserve.messages import FileAnswer
 from modelserve.v2.files import OutputFile, UploadedFile
 
-__all__ = ["Raw", "as_raw", "is_media_type"]
+__all__ = ["Raw", "Scratch", "as_raw", "is_media_type"]
 
 IN_MEMORY_LIMIT_BYTES = 1 << 30
 """Most that is read of a file without a path; a frame ends at 4 GiB, and holds other answers too."""
@@ -65,17 +65,37 @@ class Raw:
             os.unlink(self.file.path)
 
 
+class Scratch(NamedTuple):
+    """A worker's temporary folder, "" for none, and since when what is made there is made to be sent once."""
+
+    folder: str = ""
+    since_ns: int = 0
+
+    def since_now(self) -> Scratch:
+        """Return the same folder, of which all that is there is to stay."""
+        if not self.folder:
+            return self
+        os.utime(self.folder)  # so that the time is by the clock of the file system
+        return self._replace(since_ns=os.stat(self.folder).st_ctime_ns)
+
+    def made(self, path: str, status: os.stat_result) -> bool:
+        """Tell whether a file was made here, and since then."""
+        if not self.folder or status.st_ctime_ns <= self.since_ns:
+            return False
+        return os.path.realpath(path).startswith(os.path.join(os.path.realpath(self.folder), ""))
+
+
 def is_media_type(text: str) -> bool:
     """Return whether the text may stand in a Content-Type header."""
     return len(text) <= _MEDIA_TYPE_CHARS and _MEDIA_TYPE.fullmatch(text) is not None
 
 
-def as_raw(value: Any, scratch: str) -> Raw | None:
+def as_raw(value: Any, scratch: Scratch) -> Raw | None:
     """Return bytes and files ready to be sent, None for a value that is neither.
 
     Args:
         value: Bytes, ``BytesIO``, an open binary file, a path, an ``OutputFile``, or an ``UploadedFile`` given back.
-        scratch: Folder whose files are removed once they are sent, "" for none.
+        scratch: Of which files are removed once they are sent.
 
     Raises:
         BadAnswer: The file is missing, closed, open for text, or no regular file; or its media type is malformed.
@@ -93,21 +113,21 @@ def as_raw(value: Any, scratch: str) -> Raw | None:
     return None
 
 
-def _from_path(source: OutputFile | UploadedFile, filename: str, scratch: str, *, delete: bool = False) -> Raw:
+def _from_path(source: OutputFile | UploadedFile, filename: str, scratch: Scratch, *, delete: bool = False) -> Raw:
     try:
         path = os.path.abspath(os.fsdecode(source.filename))
         path.encode()  # a name that is no UTF-8 cannot cross to the server
-        size = _size(path)
+        status = _status(path)
     except (OSError, ValueError) as error:
         raise errors.BadAnswer(_NOT_SENT, log=f"{source.filename!r}: {error}") from error
     if source.content_type and not is_media_type(source.content_type):
         raise errors.BadAnswer("The model's media type is malformed.", log=repr(source.content_type))
-    file = FileAnswer(path, size, delete or _is_inside(path, scratch))
+    file = FileAnswer(path, status.st_size, delete or scratch.made(path, status))
     return Raw(file=file, content_type=source.content_type, filename=_clean(filename))
 
 
-def _size(path: str) -> int:
-    """Return the size of a regular file that can be read. It is looked at before it is opened, and again after."""
+def _status(path: str) -> os.stat_result:
+    """Return the status of a regular file that can be read. It is looked at before it is opened, and again after."""
     _check_regular(os.lstat(path))
     descriptor = os.open(path, _OPEN)
     try:
@@ -115,7 +135,7 @@ def _size(path: str) -> int:
     finally:
         os.close(descriptor)
     _check_regular(status)
-    return status.st_size
+    return status
 
 
 def _check_regular(status: os.stat_result) -> None:
@@ -123,11 +143,7 @@ def _check_regular(status: os.stat_result) -> None:
         raise ValueError(f"not a regular file, its mode is {stat.filemode(status.st_mode)}")
 
 
-def _is_inside(path: str, scratch: str) -> bool:
-    return bool(scratch) and os.path.realpath(path).startswith(os.path.join(os.path.realpath(scratch), ""))
-
-
-def _from_open(file: Any, scratch: str) -> Raw:
+def _from_open(file: Any, scratch: Scratch) -> Raw:
     if isinstance(file, io.TextIOBase):
         raise errors.BadAnswer(_NOT_SENT, log="a file open for text; open it in binary mode, or answer with a str")
     if getattr(file, "closed", False):

@@ -29,6 +29,7 @@ from modelserve.web.pages import Pages
 from modelserve.web.proxies import PROXIES
 from modelserve.web.published import Published
 from modelserve.web.requests import expect, make_surround
+from modelserve.web.slashes import SEVERAL, to_single
 from modelserve.web.timing import Timed, TimedCache
 from modelserve.web.traces import TracedCalls, make_traces
 from modelserve.web.v2.cached import CachedPredict
@@ -109,6 +110,7 @@ def build_app(parts: Parts) -> web.Application:
         (ANY_CLIENT, _both(web.get, f"{base}/openapi.json", documents.openapi)),
         (ANY_CLIENT, _both(web.get, f"{base}/swagger.json", documents.swagger)),
         *((OPEN, _both(web.get, base + page.path, page.handler)) for page in pages.routes()),
+        (ANY_CLIENT, [web.route("*", SEVERAL, to_single, expect_handler=expect)]),
     ]
     for need, routes in table:
         guard.add(app, need, routes)

@@ -65,7 +65,7 @@ def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) ->
 def test_runs_help_shows_every_setting_with_its_default(tmp_path: Path) -> None:
     text = " ".join(modelserve("run", "--help", folder=tmp_path).out.split())
     for field in FIELDS:
-        assert f"{field.flag} " in text
+        assert " ".join((f"{field.flag},", *field.aliases) if field.aliases else (f"{field.flag} ",)) in text
         assert f"[default: {field.shown_default or 'empty'}" in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["NAMES", "flip", "install", "side_log"]
+__all__ = ["NAMES", "flip", "install", "installed_once", "side_log"]
 
 NAMES = ("chaos", "chaos_batch", "chaos_stream", "chaos_async", "broken", "plain")
 """The folders that hold a model package each."""
@@ -22,23 +23,26 @@ _SOURCES = Path(__file__).parent
 _KIT = "chaos_kit"
 
 
-def install(target: Path, *names: str, version: str = "", changed: Mapping[str, str] = {}) -> Path:
+def install(
+    target: Path, *names: str, version: str = "", changed: Mapping[str, str] = {}, sources: Path = _SOURCES
+) -> Path:
     """Install the packages of the folders ``names`` into ``target``, over what is there; return it.
 
     Needs no network: the running interpreter's own setuptools builds them.
 
     Args:
         target: The folder to put on ``PYTHONPATH``.
-        names: Some of ``NAMES``.
+        names: Some of ``NAMES``, or other folders in ``sources``.
         version: Of the packages, where it is not to be theirs: an upgrade is to have a new one.
         changed: Pieces of their sources and what comes in their place.
+        sources: Where the folders are.
 
     Raises:
         ValueError: One of the pieces is in none of the sources.
     """
     with tempfile.TemporaryDirectory(prefix="models-") as copies:
         # setuptools writes beside the sources, and tests run at the same time: each builds a copy of its own.
-        folders = [shutil.copytree(_SOURCES / name, Path(copies) / name) for name in _with_needs(names)]
+        folders = [shutil.copytree(sources / name, Path(copies) / name) for name in _with_needs(names)]
         if version:
             _edit((folder / "setup.cfg" for folder in folders), r"^version = .*$", f"version = {version}")
         for piece, other in changed.items():
@@ -47,8 +51,26 @@ def install(target: Path, *names: str, version: str = "", changed: Mapping[str, 
         options = ["--no-index", "--no-build-isolation", "--no-deps", "--upgrade", "--target", str(target)]
         for folder in folders:
             _forget(target, folder.name)
-        subprocess.run([*pip, *options, *map(str, folders)], check=True)
+        # What is built by pbr takes its version from git, unless it is told.
+        environment = {**os.environ, "PBR_VERSION": version or "1.0.0"}
+        subprocess.run([*pip, *options, *map(str, folders)], check=True, env=environment)
     return target
+
+
+def installed_once(base: Path, names: Iterable[str], sources: Path = _SOURCES) -> dict[str, Path]:
+    """Return, for each of the folders in ``sources``, the folder below ``base`` in which it alone is installed.
+
+    Processes of one run that ask for the same wait for each other.
+    """
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = base / "packages"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in names:
+            if not (folder / name).exists():
+                install(folder / name, name, sources=sources)
+    return {name: folder / name for name in names}
 
 
 def flip(path: Path, **switches: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from modelserve.messages import TEXT_LIMIT, Call
 from modelserve.v2 import BaseModel, OutputFile, fields
 from modelserve.v2.failures import MODEL_ERROR
 from modelserve.v2.predictor import Predictor, PredictorOptions
+from tests.running import eventually
 from tests.v2.running import answered, body, call, failed, failure, made, predictions, run
 
 
@@ -50,6 +52,11 @@ class Raising(BaseModel):
 
     def predict(self, **kwargs: Any) -> Any:
         raise self.error
+
+
+def _touched_ns(path: Path) -> int:
+    path.touch()
+    return path.stat().st_ctime_ns
 
 
 class TestOneByOne:
@@ -149,6 +156,21 @@ class TestOptions:
             file = answered(model, [Call(1)], scratch=scratch)[1].file
             assert file is not None
             assert file.delete is delete
+
+    def test_files_that_were_there_when_the_model_was_warm_stay(self, tmp_path: Path) -> None:
+        """A model that answers with the same file again and again makes it in warm."""
+        old, new = tmp_path / "old", tmp_path / "new"
+        files = iter((old, new))
+        model = made(warm=old.touch, predict=lambda: OutputFile(next(files)))
+        predictor = Predictor(model, PredictorOptions(scratch=str(tmp_path)))
+        predictor.warm()
+        eventually(
+            lambda: _touched_ns(new) > old.stat().st_ctime_ns + 20_000_000
+        )  # a file system's clock goes in steps
+        kept, once = (answer.file for answer in run(predictor, [Call(1), Call(2)]))
+        assert kept is not None
+        assert once is not None
+        assert (kept.delete, once.delete) == (False, True)
 
     def test_arguments_may_be_none_at_all(self) -> None:
         model = made(get_predict_args=lambda: None, predict=lambda: 1)

@@ -30,9 +30,19 @@ NOT_THERE = (
     "/v2/models/plain/nothing",
     "/v3/",
     "/v2/models/plain/predict/more",
-    "//v2",
     "/v2/models/a%2Fb",
 )
+
+
+# With several slashes in a row, and where that leads; never to another host.
+SEVERAL = {
+    "//v2": "/v2",
+    "///v2//models/plain///": "/v2/models/plain/",
+    "/v2/models//?a=//": "/v2/models/?a=//",
+    "//evil.example/": "/evil.example/",
+    "//\\evil.example/": "/%5Cevil.example/",
+    "/\\/evil.example//": "/%5C/evil.example/",
+}
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +111,17 @@ def test_where_no_jobs_are_kept_predict_answers_to_post_alone(jobless: Running, 
     assert reply.headers["Allow"] == "POST"
     if method != "HEAD":
         assert reply.json()["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("path", SEVERAL)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_several_slashes_lead_to_the_path_with_one(server: Running, path: str, method: str) -> None:
+    reply = server.request(method, path)
+    assert (reply.status, reply.headers["Location"]) == (308, SEVERAL[path])
+
+
+def test_several_slashes_below_a_prefix(lab: Running) -> None:
+    assert lab.get("//lab/x//v2/").headers["Location"] == "/lab/x/v2/"
 
 
 @pytest.mark.parametrize("path", NOT_THERE)

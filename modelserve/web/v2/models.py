@@ -49,6 +49,7 @@ class Models:
         links = [{"rel": "self", "href": f"{base}/v2/models/{deployment.name}/"}]
         if deployment.description is not None:
             shown = msgspec.to_builtins(deployment.description.metadata)
+            shown = shown.pop("others") | shown
             if "predict" in deployment.description.implements:
                 links.append({"rel": "predict", "href": f"{base}/v2/models/{deployment.name}/predict/"})
             if "train" in self._published.operations(deployment.name):

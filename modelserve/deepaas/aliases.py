@@ -1,0 +1,83 @@
+"""The import names of DEEPaaS that packages use, as aliases of ours, where no ``deepaas`` is installed.
+
+deepaas.model.v2.wrapper   UploadedFile, ReturnedFile
+deepaas.model.v2.base      BaseModel
+deepaas.config             CONF
+deepaas.log                getLogger
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from modelserve.v2.files import OutputFile, UploadedFile
+from modelserve.v2.model import BaseModel
+
+__all__ = ["ReturnedFile", "offer_names"]
+
+# The release whose names these are: https://pypi.org/project/deepaas/2.6.0/
+VERSION = "2.6.0"
+
+
+class ReturnedFile(OutputFile):
+    """A file as an answer, made as DEEPaaS makes it.
+
+    Args:
+        name: Nothing reads it.
+        filename: Path of the file.
+        content_type: Its media type, "" for the one that was negotiated.
+        original_filename: Name to offer to whoever saves the answer.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        name: str | None = None,
+        filename: str | os.PathLike[str] | None = None,
+        content_type: str | None = None,
+        original_filename: str | None = None,
+    ) -> None:
+        super().__init__(filename or "", content_type or "", original_filename or "")
+
+
+def offer_names(model: str) -> None:
+    """Make the names importable in this process.
+
+    Args:
+        model: The model's name, which ``CONF.model_name`` has.
+    """
+    if importlib.util.find_spec("deepaas") is not None:
+        return
+    # What a package may read of its server; all else is the server's own matter.
+    conf = SimpleNamespace(
+        model_name=model,
+        workers=1,
+        warm=True,
+        predict_endpoint=True,
+        train_endpoint=True,
+        debug_endpoint=False,
+        doc_endpoint=True,
+        client_max_size=0,
+    )
+    _offer("deepaas", __version__=VERSION, extract_version=lambda: VERSION, __path__=[])
+    _offer("deepaas.config", CONF=conf)
+    _offer("deepaas.log", getLogger=logging.getLogger)
+    _offer("deepaas.model", __path__=[])
+    _offer("deepaas.model.v2", __path__=[])
+    _offer("deepaas.model.v2.base", BaseModel=BaseModel)
+    _offer("deepaas.model.v2.wrapper", UploadedFile=UploadedFile, ReturnedFile=ReturnedFile)
+
+
+def _offer(name: str, **values: Any) -> None:
+    module = ModuleType(name, "An alias that modelserve offers to packages written for DEEPaaS.")
+    vars(module).update(values)
+    sys.modules[name] = module
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, module)
