@@ -325,7 +325,10 @@ def test_without_a_declared_accept_the_answer_is_json() -> None:
         (accept("text/plain"), ("application/json", "image/png")),
         (fields.Str(validate=[validate.Length(min=1), validate.OneOf(("a/b", "c/d"))]), ("a/b", "c/d")),
         (fields.Str(validate=validate.And(validate.OneOf(["a/b", 3, "x"]))), ("a/b",)),
+        (fields.Str(validate=(validate.OneOf(["a/b"]),)), ("a/b",)),
+        (fields.Str(validate=validate.OneOf(["*/*", "a/b", "c/*"])), ("a/b",)),
         (fields.Str(load_default="text/csv"), ("text/csv",)),
+        (fields.Str(load_default="*/*"), ("application/json",)),
         (fields.Str(), ("application/json",)),
     ],
 )
@@ -340,6 +343,8 @@ def test_media_types_are_the_choices_of_accept_the_default_first(field: Any, med
         (Call(accept="*/*"), "image/png"),
         (Call(accept="application/json"), "application/json"),
         (Call(accept="image/*;q=0.1, application/*"), "application/json"),
+        (Call(query="accept=*/*"), "image/png"),
+        (Call(query="accept=*/*", accept="application/json"), "application/json"),
         (Call(query="accept=application/json", accept="image/png"), "application/json"),
         (Call(query="accept=application/json", accept="video/mp4"), "application/json"),
         (json_call({"accept": "application/json"}), "application/json"),
@@ -357,6 +362,13 @@ def test_an_accept_that_is_no_choice_is_a_422_and_a_header_that_fits_nothing_a_4
     assert list(refused({"accept": accept()}, Call(query="accept=video/mp4"))) == ["accept"]
     with pytest.raises(NotAcceptable, match="image/png, application/json"):
         ArgumentParser({"accept": accept()}).parse(Call(accept="video/mp4"))
+
+
+@pytest.mark.parametrize(("declared", "chosen"), [({"accept": accept()}, "image/png"), ({}, "application/json")])
+def test_a_header_that_fits_nothing_may_get_the_default(declared: Any, chosen: str) -> None:
+    parser = ArgumentParser(declared, takes_any_accept=True)
+    assert parser.parse(Call(accept="video/mp4")).media_type == chosen
+    assert parser.parse(Call(accept="image/png;q=0")).media_type == "application/json"
 
 
 def test_an_accept_read_from_headers_is_negotiated_too() -> None:
