@@ -32,7 +32,7 @@ from typing import NamedTuple, cast
 import pytest
 
 from modelserve import errors
-from modelserve.cli import modelserve as command_line
+from modelserve.cli import COMMANDS
 from modelserve.jobs.runner import Runner
 from modelserve.metrics import JobCounts, Metrics
 from modelserve.runtime.fleet import Fleet
@@ -279,7 +279,7 @@ def test_every_metric_has_its_heading() -> None:
 
 def test_every_command_has_its_heading() -> None:
     documented = [heading for heading in headings("cli.md") if heading.startswith("modelserve ")]
-    assert sorted(documented) == sorted(f"modelserve {name}" for name in command_line.commands)
+    assert sorted(documented) == sorted(f"modelserve {name}" for name in COMMANDS)
 
 
 def test_the_outputs_of_commands_are_compared_without_white_space_and_with_wildcards() -> None:

@@ -8,30 +8,38 @@ or a server that was not reached. There is never a traceback for those. A comman
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from modelserve.cli.batch import batch
-from modelserve.cli.check import check
-from modelserve.cli.clients import clients
 from modelserve.cli.interrupts import INTERRUPTED
-from modelserve.cli.jobs import jobs
-from modelserve.cli.logs import logs
-from modelserve.cli.models import models
-from modelserve.cli.predict import predict
-from modelserve.cli.reload import reload
-from modelserve.cli.run import run
-from modelserve.cli.status import status
-from modelserve.cli.train import train
 from modelserve.errors import ModelserveError, StartError
 
-__all__ = ["main", "modelserve"]
+__all__ = ["COMMANDS", "main", "modelserve"]
+
+
+COMMANDS = ("run", "models", "check", "predict", "batch", "train", "jobs", "clients", "logs", "reload", "status")
+
+
+class _Commands(click.Group):
+    """Imports the module of a command when that is asked for: a server needs none of the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        return command
 
 
 @click.group(
+    cls=_Commands,
+    commands={name: click.Command(name) for name in COMMANDS},  # in their place, for "did you mean"
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
     epilog="Example: modelserve run my_model.py --port 8080",
@@ -44,10 +52,6 @@ def modelserve(context: click.Context) -> int:
         click.echo(context.get_help())
         return StartError.exit_code
     return 0
-
-
-for command in (run, models, check, predict, batch, train, jobs, clients, logs, reload, status):
-    modelserve.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from modelserve import discovery
-from modelserve.cli import screen, sources
+from modelserve.cli import sources
+from modelserve.cli.announcing import PAGES, announce, announce_statuses
 from modelserve.cli.flags import settings_from, settings_options
 from modelserve.cli.streams import standing, unheard
 from modelserve.settings import Settings
@@ -80,21 +81,20 @@ class _Announcer:
     def __init__(self, places: Mapping[str, str], *, in_logs: bool) -> None:
         self._places = places
         self._in_logs = in_logs
-        self._screen = screen.console(sys.stderr)
 
     def listening(self, url: str, names: list[str]) -> None:
         if self._in_logs:  # who reads JSON lines gets nothing else
-            pages = ", ".join(url + path for _, path in screen.PAGES)
+            pages = ", ".join(url + path for _, path in PAGES)
             logger.info("listening on %s, pages %s, starting %s", url, pages, ", ".join(names))
         else:
             with unheard():
-                screen.banner(self._screen, url, names)
+                announce(url, names)
 
     def ready(self, url: str, statuses: Mapping[str, str]) -> None:
         if self._in_logs:
             logger.info("ready: %s", ", ".join(f"{name} {status}" for name, status in statuses.items()))
         else:
             with unheard():
-                screen.show_statuses(self._screen, statuses, self._places)
+                announce_statuses(statuses, self._places)
         with unheard():
             click.echo(f"modelserve ready on {url}")

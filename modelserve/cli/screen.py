@@ -1,6 +1,6 @@
-"""What the commands draw: tables, the start banner, a model's Description, why a model failed.
+"""What the commands draw: tables, a model's Description, why a model failed.
 
-Results go to standard output; what accompanies them (spinner, banner, errors) goes to standard error.
+Results go to standard output; what accompanies them (spinner, errors) goes to standard error.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TextIO
@@ -21,26 +20,19 @@ from rich.text import Text
 from modelserve.messages import Argument, Description, Failed
 
 __all__ = [
-    "PAGES",
-    "banner",
     "clean",
     "console",
     "progress",
     "show_description",
     "show_failure",
-    "show_statuses",
     "show_table",
 ]
-
-PAGES = (("Swagger UI", "/api"), ("ReDoc", "/redoc"), ("OpenAPI", "/openapi.json"))
 
 # A file or a pipe has no width; this one holds our tables without cutting what a script may look for.
 PIPE_WIDTH = 200
 
 # How much of a traceback is shown: the model's own frames are the last ones.
 TRACEBACK_LINES = 12
-
-_COLOURS = {"ready": "green", "failed": "red", "starting": "yellow"}
 
 _ADVICE = {
     "load": "Its code could not be imported or its class not be made: see that it imports in this environment.",
@@ -79,23 +71,6 @@ def show_table(target: Console, titles: Sequence[str], rows: Iterable[Sequence[s
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     target.print(table)
-
-
-def banner(target: Console, url: str, names: Sequence[str]) -> None:
-    """Say where the server listens, where its pages are and which models it starts."""
-    target.print(f"[bold]modelserve[/] listens on [bold]{escape(url)}[/]")
-    for title, path in PAGES:
-        target.print(f"  {title:<10}  {escape(url)}{path}")
-    target.print(f"  {'Models':<10}  {escape(', '.join(names))}  [yellow](starting)[/]")
-
-
-def show_statuses(target: Console, statuses: Mapping[str, str], places: Mapping[str, str]) -> None:
-    """Say of each model whether it is ready; ``places`` says by what ``modelserve check`` finds it."""
-    width = max(len(name) for name in statuses)
-    for name, status in statuses.items():
-        colour = _COLOURS.get(status, "default")
-        hint = f": modelserve check {escape(shlex.quote(places[name]))} says why" if status == "failed" else ""
-        target.print(f"  {escape(name):<{width}}  [{colour}]{status}[/]{hint}", soft_wrap=True)
 
 
 def show_description(target: Console, description: Description) -> None:
