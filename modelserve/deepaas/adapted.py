@@ -23,8 +23,12 @@ _OTHER_KEYS = {
     "author": ("authors",),
     "url": ("home-page", "home_page", "homepage", "project-url"),
 }
-# Methods that a class of a package often has only to say so.
-_MAY_BE_UNIMPLEMENTED = ("warm", "get_predict_args", "get_train_args")
+# Methods that a package often has only to say that it has not, and what they raise, as DEEPaaS 2.6.0 takes it.
+_MAY_BE_UNIMPLEMENTED: dict[str, tuple[type[Exception], ...]] = {
+    "warm": (NotImplementedError,),
+    "get_predict_args": (NotImplementedError, AttributeError),
+    "get_train_args": (NotImplementedError, AttributeError),
+}
 _KEYS = ("id", "name", "description", "license", "author", "version", "url")
 
 
@@ -45,7 +49,8 @@ class Adapted:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._model, name)
-        return _borne(found) if name in _MAY_BE_UNIMPLEMENTED and provides(self._model, name) else found
+        errors = _MAY_BE_UNIMPLEMENTED.get(name)
+        return _borne(found, errors) if errors and provides(self._model, name) else found
 
     def get_metadata(self) -> dict[str, Any]:
         """Return what the model says of itself; what is missing or cannot be read is said in general words."""
@@ -75,13 +80,14 @@ class Adapted:
         return {}
 
 
-def _borne(method: Callable[..., Any]) -> Callable[..., Any]:
+def _borne(method: Callable[..., Any], errors: tuple[type[Exception], ...]) -> Callable[..., Any]:
     @functools.wraps(method)
     def borne() -> Any:
         try:
             return method()
-        except NotImplementedError:
-            logger.info("%s is not implemented by the model", method.__name__)
+        except errors as error:
+            trace = None if type(error) is NotImplementedError else error
+            logger.warning("%s is taken for not implemented by the model", method.__name__, exc_info=trace)
             return None
 
     return borne

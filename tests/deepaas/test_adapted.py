@@ -49,6 +49,14 @@ def test_what_is_not_implemented_is_as_if_it_were_not_there(method: str) -> None
         getattr(Adapted(module(**{method: fail}), "leaves"), method)()
 
 
+def test_arguments_that_miss_an_attribute_are_none_and_the_log_says_where(caplog: pytest.LogCaptureFixture) -> None:
+    model = module(warm=lambda: [].nothing, get_train_args=lambda: [].nothing)  # type: ignore[attr-defined]
+    assert Adapted(model, "leaves").get_train_args() is None
+    assert "'list' object has no attribute 'nothing'" in caplog.text
+    with pytest.raises(AttributeError):
+        Adapted(model, "leaves").warm()
+
+
 def fail() -> None:
     raise RuntimeError("no package")
 
