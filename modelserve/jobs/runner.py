@@ -127,6 +127,7 @@ class Runner:
 
         Raises:
             Conflict: The key came with another request before.
+            QueueFull: ``max_queued_jobs`` wait already; the job's files are removed.
             Stopping: The server is shutting down.
             StoreUnavailable: The store cannot be used now; the job's files are removed.
             NoSpace: The store is full; likewise.
@@ -134,7 +135,7 @@ class Runner:
         try:
             if self._is_stopping:
                 raise Stopping("The server is shutting down.")
-            job = await self.store.add(new, key=key)
+            job = await self.store.add(new, key=key, most=self._settings.of(new.deployment).max_queued_jobs)
         except ModelserveError:
             await asyncio.to_thread(self.files.remove, new.uuid)
             raise

@@ -21,7 +21,7 @@ from typing import Self
 from sqlalchemy import ColumnElement, Connection, Delete, Table, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from modelserve.errors import Conflict, NotFound
+from modelserve.errors import Conflict, NotFound, QueueFull
 from modelserve.jobs.database import Database
 from modelserve.jobs.deliveries import Deliveries, owe
 from modelserve.jobs.history import add_points
@@ -76,20 +76,26 @@ class Store:
         """Close the database."""
         self.database.close()
 
-    def add(self, new: NewJob, *, key: str = "") -> Job:
+    def add(self, new: NewJob, *, key: str = "", most: int = 0) -> Job:
         """Store a queued job; it is on the disk once this returns.
 
         Args:
             new: The job.
             key: The client's Idempotency-Key. A job of the same key, deployment and operation is returned in its
                 place, which shows by its other ``uuid``.
+            most: Jobs of the deployment and operation that may wait, 0 for any number.
 
         Raises:
             Conflict: That job was another request, by its ``fingerprint``.
+            QueueFull: So many wait already.
         """
         try:
             with self.database.writing() as connection:
-                return self._of_key(connection, new, key) or self._insert(connection, new, key)
+                if job := self._of_key(connection, new, key):
+                    return job
+                if most and _waiting(connection, new, most) >= most:
+                    raise QueueFull(f"{most} jobs are waiting for this model already; try again later.")
+                return self._insert(connection, new, key)
         except IntegrityError:  # on PostgreSQL, the same key in another transaction a moment ago
             with self.database.reading() as connection:
                 if job := self._of_key(connection, new, key):
@@ -301,6 +307,13 @@ class Store:
 
 def _is(deployment: str, operation: Operation | str) -> ColumnElement[bool]:
     return and_(jobs.c.deployment == deployment, jobs.c.operation == operation)
+
+
+def _waiting(connection: Connection, new: NewJob, most: int) -> int:
+    """Return how many jobs wait as this one would; counts no further than ``most``."""
+    same = (jobs.c.status == Status.QUEUED, jobs.c.deployment == new.deployment, jobs.c.operation == new.operation)
+    counted = select(jobs.c.id).where(*same).limit(most).subquery()
+    return int(connection.execute(select(func.count()).select_from(counted)).scalar_one())
 
 
 def _one(connection: Connection, wanted: ColumnElement[bool]) -> Job:

@@ -47,9 +47,9 @@ class AsyncStore:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
         self._thread.shutdown()
 
-    async def add(self, new: NewJob, *, key: str = "") -> Job:
+    async def add(self, new: NewJob, *, key: str = "", most: int = 0) -> Job:
         """Store a queued job; see :meth:`Store.add`."""
-        return await self._run(partial(self._store.add, new, key=key))
+        return await self._run(partial(self._store.add, new, key=key, most=most))
 
     async def get(
         self, uuid: str, *, deployment: str = "", operation: Operation | str = "", client: str | None = None

@@ -244,6 +244,13 @@ class Settings:
     reload_after_train: bool = each(
         Kind.SWITCH, False, "Whether the workers are replaced by new ones once a training is done."
     )
+    max_queued_jobs: int = each(
+        Kind.WHOLE,
+        10_000,
+        "Trainings, and background predictions, that may wait; a further one is answered 503 queue_full.",
+        minimum=1,
+        unit="jobs",
+    )
     keep_jobs: int = setting(
         Kind.WHOLE, 10_000, "Jobs that are kept once they have ended; the oldest go first.", minimum=0, unit="jobs"
     )

@@ -76,6 +76,24 @@ def test_a_second_signal_ends_a_training_that_does_not_heed_the_first(serve: Ser
     assert shown(serve("chaos"), uuid)["status"] == "lost"
 
 
+def test_no_more_trainings_wait_than_may_and_the_files_of_those_refused_are_gone(serve: Serve, tmp_path: Path) -> None:
+    """So that no client fills the disk; what was accepted is kept."""
+    log = tmp_path / "side.log"
+    server = serve("chaos", "--max-queued-jobs", "2", "--train-cancel-s", "0", CHAOS_LOG=str(log))
+    running = train(server, "sleep", n=400)
+    eventually(lambda: is_begun(log), within_s=BEGIN_S)
+    waiting = [train(server, "ok") for _ in range(2)]
+    form, kind = multipart({"mode": "upload"}, {"file": ("a.txt", b"abc", "text/plain")})
+    kept = sorted((server.data / "jobs").iterdir())
+    refused = server.request("POST", TRAIN, form, {"Content-Type": kind})
+    assert (refused.status, refused.json()["code"], "Retry-After" in refused.headers) == (503, "queue_full", True)
+    assert sorted((server.data / "jobs").iterdir()) == kept
+    assert server.request("DELETE", f"{TRAIN}{waiting[0]}").status == 200
+    train(server, "ok")
+    assert server.request("DELETE", f"{TRAIN}{running}").status == 200
+    becomes(server, waiting[1], "done")
+
+
 def usual_s(server: Running) -> float:
     """Return how long a prediction takes, by the middle one of many."""
 

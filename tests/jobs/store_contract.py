@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from modelserve.errors import BadRequest, Conflict, NotFound
+from modelserve.errors import BadRequest, Conflict, NotFound, QueueFull
 from modelserve.jobs.history import POINTS_LIMIT
 from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Status
 from modelserve.jobs.store import Store
@@ -114,6 +114,18 @@ class StoreTests:
         again = [store.add(a_job(name, fingerprint="f"), key="k" * 5000).uuid for _ in range(10)]
         assert again == [first.uuid] * 10
         assert len(store.list(name, TRAIN, limit=5).jobs) == 1
+
+    def test_no_more_jobs_wait_than_may(self, store: Store, name: str) -> None:
+        """Each operation of each deployment for itself; one that runs or has ended waits no more."""
+        first = store.add(a_job(name), key="k", most=2)
+        second = store.add(a_job(name), most=2)
+        with pytest.raises(QueueFull, match="2 jobs are waiting"):
+            store.add(a_job(name), most=2)
+        assert store.add(a_job(name), key="k", most=2) == first
+        for other in (a_job(name, operation=PREDICT), a_job(f"{name}-other")):
+            store.add(other, most=2)
+        store.move(second.uuid, Status.CANCELLED)
+        store.add(a_job(name), most=2)
 
     def test_a_key_of_another_request_is_a_conflict(self, store: Store, name: str) -> None:
         store.add(a_job(name, fingerprint="f"), key="k\0\ud800")
