@@ -91,7 +91,7 @@ def test_alerts_of_what_goes_on_are_pending_and_no_others(watched: Watched) -> N
         return {rule["name"] for rule in watched.prometheus.rules() if rule["state"] != "inactive"}
 
     eventually(lambda: active() >= pending, within_s=30)
-    assert not active() & {"ModelserveDown", "ModelserveLogLost", "ModelserveSlow"}
+    assert not active() & {"ModelserveDown", "ModelserveLogLost"}
 
 
 def test_the_dashboard_asks_by_the_chosen_deployment_and_source() -> None:
