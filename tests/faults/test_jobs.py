@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
@@ -58,7 +59,11 @@ def rss(server: Running) -> int:
 
 def trainers(server: Running) -> list[psutil.Process]:
     """Return the processes that train."""
-    return [worker for worker in server.workers() if any("-train-" in word for word in worker.cmdline())]
+    found = []
+    for worker in server.workers():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            found += [worker] if any("-train-" in word for word in worker.cmdline()) else []
+    return found
 
 
 def test_a_cancelled_training_takes_its_family_along_and_one_that_waits_never_begins(school: Chaos, log: Path) -> None:
