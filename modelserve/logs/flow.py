@@ -24,6 +24,11 @@ class Flow:
         self._lines: dict[Hashable, int] = {}
         self._untold = 0
 
+    @property
+    def is_owing(self) -> bool:
+        """Whether some were dropped of which nobody was told yet."""
+        return self._untold > 0
+
     def turn(self, now_s: float) -> int:
         """Take note of the time; return how many were dropped in the second that is over, told once."""
         second = int(now_s)

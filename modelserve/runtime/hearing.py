@@ -32,6 +32,9 @@ PIECE_BYTES = 64 * 1024
 # Between two pieces of a flood, so that it does not take a processor from those who answer calls.
 FLOOD_PAUSE_S = 0.001
 
+# How soon it is told how much of a flood was left out, where nobody says anything after it.
+TELL_S = 1.0
+
 # What workers say is heard to its end when the server stops, but not for longer.
 LAST_WORDS_S = 0.5
 
@@ -70,6 +73,7 @@ class Hearing:
 
     def __init__(self) -> None:
         self._flow = Flow()
+        self._flooding: dict[str, str] = {}  # whose lines were left out last
         self._selector: selectors.BaseSelector
         self._new = deque[Ear]()
         self._wake: int
@@ -100,17 +104,28 @@ class Hearing:
     def _run(self) -> None:
         end_s = None
         while not self._is_over(end_s):
-            for key, _ in self._selector.select(None if end_s is None else 0.0):
+            for key, _ in self._selector.select(self._wait_s(end_s)):
                 if key.data is None:
                     self._take_note()
                 else:
                     self._hear(key.data)
+            self._tell()
             if self._is_closing and end_s is None:
                 end_s = time.monotonic() + LAST_WORDS_S
         for key in list(self._selector.get_map().values()):
             if key.data is not None:
                 self._end(key.data)
         self._selector.close()
+
+    def _wait_s(self, end_s: float | None) -> float | None:
+        """Return how long to wait for a word: not for ever where it has still to be told how much was left out."""
+        if end_s is not None:
+            return 0.0
+        return TELL_S if self._flow.is_owing else None
+
+    def _tell(self) -> None:
+        if count := self._flow.turn(time.monotonic()):
+            _said.handle(left_out(count, **self._flooding))
 
     def _is_over(self, end_s: float | None) -> bool:
         """Tell whether the server stops and there is nothing more to hear now."""
@@ -129,10 +144,9 @@ class Hearing:
             return
         except OSError:
             piece = b""
-        if count := self._flow.turn(time.monotonic()):
-            _said.handle(left_out(count, **ear.whose))
         if self._flow.is_over(ear.whose["deployment"]) and piece:
             self._flow.drop(piece.count(b"\n"))
+            self._flooding = ear.whose
             ear.lines(piece)  # the last one may go on
             time.sleep(FLOOD_PAUSE_S)
             return
@@ -142,10 +156,12 @@ class Hearing:
 
     def _say(self, ear: Ear, lines: list[bytes]) -> None:
         for line in lines:
-            if self._flow.admits(ear.whose["deployment"]):
-                self._flow.spend(ear.whose["deployment"], 1)
-                for record in taken(line.decode("utf-8", "replace"), ear.mark, **ear.whose):
-                    _said.handle(record)
+            if not self._flow.admits(ear.whose["deployment"]):
+                self._flooding = ear.whose
+                continue
+            self._flow.spend(ear.whose["deployment"], 1)
+            for record in taken(line.decode("utf-8", "replace"), ear.mark, **ear.whose):
+                _said.handle(record)
 
     def _end(self, ear: Ear) -> None:
         self._selector.unregister(ear.our_end)
