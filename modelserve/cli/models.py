@@ -10,7 +10,7 @@ import click
 from modelserve import discovery
 from modelserve.cli import screen
 from modelserve.cli.flags import settings_from, settings_options
-from modelserve.names import GROUP
+from modelserve.names import GROUPS
 
 __all__ = ["models"]
 
@@ -20,7 +20,8 @@ __all__ = ["models"]
 @settings_options("group")
 def models(as_json: bool, **flags: Any) -> int:
     """List the installed models and the packages they come from."""
-    refs = discovery.installed(settings_from(flags).group)
+    settings = settings_from(flags)
+    refs = discovery.installed(settings.group)
     if as_json:
         rows = [
             {"name": ref.name, "group": ref.group, "target": ref.target, "distribution": ref.distribution}
@@ -34,5 +35,6 @@ def models(as_json: bool, **flags: Any) -> int:
         ]
         screen.show_table(screen.console(), titles, [[cell or "" for cell in row] for row in rows_shown])
     else:
-        click.echo(f"No model is installed. A package is one that has an entry point in the group {GROUP}.")
+        groups = settings.group or " or ".join(GROUPS)
+        click.echo(f"No model is installed. A package is one that has an entry point in the group {groups}.")
     return 0
