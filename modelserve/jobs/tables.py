@@ -4,7 +4,8 @@
     requests   what is needed to run a job; goes when it ends
     outputs    what a job has returned, where it is small enough
     points     the metrics of each step, for plots
-    owners     when each server last said that it lives
+    owners     when each server last said that it lives, how often it has, and what it serves
+    folders    the data folders that belong to this database, each with the mark that it has too
     callbacks  which ended jobs are still to be posted to their callback_url, and what became of it
     clients    who may call, and what
     tokens     by what a client is known; of the secret only a hash
@@ -40,6 +41,7 @@ __all__ = [
     "Now",
     "callbacks",
     "clients",
+    "folders",
     "generation",
     "jobs",
     "metadata",
@@ -85,6 +87,8 @@ jobs = Table(
     Column("args", Text, nullable=False),
     # Who submitted it, "" where nobody had to say.
     Column("client", Text, nullable=False, server_default=""),
+    # What validated it, "" where that is not known: no other model runs it.
+    Column("model", Text, nullable=False, server_default=""),
     UniqueConstraint("deployment", "operation", "key", name="one_job_of_a_key"),
     # Lists: newest first. The queue: the oldest of those that may be taken, found without reading a row.
     Index("jobs_of_a_list", "deployment", "operation", "id"),
@@ -123,6 +127,18 @@ owners = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("beat", Double, nullable=False),
+    # Grows with each beat. Others watch whether it changes, by clocks of their own: no clock of a database is steady.
+    Column("beats", BigInteger, nullable=False, server_default="0"),
+    # JSON: the models that it serves, as jobs name them, by deployment.
+    Column("serves", Text, nullable=False, server_default=""),
+)
+
+# A data folder and its database know each other by the mark, which changes with each tidying.
+folders = Table(
+    "folders",
+    metadata,
+    Column("place", String(32), primary_key=True),
+    Column("mark", String(32), nullable=False),
 )
 
 # One row for each job that has ended and has a callback_url.
