@@ -37,6 +37,7 @@ WORDS = (
     "modelserve.names",
     "modelserve.gpu_errors",
     "modelserve.private_folder",
+    "modelserve.text",
 )
 PROMISES = (
     "modelserve.v2",
