@@ -39,6 +39,7 @@ from modelserve.open_files import count_connections, raise_limit
 from modelserve.runtime.fleet import Fleet, Status
 from modelserve.runtime.hearing import Hearing
 from modelserve.settings import Settings, load_settings
+from modelserve.supervised import Supervisor
 from modelserve.tracing import Tracing, start_tracing
 from modelserve.web.app import Parts, build_app
 from modelserve.web.connection import Patience
@@ -83,7 +84,9 @@ class Server:
         self.metrics = Metrics(seldon=settings.seldon_metrics)
         self.metrics.watch_log(logs.lost_records)
         self.metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
-        self._hearing = Hearing()
+        self.supervisor = Supervisor()
+        self.metrics.watch_failures(self.supervisor.failures)
+        self._hearing = Hearing(self.supervisor)
         self.fleet = Fleet(refs, settings, self.metrics, hearing=self._hearing)
         self._names = [ref.name for ref in refs]
         self._logs: KeptLogs
@@ -99,6 +102,7 @@ class Server:
         self._certificate = find_certificate(self._settings)
         connections = count_connections(self._settings.max_connections)
         async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(self.supervisor.hooked())
             listening = stack.enter_context(listen(self._settings.host, self._settings.port))
             self._logs = stack.enter_context(keep_logs(self._settings, self._names))
             if (tracing := start_tracing(os.environ, {})) is not None:

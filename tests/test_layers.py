@@ -38,6 +38,7 @@ WORDS = (
     "modelserve.gpu_errors",
     "modelserve.private_folder",
     "modelserve.text",
+    "modelserve.supervised",
 )
 PROMISES = (
     "modelserve.v2",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -52,7 +52,14 @@ class Metrics:
         self._lost = Read(
             CounterMetricFamily, "modelserve_log_records_lost", "Records of the server's log that were not written."
         )
-        for collector in (*self.requests.families, self._tasks, self._lost, self.machine, self.models):
+        self._failures = Read(
+            CounterMetricFamily,
+            "modelserve_internal_failures",
+            "Times that a part of the server failed and was started again.",
+            ["part"],
+        )
+        own = (self._tasks, self._lost, self._failures)
+        for collector in (*self.requests.families, *own, self.machine, self.models):
             self.registry.register(collector)
         self._seldon = Seldon(self.registry) if seldon else None
 
@@ -63,6 +70,10 @@ class Metrics:
     def watch_log(self, lost_records: Callable[[], float]) -> None:
         """Read from here how many records of the log could not be written."""
         self._lost.watch_one(number=lost_records)
+
+    def watch_failures(self, failures: Callable[[], Mapping[str, int]]) -> None:
+        """Read from here how often each part of the server has failed."""
+        self._failures.watch(found=lambda: {(part,): count for part, count in failures().items()})
 
     def watch_jobs(self, counts: Callable[[], JobCounts]) -> None:
         """Read from here how many jobs there are. A server that keeps none has none of these."""

@@ -13,13 +13,13 @@ import fcntl
 import logging
 import os
 import selectors
-import threading
 import time
 from collections import deque
 
 from modelserve.logs.flow import Flow
 from modelserve.logs.passing import make_mark, taken
 from modelserve.logs.writing import left_out
+from modelserve.supervised import Supervisor
 
 __all__ = ["Ear", "Hearing"]
 
@@ -69,16 +69,20 @@ class Ear:
 
 
 class Hearing:
-    """Hears all workers of a server."""
+    """Hears all workers of a server.
 
-    def __init__(self) -> None:
+    Args:
+        supervisor: Runs the thread that does so.
+    """
+
+    def __init__(self, supervisor: Supervisor) -> None:
         self._flow = Flow()
         self._flooding: dict[str, str] = {}  # whose lines were left out last
         self._selector: selectors.BaseSelector
         self._new = deque[Ear]()
         self._wake: int
         self._is_closing = False
-        self._thread = threading.Thread(target=self._run, name="hearing", daemon=True)
+        self._thread = supervisor.thread("hearing", self._run)
 
     def start(self) -> None:
         """Start to hear."""
@@ -98,7 +102,11 @@ class Hearing:
         """Say what is left, and hear no more."""
         self._is_closing = True
         os.eventfd_write(self._wake, 1)
-        self._thread.join()
+        self._thread.close()
+        for key in list(self._selector.get_map().values()):
+            if key.data is not None:
+                self._end(key.data)
+        self._selector.close()
         os.close(self._wake)
 
     def _run(self) -> None:
@@ -112,10 +120,6 @@ class Hearing:
             self._tell()
             if self._is_closing and end_s is None:
                 end_s = time.monotonic() + LAST_WORDS_S
-        for key in list(self._selector.get_map().values()):
-            if key.data is not None:
-                self._end(key.data)
-        self._selector.close()
 
     def _wait_s(self, end_s: float | None) -> float | None:
         """Return how long to wait for a word: not for ever where it has still to be told how much was left out."""
