@@ -35,6 +35,7 @@ WORDS = (
     "modelserve.frames",
     "modelserve.buffers",
     "modelserve.names",
+    "modelserve.held",
     "modelserve.gpu_errors",
     "modelserve.private_folder",
     "modelserve.text",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-__all__ = ["Found", "JobCounts", "JobsRead", "Read"]
+__all__ = ["Found", "HeldRead", "Holding", "JobCounts", "JobsRead", "Read"]
 
 # The values of labels, and the number that belongs to them.
 Found = Mapping[tuple[str, ...], float]
@@ -20,6 +20,17 @@ class JobCounts(NamedTuple):
 
     present: Mapping[tuple[str, str, str], int]
     ended: Mapping[tuple[str, str, str], int]
+
+
+class Holding(Protocol):
+    """Bytes that are held and how many there may be; see held.py."""
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def held(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
 
 
 class Read:
@@ -82,3 +93,24 @@ class JobsRead:
             for labels, count in found.items():
                 family.add_metric(labels, count)
             yield family
+
+
+class HeldRead:
+    """The instruments of what the server holds; bounds of the same name, as deployments have, are summed."""
+
+    def __init__(self) -> None:
+        self._bounds: list[Holding] = []
+
+    def watch(self, bound: Holding) -> None:
+        """Tell of this one too."""
+        self._bounds.append(bound)
+
+    def collect(self) -> Iterator[Family]:
+        """Yield them."""
+        held = GaugeMetricFamily("modelserve_held_bytes", "Bytes that the server holds.", labels=["what"])
+        limits = GaugeMetricFamily("modelserve_held_limit_bytes", "Bytes that it may hold.", labels=["what"])
+        for what in sorted({bound.what for bound in self._bounds}):
+            bounds = [bound for bound in self._bounds if bound.what == what]
+            held.add_metric([what], sum(bound.held for bound in bounds))
+            limits.add_metric([what], sum(bound.limit for bound in bounds))
+        yield from (held, limits)

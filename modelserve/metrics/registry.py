@@ -13,7 +13,7 @@ from modelserve.metrics.deployment import CacheMetrics, DeploymentMetrics, Famil
 from modelserve.metrics.machine import MachineUse
 from modelserve.metrics.merging import Merged
 from modelserve.metrics.quick import Counts, Spreads
-from modelserve.metrics.reading import JobCounts, JobsRead, Read
+from modelserve.metrics.reading import HeldRead, Holding, JobCounts, JobsRead, Read
 from modelserve.metrics.requests import LATENCY_BUCKETS_S, Operation, RequestMetrics, Requests, ToldMetrics
 from modelserve.metrics.seldon import Seldon
 
@@ -58,7 +58,8 @@ class Metrics:
             "Times that a part of the server failed and was started again.",
             ["part"],
         )
-        own = (self._tasks, self._lost, self._failures)
+        self._held = HeldRead()
+        own = (self._tasks, self._lost, self._failures, self._held)
         for collector in (*self.requests.families, *own, self.machine, self.models):
             self.registry.register(collector)
         self._seldon = Seldon(self.registry) if seldon else None
@@ -74,6 +75,10 @@ class Metrics:
     def watch_failures(self, failures: Callable[[], Mapping[str, int]]) -> None:
         """Read from here how often each part of the server has failed."""
         self._failures.watch(found=lambda: {(part,): count for part, count in failures().items()})
+
+    def watch_held(self, bound: Holding) -> None:
+        """Tell of these bytes that the server holds, and of how many there may be."""
+        self._held.watch(bound)
 
     def watch_jobs(self, counts: Callable[[], JobCounts]) -> None:
         """Read from here how many jobs there are. A server that keeps none has none of these."""

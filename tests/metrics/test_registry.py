@@ -7,6 +7,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from modelserve.held import Bound
 from modelserve.metrics import CONTENT_TYPE, JobCounts, Metrics
 from modelserve.runtime.nvml import Use
 
@@ -199,3 +200,17 @@ def test_jobs_are_counted_where_they_are_kept() -> None:
     samples = read(metrics)
     assert samples["modelserve_jobs", "m", "train", "running"] == 1
     assert samples["modelserve_jobs_ended_total", "m", "train", "done"] == 2
+
+
+def test_what_the_server_holds_is_told_with_its_limit_and_summed_where_there_are_several_of_a_name() -> None:
+    metrics = Metrics()
+    sending, first, second = Bound("sending", 100), Bound("queued", 10), Bound("queued", 20)
+    for bound in (sending, first, second):
+        metrics.watch_held(bound)
+    assert first.take(3)
+    assert second.take(4)
+    samples = read(metrics)
+    assert samples["modelserve_held_bytes", "queued"] == 7
+    assert samples["modelserve_held_limit_bytes", "queued"] == 30
+    assert samples["modelserve_held_bytes", "sending"] == 0
+    assert samples["modelserve_held_limit_bytes", "sending"] == 100
