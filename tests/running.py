@@ -9,6 +9,7 @@ Requests go over ``http.client``, which never repeats one by itself.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -77,8 +78,9 @@ def multipart(fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes, s
 class Running:
     """A server that runs, with what a test wants to know of it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, *, is_child: bool = False) -> None:
         self.process = process
+        self._is_child = is_child
         self.folder = folder
         self.temp = folder / "tmp"
         self.data = folder / "data"
@@ -92,6 +94,13 @@ class Running:
     @property
     def stdout(self) -> str:
         return (self.folder / "stdout").read_text(errors="replace")
+
+    @functools.cached_property
+    def pid(self) -> int:
+        """The server itself, which is a child of what was started where it is alone in a namespace of processes."""
+        if not self._is_child:
+            return self.process.pid
+        return eventually(psutil.Process(self.process.pid).children)[0].pid
 
     def wait_ready(self) -> None:
         def port() -> int:
@@ -125,7 +134,7 @@ class Running:
     def workers(self) -> list[psutil.Process]:
         """Return the worker processes: children that lead a session of their own."""
         found = []
-        for child in psutil.Process(self.process.pid).children():
+        for child in psutil.Process(self.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
                 if os.getsid(child.pid) == child.pid:
                     found.append(child)
@@ -133,7 +142,7 @@ class Running:
 
     def family(self) -> list[psutil.Process]:
         """Return the server and everything below it."""
-        server = psutil.Process(self.process.pid)
+        server = psutil.Process(self.pid)
         return [server, *server.children(recursive=True)]
 
     def uploads(self) -> list[Path]:
@@ -141,13 +150,13 @@ class Running:
         return list(self.temp.glob("modelserve-*/call-*"))
 
     def terminate(self, *, within_s: float) -> int:
-        self.process.terminate()
+        psutil.Process(self.pid).terminate()
         return self.process.wait(within_s)
 
     def close(self) -> None:
         """End the server and whatever a failed test has left of it."""
         family = self.family() if self.process.poll() is None else []
-        for process in family:
+        for process in [*family, self.process]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait(10)
@@ -162,6 +171,7 @@ def running(
     visible: Sequence[Path] = (),
     env: Mapping[str, str] = {},
     wait: bool = True,
+    within: Sequence[str] = (),
 ) -> Iterator[Running]:
     """Run a server until the block is left.
 
@@ -171,6 +181,7 @@ def running(
         visible: Folders with installed packages, put in front of the path.
         env: Further variables.
         wait: Return only once it is ready.
+        within: Words in front of the command: see :func:`tests.faults.confined.confined`.
     """
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([*map(str, visible), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
@@ -178,7 +189,7 @@ def running(
     environment = {**os.environ, **own, **env}
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
         process = subprocess.Popen(
-            [sys.executable, "-m", "modelserve", "run", "--port", "0", *arguments],
+            [*within, sys.executable, "-m", "modelserve", "run", "--port", "0", *arguments],
             stdout=out,
             stderr=err,
             stdin=subprocess.DEVNULL,
@@ -186,7 +197,7 @@ def running(
             cwd=folder,
             start_new_session=True,
         )
-    server = Running(process, folder)
+    server = Running(process, folder, is_child="--fork" in within)
     try:
         if wait:
             server.wait_ready()

@@ -59,7 +59,7 @@ class Size(NamedTuple):
 
     @staticmethod
     def of(server: Running) -> Size:
-        process = psutil.Process(server.process.pid)
+        process = psutil.Process(server.pid)
         files = frozenset(path for path in server.temp.rglob("*") if path.is_file())
         threads = process.num_threads()
         tasks = int(counted(server, "modelserve_tasks"))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.faults.aftermath import aftermath
+from tests.faults.confined import confined
 from tests.models.installed import side_log
 from tests.running import Running, running
 
@@ -21,12 +22,16 @@ PACKAGES = {"chaos-keyed": "chaos_batch", "chaos-async-stream": "chaos_async"}
 
 @pytest.fixture
 def serve(packages: dict[str, Path], tmp_path: Path) -> Iterator[Serve]:
-    """Yield a function that starts a server: ``serve("chaos", "--workers", "2", CHAOS_WARM="raise")``."""
+    """Yield a function that starts a confined server: ``serve("chaos", "--workers", "2", CHAOS_WARM="raise")``."""
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments: str, visible: tuple[str, ...] = ("chaos",), wait: bool = True, **env: str) -> Running:
+        def start(
+            *arguments: str, visible: tuple[str, ...] = ("chaos",), wait: bool = True, confine: bool = True, **env: str
+        ) -> Running:
             folders = [packages[name] for name in visible]
-            return stack.enter_context(running(arguments, folder=tmp_path, visible=folders, env=env, wait=wait))
+            within = confined(tmp_path, seen=folders) if confine else ()
+            started = running(arguments, folder=tmp_path, visible=folders, env=env, wait=wait, within=within)
+            return stack.enter_context(started)
 
         yield start
 

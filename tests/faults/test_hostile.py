@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.faults.confined import confined
 from tests.faults.raw import read_all
 from tests.running import Running, multipart, running
 
@@ -26,7 +27,9 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(scope="module")
 def server(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("hostile")
-    with running(["chaos", "--log-level", "debug"], visible=[packages["chaos"]], folder=folder) as server:
+    visible = [packages["chaos"]]
+    within = confined(folder, seen=visible, alone=True)
+    with running(["chaos", "--log-level", "debug"], visible=visible, folder=folder, within=within) as server:
         yield server
 
 
@@ -86,8 +89,8 @@ def test_nothing_listens_but_the_port_and_the_operators_door(server: Running) ->
             if found.status == psutil.CONN_LISTEN or found.type == socket.SOCK_DGRAM:
                 listening.add((process.pid, found.laddr.port))
         named |= {(process.pid, found.laddr) for found in process.net_connections("unix") if found.laddr}
-    assert listening == {(server.process.pid, server.port)}
-    assert {pid for pid, _ in named} <= {server.process.pid}
+    assert listening == {(server.pid, server.port)}
+    assert {pid for pid, _ in named} <= {server.pid}
     assert len({address for _, address in named}) <= 1
 
 
