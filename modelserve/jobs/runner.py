@@ -81,7 +81,7 @@ class Runner:
         self._runs = Runs(fleet, files, settings, self._reports.add, tracing=tracing)
         self._pool = Pool(self._runs.make, self._ends)
         self._heartbeat = Heartbeat(store, owner, self._pool, outage=self._outage, reaped=self._reaped)
-        self._tidying = Tidying(store, files, settings)
+        self._tidying = Tidying(store, files, settings, frozenset(fleet.deployments))
         self._wake = asyncio.Event()
         self._ends.freed = self._wake.set
         self._queued: Mapping[Kind, int] = {}

@@ -18,9 +18,9 @@ from modelserve.jobs.tables import generation, metadata
 __all__ = ["HEAD", "bring_up", "is_newer", "version"]
 
 # The newest version under migrations/.
-HEAD = "0004"
+HEAD = "0005"
 
-_KNOWN = ("", "0001", "0002", "0003", "0004")
+_KNOWN = ("", "0001", "0002", "0003", "0004", "0005")
 
 # As Alembic makes it, which looks for it the next time.
 _MAKE_VERSION = """

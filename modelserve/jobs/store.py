@@ -16,9 +16,22 @@ from __future__ import annotations
 import builtins  # a method of the store is called list
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Delete, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from modelserve.errors import Conflict, NotFound, QueueFull
@@ -28,7 +41,7 @@ from modelserve.jobs.history import add_points
 from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Point, Report, Status
 from modelserve.jobs.opening import open_database
 from modelserve.jobs.rows import as_cursor, as_job, as_key, as_point, as_row, as_text, as_uuid, before
-from modelserve.jobs.tables import Now, jobs, outputs, owners, points, requests
+from modelserve.jobs.tables import Now, callbacks, jobs, outputs, owners, points, requests
 
 __all__ = ["Store"]
 
@@ -195,9 +208,7 @@ class Store:
         """
         if to is Status.RUNNING:
             raise ValueError("a job begins to run by take")
-        values = (
-            _ANEW if to is Status.QUEUED else {"finished": Now(), "output_bytes": output_bytes or len(output or b"")}
-        )
+        values = _ANEW if to is Status.QUEUED else {**_ended(), "output_bytes": output_bytes or len(output or b"")}
         wanted = [jobs.c.uuid == uuid, jobs.c.status.in_([status for status in MOVES if to in MOVES[status]])]
         wanted += [] if owner is None else [jobs.c.owner == owner]
         changed = update(jobs).where(*wanted).values(**values, status=to, message=as_text(message))
@@ -251,18 +262,44 @@ class Store:
         with self.database.reading() as connection:
             return [as_point(row) for row in connection.execute(query).mappings()]
 
-    def purge(self, max_age_s: float, max_jobs: int) -> builtins.list[str]:
-        """Remove ended jobs that ended longer ago, and the oldest of those over the number; return their uuids."""
-        ended = jobs.c.status.in_(_ENDED)
-        beyond = select(jobs.c.id).where(ended).order_by(jobs.c.id.desc()).offset(max_jobs).limit(1).scalar_subquery()
-        old = or_(jobs.c.finished < Now() - max_age_s, jobs.c.id <= beyond)
-        oldest = select(jobs.c.id, jobs.c.uuid).where(ended, old).order_by(jobs.c.id).limit(PURGED_AT_ONCE)
-        query = oldest.with_for_update(skip_locked=True)  # what another server removes at this moment is for it to tell
+    def clock(self) -> float:
+        """Return the time of the database's clock, in seconds since 1970 in UTC."""
+        with self.database.reading() as connection:
+            return float(connection.execute(select(Now())).scalar_one())
+
+    def purge(
+        self,
+        max_age_s: float,
+        max_jobs: int,
+        *,
+        min_age_s: float = 0.0,
+        deployments: Iterable[str] | None = None,
+        now: float | None = None,
+    ) -> builtins.list[str]:
+        """Remove jobs that ended long ago, and those over the number that ended first; return their uuids.
+
+        A job whose callback is still owed stays.
+
+        Args:
+            max_age_s: How long a job is kept once it has ended.
+            max_jobs: How many are kept, of each deployment and operation.
+            min_age_s: How long each is kept whatever their number.
+            deployments: Only jobs of these; None for all.
+            now: The time that ages are told from, where that is not the database's clock.
+        """
+        removable = [jobs.c.status.in_(_ENDED), ~_owed().exists()]
+        removable += [] if deployments is None else [jobs.c.deployment.in_(list(deployments))]
+        moment = Now() if now is None else now
+        beyond = and_(jobs.c.finished < moment - min_age_s, jobs.c.id.in_(_beyond(max_jobs)))
+        old = jobs.c.finished < moment - max(max_age_s, min_age_s)
+        oldest = select(jobs.c.id, jobs.c.uuid).where(*removable, or_(old, beyond))
+        # What another server removes at this moment is for it to tell.
+        query = oldest.order_by(jobs.c.id).limit(PURGED_AT_ONCE).with_for_update(skip_locked=True)
         removed: builtins.list[str] = []
         while True:
             with self.database.writing() as connection:
                 rows = connection.execute(query).all()
-                connection.execute(delete(jobs).where(jobs.c.id.in_([row.id for row in rows]), ended))
+                connection.execute(delete(jobs).where(jobs.c.id.in_([row.id for row in rows]), *removable))
             removed += [row.uuid for row in rows]
             if len(rows) < PURGED_AT_ONCE:
                 return removed
@@ -298,11 +335,31 @@ class Store:
             queued = update(jobs).where(jobs.c.id.in_(again))
             connection.execute(queued.values(**_ANEW, status=Status.QUEUED, message=""))
             ended = update(jobs).where(jobs.c.id.in_(lost))
-            connection.execute(ended.values(status=Status.LOST, finished=Now(), message=GONE))
+            connection.execute(ended.values(**_ended(), status=Status.LOST, message=GONE))
             connection.execute(_of_jobs(points, again))
             connection.execute(_of_jobs(requests, lost))
             owe(connection, lost)
             return [_one(connection, jobs.c.id == id) for id in found]
+
+
+def _ended() -> dict[str, Any]:
+    """Return what is written of a job at its end, whatever that is: when it came, and as which of all ends."""
+    every = jobs.alias()
+    number = select(func.coalesce(func.max(every.c.ended), 0) + 1).scalar_subquery()
+    return {"finished": Now(), "ended": number}
+
+
+def _owed() -> Select[int]:
+    """Return the query for the callback of a job that is not over."""
+    return select(callbacks.c.job).where(callbacks.c.job == jobs.c.id, callbacks.c.due.is_not(None))
+
+
+def _beyond(most: int) -> Select[int]:
+    """Return the query for the ended jobs of each kind that so many others have ended after."""
+    latest = (func.coalesce(jobs.c.ended, 0).desc(), jobs.c.finished.desc(), jobs.c.id.desc())
+    place = func.row_number().over(partition_by=(jobs.c.deployment, jobs.c.operation), order_by=latest)
+    ranked = select(jobs.c.id, place.label("place")).where(jobs.c.status.in_(_ENDED)).subquery()
+    return select(ranked.c.id).where(ranked.c.place > most)
 
 
 def _is(deployment: str, operation: Operation | str) -> ColumnElement[bool]:

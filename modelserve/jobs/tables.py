@@ -68,6 +68,8 @@ jobs = Table(
     Column("created", Double, nullable=False),
     Column("started", Double),
     Column("finished", Double),
+    # The number of its end, which grows from end to end whatever the clock does; null before, and for older ends.
+    Column("ended", BigInteger),
     Column("message", Text, nullable=False),
     Column("progress", Double),
     Column("metrics", Text, nullable=False),
@@ -85,15 +87,18 @@ jobs = Table(
     # A hash of the client's Idempotency-Key, null for none: nulls are never equal.
     Column("key", String(64)),
     Column("args", Text, nullable=False),
-    # Who submitted it, "" where nobody had to say.
+    # The id of the client that submitted it, "" where nobody had to say.
     Column("client", Text, nullable=False, server_default=""),
     # What validated it, "" where that is not known: no other model runs it.
     Column("model", Text, nullable=False, server_default=""),
+    # The size of what is needed to run it, while that is kept.
+    Column("request_bytes", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("deployment", "operation", "key", name="one_job_of_a_key"),
     # Lists: newest first. The queue: the oldest of those that may be taken, found without reading a row.
     Index("jobs_of_a_list", "deployment", "operation", "id"),
     Index("jobs_of_a_client", "client", "deployment", "operation", "id"),
     Index("jobs_in_a_queue", "status", "id", "deployment", "operation", "place"),
+    Index("jobs_by_their_end", "ended"),
     sqlite_autoincrement=True,  # a number is never given twice, so a cursor never points to another job
 )
 
@@ -160,6 +165,8 @@ clients = Table(
     "clients",
     metadata,
     Column("name", String(64), primary_key=True),
+    # Whose the jobs are, never given twice. Clients of before this was kept have their name, which no new id can be.
+    Column("id", String(64), nullable=False, server_default=""),
     Column("role", String(16), nullable=False),
     # JSON: the names of the deployments that it may call, an empty list for all.
     Column("deployments", Text, nullable=False),

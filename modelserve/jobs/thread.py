@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import builtins  # a method of the store is called list
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -109,9 +109,22 @@ class AsyncStore:
         """Return the metrics that a job has reported; see :meth:`Store.history`."""
         return await self._run(partial(self._store.history, uuid))
 
-    async def purge(self, max_age_s: float, max_jobs: int) -> builtins.list[str]:
+    async def clock(self) -> float:
+        """Return the time of the database's clock; see :meth:`Store.clock`."""
+        return await self._run(self._store.clock)
+
+    async def purge(
+        self,
+        max_age_s: float,
+        max_jobs: int,
+        *,
+        min_age_s: float = 0.0,
+        deployments: Iterable[str] | None = None,
+        now: float | None = None,
+    ) -> builtins.list[str]:
         """Remove ended jobs that are old or too many; see :meth:`Store.purge`."""
-        return await self._run(partial(self._store.purge, max_age_s, max_jobs))
+        wanted = partial(self._store.purge, min_age_s=min_age_s, deployments=deployments, now=now)
+        return await self._run(partial(wanted, max_age_s, max_jobs))
 
     async def take_delivery(self, lease_s: float) -> Delivery | None:
         """Give this server a callback that is due; see :meth:`Deliveries.take`."""

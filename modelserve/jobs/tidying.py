@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from modelserve.errors import NotFound
 from modelserve.jobs.files import JobFiles
@@ -15,9 +15,12 @@ from modelserve.jobs.job import ENDED
 from modelserve.jobs.thread import AsyncStore
 from modelserve.settings import Settings
 
-__all__ = ["Tidying"]
+__all__ = ["MIN_KEPT_S", "Tidying"]
 
 DAY_S = 24 * 3600.0
+
+# However many end after it, a job is kept for this long: who has waited for its end can still fetch what it has left.
+MIN_KEPT_S = 3600.0
 
 # A folder may be there before its job is: the files of a request are kept first.
 ORPHAN_S = 600.0
@@ -33,13 +36,17 @@ class Tidying:
         store: The jobs.
         files: Their files.
         settings: How many jobs are kept, and for how long.
+        deployments: Of which jobs are removed; those of others are for the servers that run them.
     """
 
-    def __init__(self, store: AsyncStore, files: JobFiles, settings: Settings) -> None:
+    def __init__(self, store: AsyncStore, files: JobFiles, settings: Settings, deployments: Collection[str]) -> None:
         self._store = store
         self._files = files
-        self._settings = settings
+        self._deployments = deployments
+        self._most = settings.keep_jobs
+        self._max_age_s = max(settings.keep_jobs_days * DAY_S, MIN_KEPT_S)
         self._is_first = True
+        self._clock = _SteadyClock()
 
     async def tidy(self) -> None:
         """Do it once; the first time only files that came with requests are looked for, of which there are few.
@@ -48,7 +55,11 @@ class Tidying:
             StoreUnavailable: The store cannot be used now.
             NoSpace: It is full.
         """
-        for uuid in await self._store.purge(self._settings.keep_jobs_days * DAY_S, self._settings.keep_jobs):
+        now = self._clock.at(await self._store.clock())
+        removed = await self._store.purge(
+            self._max_age_s, self._most, min_age_s=MIN_KEPT_S, deployments=self._deployments, now=now
+        )
+        for uuid in removed:
             await asyncio.to_thread(self._files.remove, uuid)
         for uuid in await asyncio.to_thread(self._folders):
             await self._look_at(uuid)
@@ -69,9 +80,29 @@ class Tidying:
             await asyncio.to_thread(self._files.remove_uploads, uuid)
 
     def _remove_orphan(self, uuid: str) -> None:
+        """Remove a folder without a job: soon where that was never stored, else once a job would be too old.
+
+        What a job has left may be all that there is of it: its database was lost or moved away, or is another one now.
+        """
+        folder = self._files.folder(uuid)
         try:
-            age_s = time.time() - self._files.folder(uuid).stat().st_mtime
+            age_s = time.time() - max(entry.stat().st_mtime for entry in (folder, *folder.iterdir()))
+            has_run = any(self._files.artifacts(uuid).iterdir()) or self._files.log(uuid).exists()
         except FileNotFoundError:
             return
-        if age_s > ORPHAN_S:
+        if age_s > (self._max_age_s if has_run else ORPHAN_S):
             self._files.remove(uuid)
+
+
+class _SteadyClock:
+    """A clock that is set forward while the server runs makes no job old; one that is set back is followed."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, float] | None = None
+
+    def at(self, told_s: float) -> float:
+        """Return the time of the database's clock, as it would be had nobody set it forward since the first call."""
+        passed_s = time.monotonic()
+        if self._start is None:
+            self._start = (told_s, passed_s)
+        return min(told_s, self._start[0] + passed_s - self._start[1])

@@ -59,10 +59,19 @@ class JobRows:
         unit="jobs",
     )
     keep_jobs: int = setting(
-        Kind.WHOLE, 10_000, "Jobs that are kept once they have ended; the oldest go first.", minimum=0, unit="jobs"
+        Kind.WHOLE,
+        10_000,
+        "Jobs of each deployment and operation that are kept; those that ended first go first, none within an hour.",
+        minimum=0,
+        unit="jobs",
     )
     keep_jobs_days: float = setting(
-        Kind.NUMBER, 90.0, "How long a job is kept once it has ended.", minimum=0, maximum=36_500, unit="days"
+        Kind.NUMBER,
+        90.0,
+        "How long a job is kept once it has ended, an hour at least.",
+        minimum=0,
+        maximum=36_500,
+        unit="days",
     )
     callback_hosts: str = setting(
         Kind.TEXT,

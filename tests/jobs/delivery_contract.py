@@ -128,7 +128,12 @@ class DeliveryTests:
             found = threads.map(all_due, [store, opened()] * 2)
         assert Counter(delivery.job.uuid for each in found for delivery in each) == Counter(uuids)
 
-    def test_a_job_that_is_removed_is_due_no_more(self, store: Store, name: str) -> None:
+    def test_a_job_stays_while_its_callback_is_owed(self, store: Store, name: str) -> None:
+        """Y2."""
         job = self.ended(store, name)
-        assert job.uuid in store.purge(LEASE_S, 0)
-        assert all_due(store) == []
+        assert job.uuid not in store.purge(-1.0, 0)
+        delivery = store.deliveries.take(LEASE_S)
+        assert delivery
+        assert job.uuid not in store.purge(-1.0, 0)
+        store.deliveries.end(delivery, "gone")
+        assert job.uuid in store.purge(-1.0, 0)

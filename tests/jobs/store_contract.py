@@ -8,18 +8,20 @@ no two tests may use it at the same time: what is purged is purged for all.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
 from modelserve.errors import BadRequest, Conflict, NotFound, QueueFull
 from modelserve.jobs.history import POINTS_LIMIT
 from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Status
 from modelserve.jobs.store import Store
+from modelserve.jobs.tables import jobs
 
 __all__ = ["StoreTests", "a_job", "an_owner", "take"]
 
@@ -408,20 +410,60 @@ class StoreTests:
             store.get(running.uuid)
 
     def test_the_oldest_go_where_there_are_too_many(self, store: Store, name: str) -> None:
-        """H10."""
+        """H10, Y2: the first to go is the one that ended first, whenever it was submitted."""
         uuids = [store.add(a_job(name)).uuid for _ in range(5)]
         for ended in (uuids[3], uuids[1], uuids[0], uuids[4]):
             store.move(ended, Status.CANCELLED)
         store.purge(1000.0, 2)
-        assert [job.uuid for job in store.list(name, TRAIN, limit=9).jobs] == [uuids[4], uuids[3], uuids[2]]
+        assert [job.uuid for job in store.list(name, TRAIN, limit=9).jobs] == [uuids[4], uuids[2], uuids[0]]
         store.purge(1000.0, 0)
         assert [job.uuid for job in store.list(name, TRAIN, limit=9).jobs] == [uuids[2]]
+
+    def test_the_order_of_ends_does_not_hang_on_the_clock(self, store: Store, name: str) -> None:
+        """Y2: a clock that was set back between two ends makes the second no older than the first."""
+        first, second, lost = (store.add(a_job(name)).uuid for _ in range(3))
+        store.move(first, Status.CANCELLED)
+        store.move(second, Status.CANCELLED)
+        owner = an_owner()
+        assert take(store, owner, name)
+        store.reap(an_owner(), stale_s=1000.0, is_dead=owner.__eq__)
+        _set_back(store, (second, lost), 5000.0)
+        assert {first, second, lost} & set(store.purge(1_000_000.0, 2, min_age_s=-1.0)) == {first}
+        assert {second, lost} & set(store.purge(1_000_000.0, 1, min_age_s=-1.0)) == {second}
+
+    def test_jobs_are_counted_by_deployment_and_operation(self, store: Store, name: str) -> None:
+        """Y2: predictions push no training out, nor do the jobs of another deployment."""
+        training, other = store.add(a_job(name)).uuid, store.add(a_job(f"{name}-2")).uuid
+        predictions = [store.add(a_job(name, operation=PREDICT)).uuid for _ in range(4)]
+        for one in (training, other, *predictions):
+            store.move(one, Status.CANCELLED)
+        removed = set(store.purge(1000.0, 2)) & {training, other, *predictions}
+        assert removed == set(predictions[:2])
+        assert set(store.purge(-1.0, 0, deployments=[name])) == {training, *predictions[2:]}
+        assert store.get(other).status is Status.CANCELLED
+
+    def test_no_job_goes_within_a_while_of_its_end(self, store: Store, name: str) -> None:
+        """Y2."""
+        uuids = {store.add(a_job(name)).uuid for _ in range(3)}
+        for one in uuids:
+            store.move(one, Status.CANCELLED)
+        assert not uuids & set(store.purge(0.0, 0, min_age_s=100.0))
+        assert not uuids & set(store.purge(100.0, 0, min_age_s=50.0, now=store.clock() - 1000.0))
+        _set_back(store, uuids, 101.0)
+        assert uuids <= set(store.purge(1000.0, 0, min_age_s=100.0))
 
     def test_a_key_is_free_again_once_its_job_has_gone(self, store: Store, name: str) -> None:
         job = store.add(a_job(name, fingerprint="f"), key="k")
         store.move(job.uuid, Status.CANCELLED)
         store.purge(-1.0, 1_000_000)
         assert store.add(a_job(name, fingerprint="g"), key="k").uuid != job.uuid
+
+
+def _set_back(store: Store, uuids: Iterable[str], by_s: float) -> None:
+    """Have jobs ended so much earlier."""
+    these = jobs.c.uuid.in_(list(uuids))
+    with store.database.writing() as connection:
+        connection.execute(update(jobs).where(these).values(finished=jobs.c.finished - by_s))
 
 
 def reaped(store: Store, job: Job, *, is_dead: Callable[[str], bool | None], stale_s: float = 1000.0) -> list[Job]:

@@ -17,7 +17,7 @@ import uvloop
 
 from modelserve.errors import Stopping
 from modelserve.jobs.job import Operation, Status
-from modelserve.jobs.tidying import ORPHAN_S
+from modelserve.jobs.tidying import DAY_S, MIN_KEPT_S, ORPHAN_S, Tidying
 from modelserve.settings import Settings
 from tests.jobs.conftest import Open
 from tests.jobs.house import END_S, House, opened, restarted
@@ -174,13 +174,41 @@ async def test_old_jobs_and_files_without_a_job_are_removed_at_start(open_house:
         files.make(uuid)
         files.uploads(uuid).mkdir()
     long_ago = time.time() - 2 * ORPHAN_S
-    os.utime(files.folder(old), (long_ago, long_ago))
+    for path in (*files.folder(old).iterdir(), files.folder(old)):
+        os.utime(path, (long_ago, long_ago))
+    with contextlib.closing(sqlite3.connect(house.data / "modelserve.db", timeout=30)) as database, database:
+        database.execute("UPDATE jobs SET finished = finished - ?", (2 * MIN_KEPT_S,))
     async with restarted(house, keep_jobs=1):
         await until(lambda: not files.folder(jobs[0].uuid).exists(), within_s=END_S)
         await until(lambda: not files.folder(old).exists(), within_s=END_S)
         await until(lambda: not files.uploads(ended).exists(), within_s=END_S)
     assert files.folder(ended).exists()
     assert files.uploads(young).exists(), "its job may come yet"
+
+
+async def test_what_a_training_has_left_outlives_the_database_that_had_its_job(open_house: Open) -> None:
+    """Y2: a database that was moved away, or is another one now, makes no artifact a remnant."""
+    house = await open_house()
+    files, store, settings = house.runner.files, house.runner.store, house.settings
+    trained, submitted = uuid4().hex, uuid4().hex
+    for uuid in (trained, submitted):
+        files.make(uuid)
+    (files.artifacts(trained) / "weights").write_text("dear")
+    ages = {trained: 2 * ORPHAN_S, submitted: 2 * ORPHAN_S}
+
+    async def tidy() -> set[str]:
+        for uuid in set(files.kept()) & set(ages):
+            then = time.time() - ages[uuid]
+            for path in (*files.folder(uuid).iterdir(), files.folder(uuid)):
+                os.utime(path, (then, then))
+        tidying = Tidying(store, files, settings, [])
+        for _ in range(2):  # the first time it looks at what came with requests only
+            await tidying.tidy()
+        return set(files.kept())
+
+    assert await tidy() == {trained}
+    ages[trained] = 2 * settings.keep_jobs_days * DAY_S
+    assert await tidy() == set()
 
 
 async def test_no_task_and_no_descriptor_is_left_of_a_runner(models: Path, tmp_path: Path) -> None:
