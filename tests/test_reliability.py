@@ -19,7 +19,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "explanation" / "reliability.md"
 
-ROW = re.compile(r"\b[A-R]\d\d\b")
+ROW = re.compile(r"\b(?:[A-R]\d\d|[XY]\d\d?)\b")
 SPAN = re.compile(r"\b([A-R])(\d\d) to \1(\d\d)\b")
 TEST = re.compile(r"`([\w/]+\.py)::([\w:]+)`")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -36,7 +36,11 @@ class Promise(NamedTuple):
 
 
 def promises() -> list[Promise]:
-    lines = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if re.match(r"\| [A-R]\d\d", line)]
+    lines = [
+        line.strip("| ").split(" | ")
+        for line in PAGE.read_text().splitlines()
+        if re.match(r"\| (?:[A-R]\d|[XY]\d)", line)
+    ]
     return [Promise(rows_of(rows), text, tuple(TEST.findall(tests))) for rows, text, tests in lines]
 
 

@@ -143,10 +143,14 @@ class Channel(asyncio.BufferedProtocol):
     def _pass(self, buffers: list[frames.Body]) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if len(buffers) == 1:
-            self._transport.write(buffers[0])
-        else:
-            self._transport.writelines(buffers)
+        try:
+            if len(buffers) == 1:
+                self._transport.write(buffers[0])
+            else:
+                self._transport.writelines(buffers)
+        except Exception:  # what of it has gone out nobody knows, so nothing sensible can follow
+            logger.exception("cannot write to worker %s, which is replaced", self._replica.name)
+            self.abort()
 
     def _tell(self, message: Answers | Part | Stage | Ready | Failed | Checked | Scraped) -> None:
         if type(message) is Answers:

@@ -8,18 +8,29 @@ set does a free worker wait for more, and never longer than that since the oldes
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+import traceback
 
+from modelserve.errors import ModelserveError
 from modelserve.messages import Answers
 from modelserve.metrics import DeploymentMetrics
 from modelserve.runtime.interface import Replica
 from modelserve.runtime.lane import Lane
+from modelserve.runtime.pending import Pending
 from modelserve.runtime.queue import Queue
 
 __all__ = ["Dealer"]
 
+logger = logging.getLogger(__name__)
+
 # Timers of the loop have a resolution of a millisecond.
 TICK_S = 0.001
+
+# Where dealing failed as it never should, it is tried again after so long.
+AGAIN_S = 0.1
+
+NOT_SENT = "The server could not hand this call to a worker; its log says why."
 
 
 class Dealer:
@@ -112,21 +123,40 @@ class Dealer:
             self._loop.call_soon(self._deal)
 
     def _deal(self) -> None:
+        """Deal out all that there is room for. It never raises: nobody else would deal out what waits."""
         self._is_dealing = False
-        while self._queue.calls and self.open:
-            lane, room = self._freest()
-            if not room or (self._batch_wait_s and lane.batches and self._gathers(room)):
-                break
-            batch = self._queue.take(room)
-            self._last_dealt = len(batch)
-            now = time.perf_counter()
+        try:
+            while self._queue.calls and self.open:
+                lane, room = self._freest()
+                if not room or (self._batch_wait_s and lane.batches and self._gathers(room)):
+                    break
+                self._send(lane, self._queue.take(room))
+            if self._idle is not None and self.is_idle:
+                self._idle.set()
+        except Exception:
+            logger.exception("calls could not be dealt out to workers; they wait, and it is tried again")
+            self._loop.call_later(AGAIN_S, self._deal)
+
+    def _send(self, lane: Lane, batch: list[Pending]) -> None:
+        self._last_dealt = len(batch)
+        now = time.perf_counter()
+        for pending in batch:
+            pending.dealt_s = now
+        try:
             lane.send(batch)
-            self._observe_size(len(batch))
-            for pending in batch:
-                pending.dealt_s = now
-                self._observe_wait(now - pending.came_s)
-        if self._idle is not None and self.is_idle:
-            self._idle.set()
+        except Exception:
+            self._send_one_by_one(lane, batch)
+        self._observe_size(len(batch))
+        for pending in batch:
+            self._observe_wait(now - pending.came_s)
+
+    def _send_one_by_one(self, lane: Lane, batch: list[Pending]) -> None:
+        """Send each call of a frame that could not be sent by itself, and answer those that cannot be."""
+        for pending in batch:
+            try:
+                lane.send([pending])
+            except Exception:  # whatever it is, its client must not wait for ever
+                pending.fail(ModelserveError(NOT_SENT, log=traceback.format_exc()))
 
     def _gathers(self, room: int) -> bool:
         """Tell whether what waits should wait for more, and see to it that it does not wait for ever."""

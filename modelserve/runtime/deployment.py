@@ -172,9 +172,13 @@ class Deployment:
         if self._limits.batch_wait_s:
             pending.since = self._loop.time()
         self._queue.push(pending)
-        self._dealer.came()
-        if self._limits.predict_timeout_s:
-            self._watch.wake()
+        try:
+            self._dealer.came()
+            if self._limits.predict_timeout_s:
+                self._watch.wake()
+        except BaseException:  # nobody would wait for it
+            pending.cancel()
+            raise
         return pending
 
     async def check(self, call: Call) -> Answer:

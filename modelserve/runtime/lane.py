@@ -104,8 +104,10 @@ class Lane:
         return size if waiting >= enough else 0
 
     def send(self, batch: list[Pending]) -> None:
-        """Send calls as one frame."""
-        replica, self._last_size = self.replica, len(batch)
+        """Send calls as one frame. Where it raises, none of them was sent or is here."""
+        replica = self.replica
+        replica.send([pending.call for pending in batch])
+        self._last_size = len(batch)
         for pending in batch:
             pending.number = next(self._sent)
             pending.replica = replica
@@ -116,7 +118,6 @@ class Lane:
             self._frames.append(frame)
             if len(self._frames) == 1:
                 self._began_s = time.perf_counter()
-        replica.send([pending.call for pending in batch])
 
     def answered(self, answers: Answers) -> None:
         """Resolve the calls that were answered and learn how long they took."""
@@ -129,16 +130,17 @@ class Lane:
             if pending is None:
                 discard(answer)
                 continue
-            if pending.timer is not None:
-                pending.release()
-            if self._is_timed:
-                self._took(self._ran_s(pending, began_s), 1)
+            # First of all it is answered: it is here no more, and nobody else would answer it.
             if pending.stream is not None:  # a stream that was cancelled ends with an answer
                 pending.stream.feed(Part(answer.id, last=True, failure=answer.failure))
             elif not pending.done():
                 pending.set_result(answer)
             else:
                 discard(answer)
+            if pending.timer is not None:
+                pending.release()
+            if self._is_timed:
+                self._took(self._ran_s(pending, began_s), 1)
         self._learn(answers)
 
     def part(self, part: Part) -> None:
@@ -146,11 +148,12 @@ class Lane:
         pending = self._find(part.id)
         if pending is None or pending.stream is None:
             return
+        pending.stream.feed(part)
         if part.last:
-            self._took(self._ran_s(pending, self._began_s), 1)
+            began_s = self._began_s
             self._take(part.id)
             pending.release()
-        pending.stream.feed(part)
+            self._took(self._ran_s(pending, began_s), 1)
 
     def pendings(self) -> list[Pending]:
         """Return the calls at the replica, in the order sent."""

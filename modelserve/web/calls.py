@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from aiohttp import hdrs, web
 
@@ -20,6 +20,7 @@ from modelserve.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedi
 from modelserve.messages import Call
 from modelserve.runtime.interface import Answering
 from modelserve.settings import Settings
+from modelserve.text import is_text, shown
 from modelserve.web.patience import patience
 from modelserve.web.proxies import client_address
 from modelserve.web.requests import REQUEST_ID, client_of
@@ -85,6 +86,8 @@ class CallReader:
             content_type=headers.get(hdrs.CONTENT_TYPE, "") if request.body_exists else "",  # no body is of no type
             accept=headers.get(hdrs.ACCEPT, ""),
         )
+        if not (call.accept.isascii() and call.content_type.isascii() and call.query.isascii()):
+            _check_texts({"Accept": call.accept, "Content-Type": call.content_type}, call.query)
         timeout = headers.get("X-Timeout-S")
         if timeout is not None:
             call.deadline = time.monotonic() + _seconds(timeout)
@@ -124,6 +127,7 @@ class CallReader:
             found[_USER] = client
         if not self._roll.is_empty:
             found.pop(_AUTHORIZATION, None)
+        _check_texts(found)
         return found
 
     async def _read_form(self, request: web.Request, call: Call) -> Uploads:
@@ -150,8 +154,17 @@ class CallReader:
         self._deployment.check_room(0 if length is None or is_form else length)
 
 
+def _check_texts(headers: Mapping[str, str], query: str = "") -> None:
+    """Refuse what no worker could be told: a header is read as UTF-8, and any other byte of it as a lone surrogate."""
+    for name, text in headers.items():
+        if not is_text(text):
+            raise BadRequest(f"The header {name} has bytes that are no UTF-8; send it in UTF-8.")
+    if not is_text(query):
+        raise BadRequest("The query has bytes that are no UTF-8; send it in UTF-8, percent-encoded.")
+
+
 def _seconds(text: str) -> float:
     seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
     if not seconds:
-        raise BadRequest(f"X-Timeout-S is {text[:40]!r}, but must be a number of seconds above 0, such as 2.5.")
+        raise BadRequest(f"X-Timeout-S is {shown(text[:40])!r}, but must be a number of seconds above 0, such as 2.5.")
     return seconds

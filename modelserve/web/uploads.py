@@ -21,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from modelserve.errors import BadRequest, TooLarge
 from modelserve.messages import FilePart
 from modelserve.private_folder import make_private
+from modelserve.text import is_text, shown
 from modelserve.web.upload_file import UploadFile, no_space
 
 __all__ = ["Uploads", "clean_filename"]
@@ -107,6 +108,8 @@ class Uploads:
             raise BadRequest(_BROKEN)
         if "Content-Encoding" in part.headers:
             raise BadRequest("The parts of a form may not be compressed.")
+        if not is_text(part.name):
+            raise BadRequest("A field of the form has a name with bytes that are no UTF-8; send it in UTF-8.")
         if part.filename is None:
             self.form.append((part.name, await self._read_text(part)))
         else:
@@ -126,6 +129,9 @@ class Uploads:
             raise BadRequest("A text field of the form is not UTF-8.") from None
 
     async def _read_file(self, part: BodyPartReader, name: str, filename: str) -> FilePart:
+        content_type = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+        if not is_text(content_type):
+            raise BadRequest(f"The Content-Type of the file {name!r} has bytes that are no UTF-8; send it in UTF-8.")
         cleaned = clean_filename(filename)
         suffix = _SUFFIX.search(cleaned)
         path = os.path.join(self._make_folder(), secrets.token_hex(8) + (suffix[0] if suffix else ""))
@@ -135,7 +141,6 @@ class Uploads:
                 self._count(chunk)
                 size += len(chunk)
                 await file.write(part.decode(chunk))
-        content_type = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
         return FilePart(name, path, content_type, cleaned, size)
 
     def _count(self, chunk: bytes) -> None:
@@ -159,7 +164,7 @@ def clean_filename(filename: str) -> str:
     >>> clean_filename("C:\\\\x\\\\cat.png")
     'cat.png'
     """
-    base = re.split(r"[/\\]", filename)[-1]
+    base = re.split(r"[/\\]", shown(filename))[-1]
     base = "".join(letter for letter in base if unicodedata.category(letter)[0] != "C").strip()
     base = base[-MAX_FILENAME:] if len(base) > MAX_FILENAME else base
     return "" if base in (".", "..") else base

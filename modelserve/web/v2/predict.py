@@ -73,6 +73,13 @@ class Predict:
 
     async def _send_unusual(self, request: web.Request, call: Call, answer: Answer) -> web.StreamResponse:
         """Return the response to a call whose answer is not bytes: a failure, or a stream or a file, which is sent."""
+        try:
+            return await self._sent_unusual(request, call, answer)
+        except BaseException:
+            discard(answer)
+            raise
+
+    async def _sent_unusual(self, request: web.Request, call: Call, answer: Answer) -> web.StreamResponse:
         if answer.failure is not None:
             log_failure(answer.failure, call.request_id, self._deployment.name, call.client)
             return failure_response(answer.failure, call.request_id)
