@@ -6,6 +6,7 @@ leaves the window, one more is tried, and if its worker lives the deployment ser
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -58,6 +59,7 @@ class Gpus:
         self._clock = clock
         self._exits: dict[str, deque[float]] = {}
         self._failed: set[str] = set()
+        self._forgiven = asyncio.Event()
 
     @property
     def failed(self) -> list[str]:
@@ -78,3 +80,10 @@ class Gpus:
         """Try all of them again."""
         self._exits.clear()
         self._failed.clear()
+        self._forgiven.set()
+        self._forgiven = asyncio.Event()
+
+    async def forgiven(self, gpu: str) -> None:
+        """Wait until a GPU is no longer taken for broken."""
+        while gpu in self._failed:
+            await self._forgiven.wait()

@@ -79,7 +79,7 @@ class Dealer:
     async def emptied(self, lane: Lane) -> None:
         """Wait until a closed lane's calls are answered, or its worker has ended."""
         if len(lane) and lane.replica in self.lanes:
-            lane.emptied = asyncio.Event()
+            lane.emptied = lane.emptied or asyncio.Event()
             await lane.emptied.wait()
 
     def remove(self, replica: Replica) -> Lane | None:

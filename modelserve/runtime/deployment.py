@@ -80,8 +80,9 @@ class Deployment:
         self._loop: asyncio.AbstractEventLoop
         self._ids = itertools.count(1)
         self._failed_starts = 0
-        self._keepers: list[asyncio.Task[None]] = []
-        self._started = asyncio.Event()
+        self._keepers: dict[Slot, asyncio.Task[None]] = {}
+        self._tried: set[Slot] = set()  # their first start has ended, in one way or the other
+        self._begun = asyncio.Event()
         self._is_stopped = False
         metrics.watch_queue(lambda: self._queue.calls, lambda: self._queue.bytes)
         metrics.watch_workers(lambda: count_workers(self._slots, self._dealer))
@@ -132,12 +133,10 @@ class Deployment:
         self._dealer.start(self._loop)
         self._watch.start(self._loop)
         self._rotation.start()
-        await asyncio.gather(*(slot.start(self) for slot in self._slots))
-        if not self._dealer.lanes and self.status is Status.STARTING:
+        self._begun.set()
+        await asyncio.gather(*map(self._start, self._slots))
+        if self.status is Status.STARTING:
             self.status = Status.FAILED
-        else:
-            self._keep()
-        self._started.set()
 
     def check_room(self, size: int) -> None:
         """Check that a call of so many bytes would be taken now, before its body is read.
@@ -205,10 +204,13 @@ class Deployment:
             return await self.call(call)
 
     async def drain(self) -> None:
-        """Take no more calls and return once those accepted are answered."""
-        if self.status is not Status.FAILED:
-            self.status = Status.STOPPING
-            await self._dealer.idle()
+        """Take no more calls and return once those accepted are answered; no worker is started but for those."""
+        self.status = Status.STOPPING
+        await self._rotation.close()
+        if self._dealer.open or not self._queue.calls:
+            await self._keep_no_more()
+        await self._dealer.idle()
+        await self._keep_no_more()
 
     def abandon(self) -> None:
         """Fail what is unanswered, so that nobody waits for it any longer."""
@@ -222,9 +224,7 @@ class Deployment:
         self._is_stopped = True
         self.abandon()
         self._watch.stop()
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(self._rotation.stop(), *self._keepers, return_exceptions=True)
+        await asyncio.gather(self._rotation.stop(), self._keep_no_more(), return_exceptions=True)
         held = {slot.replica for slot in self._slots}
         leaving = [replica.stop(wait_s) for replica in self._dealer.lanes if replica not in held]
         await asyncio.gather(*(slot.stop(wait_s) for slot in self._slots), *leaving)
@@ -232,13 +232,15 @@ class Deployment:
     async def reload(self, makers: Sequence[MakeReplica]) -> None:
         """Replace every worker by a new one and let the old ones finish; return once they have ended.
 
+        Workers that are being started meanwhile are overtaken, the very first too.
+
         Args:
             makers: Make the new workers, one for each slot.
 
         Raises:
             ReloadFailed: A new worker could not be started, or the server is shutting down; the old ones serve on.
         """
-        await self._started.wait()
+        await self._begun.wait()
         try:
             await self._rotation.reload(makers, self._limits.grace_s)
         except StartFailed as error:
@@ -246,7 +248,6 @@ class Deployment:
             self.note_reload(why)
             raise ReloadFailed(f"{self.name} was not reloaded, {why}", log=error.failed.traceback) from error
         self.note_reload("")
-        self._keep()
 
     def note_reload(self, failure: str) -> None:
         """Note how a reload went: why it failed, or "" where it did not."""
@@ -268,6 +269,7 @@ class Deployment:
             self.status = Status.READY
         logger.info("worker is warm", extra={"deployment": self.name, "worker": replica.name, "pid": replica.pid})
         self._dealer.add(lane)
+        self._keep()
 
     def failed(self, failed: Failed) -> None:
         """A worker could not start; when no other serves and this is not the first in a row, calls stop waiting."""
@@ -312,6 +314,8 @@ class Deployment:
         for slot in self._slots:
             slot.lost(replica, end.reason)
         self._dealer.soon()
+        if self.status is Status.STOPPING and self._queue.calls and not self._dealer.open:
+            self._keep()
 
     def _bury(self, lane: Lane, end: Exit) -> None:
         name = lane.replica.name
@@ -330,24 +334,36 @@ class Deployment:
         else:
             self._queue.put_back(again)
 
+    async def _start(self, slot: Slot) -> None:
+        await slot.start(self)
+        self._tried.add(slot)
+        if self.status is not Status.STARTING:
+            self._keep()
+
     def _keep(self) -> None:
-        """See to it that every slot has a keeper; one whose GPU had failed has none any more."""
+        """See to it that every slot whose first start is over has a keeper."""
         if self._is_stopped:
             return
-        kept = {keeper.get_name() for keeper in self._keepers if not keeper.done()}
-        self._keepers = [keeper for keeper in self._keepers if not keeper.done()]
-        for number, slot in enumerate(self._slots):
-            if str(number) not in kept:
-                keeper = asyncio.create_task(slot.keep(self, self._budget, self._gpus), name=str(number))
-                self._keepers.append(keeper)
+        for slot in self._tried - self._keepers.keys():
+            self._keepers[slot] = asyncio.create_task(slot.keep(self, self._budget, self._gpus))
+
+    async def _keep_no_more(self) -> None:
+        """Start no worker in place of one that is gone, and end those that are being started so."""
+        keepers = list(self._keepers.values())
+        self._keepers.clear()
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
 
     def _give_up(self, why: str) -> None:
-        if self._dealer.open or self.status is not Status.RESTARTING:
+        if self._dealer.open or self.status not in (Status.RESTARTING, Status.STOPPING):
             return
-        self.status = Status.FAILED
-        self.trouble = why
-        logger.error("deployment has failed, %s; calls are refused", why, extra={"deployment": self.name})
+        if self.status is Status.RESTARTING:
+            self.status = Status.FAILED
+            self.trouble = why
+            logger.error("deployment has failed, %s; calls are refused", why, extra={"deployment": self.name})
         self._fail(self._queue.clear(), refusal(self.status, self.trouble))
+        self._dealer.soon()  # that may have been the last ones
 
     def _fail(self, pendings: Iterable[Pending], error: ModelserveError) -> None:
         for pending in pendings:

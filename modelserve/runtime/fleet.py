@@ -174,11 +174,11 @@ class Fleet:
         except StartError as error:
             deployment.note_reload(error.message)
             return ReloadFailed(f"{name} was not reloaded: {error.message}")
-        self._gpus.forgive()
         try:
             await deployment.reload([make for _, make in self._places(ref)])
         except ReloadFailed as error:
             return error
+        self._gpus.forgive()  # only now: what waits for it would start the old code
         self._refs[name] = ref
         return None
 

@@ -2,8 +2,9 @@
 
     prepare the new beside the old -> warm -> it takes the place -> the old finishes its calls -> stop
 
-The old one serves until the new one is warm, so no call waits or fails for it. Only one such change runs at a time in a
-deployment. A new worker that cannot start changes nothing.
+The old one serves until the new one is warm, so no call waits or fails for it. A new worker that cannot start changes
+nothing. Each worker is recycled on its own: one successor is started at a time, and no more workers finish their last
+calls than the deployment has places. A reload overtakes all of that, and leaves no worker that is not of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import contextlib
 import logging
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from modelserve.messages import Failed
 from modelserve.runtime.dealer import Dealer
@@ -32,6 +33,9 @@ WEIGH_S = 2.0
 
 # After a new worker could not be started, the next attempt at recycling waits this long.
 RETRY_S = 30.0
+
+# One successor after the other is started; one that takes longer than this does not hold up the next.
+TURN_S = 60.0
 
 # An old worker with nothing to do gets this long to end by itself.
 END_WAIT_S = 1.0
@@ -55,11 +59,14 @@ class Rotation:
         self._slots = slots
         self._dealer = dealer
         self._limits = limits
-        self._turn = asyncio.Lock()
         self.reloads = 0
-        self._is_stopped = False
-        self._wanted: dict[Lane, str] = {}
-        self._recycling: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._reloading = asyncio.Lock()
+        self._starting = asyncio.Lock()
+        self._recycling: dict[Lane, asyncio.Task[None]] = {}
+        # Recycled workers that finish their calls, the first to leave first, and until when they may.
+        self._leaving: dict[Lane, asyncio.Timeout] = {}
+        self._left = asyncio.Event()
         self._weighing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -67,10 +74,18 @@ class Rotation:
         if self._limits.max_rss_bytes:
             self._weighing = asyncio.create_task(self._weigh())
 
+    async def close(self) -> None:
+        """Renew no more, and end the workers that are being started for it. Idempotent."""
+        self._is_closed = True
+        if self._weighing is not None:
+            self._weighing.cancel()
+        await self._drop_recycling()
+        await asyncio.gather(*(slot.end_renewals() for slot in self._slots))
+
     async def stop(self) -> None:
-        """Renew no more; a worker that is being started for recycling is ended."""
-        self._is_stopped = True
-        tasks = [task for task in (self._recycling, self._weighing) if task is not None]
+        """As :meth:`close`; nor wait for those that leave, which are stopped by the owner."""
+        await self.close()
+        tasks = list(self._recycling.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -82,11 +97,11 @@ class Rotation:
             lane.call_limit = max(1, round(self._limits.max_calls * share))
 
     def recycle(self, lane: Lane, why: str) -> None:
-        """Replace a worker by a fresh one as soon as no other is being replaced; never blocks."""
+        """Replace a worker by a fresh one soon; never blocks. While a reload does so anyway, nothing happens."""
+        if self._is_closed or self._reloading.locked() or lane in self._recycling or lane.closing:
+            return
         lane.call_limit = sys.maxsize
-        self._wanted.setdefault(lane, why)
-        if self._recycling is None or self._recycling.done():
-            self._recycling = asyncio.create_task(self._recycle_wanted())
+        self._recycling[lane] = asyncio.create_task(self._recycle(lane, why))
 
     async def reload(self, makers: Sequence[MakeReplica], grace_s: float) -> None:
         """Replace every worker by one that another maker makes: all of them, or none.
@@ -98,16 +113,25 @@ class Rotation:
         Raises:
             StartFailed: A new one could not be started; the old ones stay.
         """
-        async with self._turn:
+        async with self._reloading:
+            await self._drop_recycling()
             fresh = await self._prepare_all(makers)
-            old = [slot.replica for slot in self._slots]
             for slot, new in zip(self._slots, fresh, strict=True):
                 slot.adopt(self._owner, new)
-            lanes = [self._dealer.lanes[replica] for replica in old if replica in self._dealer.lanes]
+            ours = {new.replica for new in fresh}
+            lanes = [lane for replica, lane in self._dealer.lanes.items() if replica not in ours]
             for lane in lanes:
                 self._dealer.close(lane, "stopped")
             self.reloads += 1  # only now: what is called from here on goes to the new ones alone
-            await asyncio.gather(*(self._retire(lane, "stopped", grace_s) for lane in lanes))
+            overtaken = [slot.end_overtaken() for slot in self._slots]
+            await asyncio.gather(*overtaken, *(self._retire(lane, grace_s) for lane in lanes))
+
+    async def _drop_recycling(self) -> None:
+        """Give up what is recycled and has no successor yet."""
+        tasks = [task for lane, task in self._recycling.items() if not lane.closing]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _prepare_all(self, makers: Sequence[MakeReplica]) -> list[Fresh]:
         fresh: list[Fresh] = []
@@ -119,48 +143,84 @@ class Rotation:
         except BaseException:
             for slot, new in zip(self._slots, fresh, strict=False):
                 await slot.discard(new)
+            self._check([])  # what was ended because the server stops did not fail to start
             raise
         return fresh
 
     def _check(self, fresh: list[Fresh]) -> None:
-        if self._is_stopped:
+        if self._is_closed:
             raise StartFailed(Failed("load", "The server is shutting down.", ""))
         if any(new.is_lost for new in fresh):
             raise StartFailed(Failed("warm", "A new worker ended soon after its model was warm.", ""))
 
-    async def _recycle_wanted(self) -> None:
-        while self._wanted:
-            lane, why = next(iter(self._wanted.items()))
-            async with self._turn:
-                is_done = await self._recycle(lane, why)
-            if lane.closing:  # out of turn: its last call may take as long as it likes, and a reload is not to wait
-                await self._retire(lane, "recycled", None)
-            del self._wanted[lane]
-            if not is_done:
-                lane.call_limit = lane.answered_calls  # wanted again with its next answer
+    async def _recycle(self, lane: Lane, why: str) -> None:
+        try:
+            while not await self._succeed_in_turn(lane, why):  # noqa: ASYNC110 - no event would tell
                 await asyncio.sleep(RETRY_S)
+            if lane.closing:
+                await self._leave(lane)
+        except Exception:  # the border of a task
+            logger.exception("a worker could not be recycled", extra=self._about(lane))
+        finally:
+            del self._recycling[lane]
+            lane.call_limit = lane.answered_calls  # where it serves on, it is to be recycled after its next answer
 
-    async def _recycle(self, lane: Lane, why: str) -> bool:
+    async def _succeed_in_turn(self, lane: Lane, why: str) -> bool:
+        await self._have_room()
+        async with self._turn():
+            return await self._succeed(lane, why)
+
+    async def _succeed(self, lane: Lane, why: str) -> bool:
+        """Start the successor of a worker and give it the place; return whether there was no trouble."""
         slot = next((slot for slot in self._slots if slot.replica is lane.replica), None)
         if slot is None or lane.closing or lane.replica not in self._dealer.lanes:
             return True  # it is gone or going already
-        extra = {"deployment": self._owner.name, "worker": lane.replica.name}
         try:
             fresh = await slot.prepare(self._owner)
         except StartFailed as error:
-            logger.warning("worker cannot be recycled, it serves on: %s", error.failed.message, extra=extra)
+            message = error.failed.message
+            logger.warning("worker cannot be recycled, it serves on: %s", message, extra=self._about(lane))
             return False
         if slot.replica is lane.replica:
             slot.adopt(self._owner, fresh)
             self._dealer.close(lane, "recycled")
-            logger.info("worker is recycled, %s", why, extra=extra)
+            logger.info("worker is recycled, %s", why, extra=self._about(lane))
         else:  # it died meanwhile and was replaced
             await slot.discard(fresh)
         return True
 
-    async def _retire(self, lane: Lane, reason: str, within_s: float | None) -> None:
-        """Give a worker no more calls, let it finish those it has, and stop it."""
-        self._dealer.close(lane, reason)
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Start one successor at a time, but do not wait for ever for the one before."""
+        async with contextlib.AsyncExitStack() as stack:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TURN_S):
+                    await stack.enter_async_context(self._starting)
+            yield
+
+    async def _have_room(self) -> None:
+        """Wait until not too many leave. Where they do, the one that left first has ``grace_s`` more."""
+        while len(self._leaving) >= len(self._slots):
+            first = next(iter(self._leaving.values()))
+            if first.when() is None:
+                first.reschedule(asyncio.get_running_loop().time() + self._limits.grace_s)
+            self._left.clear()
+            await self._left.wait()
+
+    async def _leave(self, lane: Lane) -> None:
+        """Let a recycled worker finish its calls, for as long as there is room, and stop it."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as limit:
+                    self._leaving[lane] = limit
+                    await self._dealer.emptied(lane)
+            await lane.replica.stop(END_WAIT_S)
+        finally:
+            del self._leaving[lane]
+            self._left.set()
+
+    async def _retire(self, lane: Lane, within_s: float) -> None:
+        """Let a worker that is given no more calls finish those it has, and stop it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._dealer.emptied(lane)
@@ -171,5 +231,8 @@ class Rotation:
         while True:
             await asyncio.sleep(WEIGH_S)
             for lane in list(self._dealer.open):
-                if lane not in self._wanted and (size := rss_bytes(lane.replica.pid)) > limit:
+                if lane not in self._recycling and (size := rss_bytes(lane.replica.pid)) > limit:
                     self.recycle(lane, f"as it had grown to {size // 1024**2} MiB")
+
+    def _about(self, lane: Lane) -> dict[str, str]:
+        return {"deployment": self._owner.name, "worker": lane.replica.name}

@@ -89,7 +89,10 @@ class Slot:
         self._early_deaths = 0
 
     async def start(self, owner: Owner) -> Failed | None:
-        """Start a worker; return None once it is warm, or why it could not start, which is logged here."""
+        """Start a worker; return None once it is warm, or why it could not start, which is logged here.
+
+        One that is overtaken by a renewal is ended, and how its start went changes nothing here.
+        """
         generation = self._generation
         self.status = "starting"
         self._warm_since = None
@@ -98,6 +101,8 @@ class Slot:
         try:
             await self._warm_up(owner, fresh)
         except StartFailed as error:
+            if generation != self._generation:  # of no matter: a renewal has this place
+                return None
             self.status = "failed"
             self._reason = "start"
             self._gone.set()
@@ -136,20 +141,31 @@ class Slot:
         self._gone.clear()
         owner.warm(fresh.replica, fresh.description)
 
+    async def end_overtaken(self) -> None:
+        """End what is still being started for a generation that is over."""
+        overtaken = [fresh for fresh in self._coming if fresh.generation < self._generation]
+        await asyncio.gather(*(fresh.replica.stop(0) for fresh in overtaken))
+
+    async def end_renewals(self) -> None:
+        """End what was prepared, or is about to be, to take the place of the present one."""
+        renewals = [fresh for fresh in self._coming if fresh.generation > self._generation]
+        await asyncio.gather(*(fresh.replica.stop(0) for fresh in renewals))
+
     async def discard(self, fresh: Fresh) -> None:
-        """End a worker that was not adopted."""
+        """End a worker that was not adopted; where this is cancelled, :meth:`stop` ends it."""
         if fresh in self._coming:
-            self._coming.remove(fresh)
             await fresh.replica.stop(0)
+            self._coming.remove(fresh)
 
     async def keep(self, owner: Owner, budget: Budget, gpus: Gpus) -> None:
-        """Replace the worker each time it is gone, until cancelled or its GPU has failed."""
+        """Replace the worker each time it is gone, until cancelled; on a GPU that has failed, once it is forgiven."""
         while True:
             await self._gone.wait()
             if self.gpu in gpus.failed:
                 self.status = "down"
                 owner.exhausted(f"GPU {self.gpu} has failed")
-                return
+                await gpus.forgiven(self.gpu)
+                continue
             self.status = "waiting"
             await asyncio.sleep(self._next_pause_s())
             await self._allowed(owner, budget)

@@ -20,7 +20,7 @@ from tests.faults.aftermath import aftermath
 from tests.faults.conftest import Chaos
 from tests.faults.traffic import traffic
 from tests.models.installed import flip, install, side_log
-from tests.running import Running, eventually, running
+from tests.running import Running, eventually, is_gone, running
 
 CALL = {"x": 1}
 
@@ -143,6 +143,22 @@ def test_the_death_of_the_old_worker_during_a_reload_costs_no_call(chaos: Chaos)
         chaos.server.workers()[0].kill()
         assert chaos.server.predict("chaos", {}).status == 200
         eventually(lambda: told(chaos.server)["last_reload"], within_s=20)
+
+
+def test_a_reload_overtakes_a_replacement_that_fails_and_leaves_no_other_worker(chaos: Chaos) -> None:
+    """Y21: the one that fails has no successor of the old code."""
+    switches = chaos.side_log.parent / "switches"
+    flip(switches, CHAOS_WARM="hang")
+    with aftermath(chaos.server):
+        (first,) = chaos.server.workers()
+        first.kill()
+        eventually(lambda: len(chaos.events("warm")) == 2, within_s=20)
+        (hung,) = chaos.server.workers()
+        flip(switches)
+        for _ in range(2):
+            assert order(chaos.server, "reload").status == 0
+            eventually(lambda: is_gone(hung))
+            eventually(lambda: len(chaos.server.workers()) == 1)
 
 
 def test_a_stop_during_a_reload_waits_for_no_new_worker(chaos: Chaos) -> None:

@@ -51,6 +51,18 @@ def test_three_exits_within_an_hour_fail_a_gpu_and_no_other() -> None:
     assert gpus.failed == []
 
 
+def test_after_a_gpu_was_forgiven_one_more_exit_does_not_fail_it() -> None:
+    gpus = Gpus(Clock())
+    for _ in range(3):
+        gpus.note_exit("0")
+    gpus.forgive()
+    gpus.note_exit("0")
+    gpus.note_exit("0")
+    assert gpus.failed == []
+    gpus.note_exit("0")
+    assert gpus.failed == ["0"]
+
+
 @pytest.mark.parametrize(("apart_s", "failed"), [(DEVICE_WINDOW_S / 3, ["0"]), (DEVICE_WINDOW_S, [])])
 def test_exits_far_apart_are_forgiven(apart_s: float, failed: list[str]) -> None:
     clock = Clock()

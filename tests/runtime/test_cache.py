@@ -254,6 +254,24 @@ def test_an_old_workers_answer_is_not_kept_even_if_nobody_has_asked_since() -> N
     run(story())
 
 
+def test_an_old_workers_answer_is_not_kept_though_others_were_called_since_the_reload() -> None:
+    async def story() -> None:
+        it = Cached(old := FakeReplica(), new := FakeReplica("m-0.1"))
+        await it.deployment.start()
+        late = it.call("b")
+        await turn()
+        reload = asyncio.create_task(it.deployment.reload([lambda _: it.make()]))
+        await it.until(lambda: it.deployment.reloads)
+        await answered(it, "c")
+        old.answer(*old.calls[-1])
+        await reload
+        assert text(late) == "b"
+        assert not isinstance(await answered(it, "b"), FromCache)
+        assert sent(new) == [b"c", b"b"]
+
+    run(story())
+
+
 def test_a_reload_that_fails_empties_nothing() -> None:
     async def story() -> None:
         it = Cached(FakeReplica(), FakeReplica("m-0.1", fails="load"))
