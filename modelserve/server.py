@@ -141,6 +141,8 @@ class Server:
             self._settings.base_path,
             max_connections=connections,
             patience=Patience(self._settings.header_timeout_s, self._settings.body_timeout_s),
+            metrics=self.metrics.connections,
+            supervisor=self.supervisor,
         )
         stack.push_async_callback(front.close)
         site = await front.listen(listening, None if self._certificate is None else self._certificate.context)

@@ -42,7 +42,7 @@ def ready_port(server: Running) -> int:
 @pytest.fixture(scope="module")
 def server(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that speaks https; ``port`` is set."""
-    tls = ["--tls-cert", str(files.cert), "--tls-key", str(files.key), "--header-timeout-s", "2"]
+    tls = ["--tls-cert", str(files.cert), "--tls-key", str(files.key), "--header-timeout-s", "20"]
     folder = tmp_path_factory.mktemp("tls")
     with running([f"{telling.__file__}:Telling", *tls], folder=folder, wait=False) as server:
         server.port = eventually(lambda: ready_port(server), within_s=60)

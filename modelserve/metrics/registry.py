@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from modelserve.metrics.connections import ConnectionMetrics
 from modelserve.metrics.deployment import CacheMetrics, DeploymentMetrics, Families
 from modelserve.metrics.machine import MachineUse
 from modelserve.metrics.merging import Merged
@@ -33,6 +34,7 @@ class Metrics:
     Attributes:
         models: What models count themselves.
         machine: What workers and GPUs have of the machine.
+        connections: How many there are, and who was turned away.
     """
 
     def __init__(self, *, seldon: bool = False) -> None:
@@ -40,6 +42,7 @@ class Metrics:
         self.requests = Requests()
         self.machine = MachineUse()
         self.models = Merged()
+        self.connections = ConnectionMetrics()
         self._families = _families(self.registry)
         self._cache = _cache(self.registry)
         self._callbacks = Counter(
@@ -60,7 +63,7 @@ class Metrics:
         )
         self._held = HeldRead()
         own = (self._tasks, self._lost, self._failures, self._held)
-        for collector in (*self.requests.families, *own, self.machine, self.models):
+        for collector in (*self.requests.families, *self.connections.families, *own, self.machine, self.models):
             self.registry.register(collector)
         self._seldon = Seldon(self.registry) if seldon else None
 

@@ -100,6 +100,11 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
         self._on_end(self)
 
+    def abort(self) -> None:
+        """End it at once, whatever is under way."""
+        if self.transport is not None:
+            self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
         RequestHandler.data_received(self, data)  # a plain call: this is part of the hot path
         waiter = self._waiter

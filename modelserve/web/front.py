@@ -2,9 +2,10 @@
 
     up to max_connections          what the server answers
     RESERVED more                  /healthz and /readyz; 503 for all else, and the connection is closed
-    beyond                         closed at once
+    beyond                         the oldest of those is closed for it
 
-So a server that is full still tells an orchestrator that it lives, and does not run out of open files.
+So a server that is full still tells an orchestrator that it lives, and does not run out of open files. A connection
+counts from when it is made, which over TLS is behind its handshake, and until it is lost.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import secrets
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from modelserve.errors import Unavailable
 from modelserve.messages import Failure
+from modelserve.metrics.connections import ConnectionMetrics
+from modelserve.supervised import Supervisor
 from modelserve.web.connection import Connection, Patience
 from modelserve.web.failures import failure_response
+from modelserve.web.handshakes import Handshakes
 from modelserve.web.health import Health
 
 __all__ = ["LINGER_S", "RESERVED", "Front"]
@@ -42,6 +46,12 @@ KEEPALIVE_S = 620.0
 FULL = Failure(503, Unavailable.code, "The server has as many connections as it can serve; close some, or come again.")
 
 
+class Door(Protocol):
+    """What accepts connections until it is closed."""
+
+    def close(self) -> None: ...
+
+
 class Front:
     """A factory of connections, as ``loop.create_server`` calls it.
 
@@ -51,10 +61,20 @@ class Front:
         base_path: The prefix of every route.
         max_connections: How many connections there may be.
         patience: How long a client may take.
+        metrics: Where connections are counted.
+        supervisor: Keeps alive what accepts them.
     """
 
     def __init__(
-        self, server: web.Server, health: Health, base_path: str, *, max_connections: int, patience: Patience
+        self,
+        server: web.Server,
+        health: Health,
+        base_path: str,
+        *,
+        max_connections: int,
+        patience: Patience,
+        metrics: ConnectionMetrics | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self._server = server
         self._answers: dict[str, Callable[[Any], Awaitable[web.Response]]] = {
@@ -64,34 +84,55 @@ class Front:
         self._reserve = web.Server(self._answer_full)
         self._max_connections = max_connections
         self._patience = patience
+        self._metrics = metrics or ConnectionMetrics()
+        self._supervisor = supervisor or Supervisor()
+        self._full, self._crowded_out = self._metrics.refused("full"), self._metrics.refused("crowded_out")
         self._open: set[Connection] = set()
+        self._reserved: dict[Connection, None] = {}  # in the order in which they were made
+        self._metrics.watch("open", lambda: len(self._open), max_connections)
+        self._metrics.watch("reserved", lambda: len(self._reserved), RESERVED)
 
     def __call__(self) -> asyncio.Protocol:
-        """Return what serves a new connection."""
-        count = len(self._open)
-        if count >= self._max_connections + RESERVED:
-            return _Closed()
-        connection = self._connect(self._server if count < self._max_connections else self._reserve)
-        self._open.add(connection)
-        return connection
+        """Return what a new connection is until it is made."""
+        return _Arrival(self._take_in)
 
-    async def listen(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> asyncio.Server:
+    async def listen(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> Door:
         """Serve what connects to a socket, over TLS where its context is given."""
-        limit_s = (self._patience.header_timeout_s or None) if tls is not None else None
-        return await asyncio.get_running_loop().create_server(
-            self, sock=listening, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=limit_s
-        )
+        if tls is None:
+            return await asyncio.get_running_loop().create_server(self, sock=listening, backlog=BACKLOG)
+        limit_s = self._patience.header_timeout_s
+        handshakes = Handshakes(listening, tls, self, limit_s=limit_s, metrics=self._metrics)
+        handshakes.start(self._supervisor)
+        return handshakes
 
     async def close(self) -> None:
         """Close the reserved connections; the others are the server's to close."""
         self._reserve.pre_shutdown()
         await self._reserve.shutdown(0)
 
-    def _connect(self, server: web.Server) -> Connection:
+    def _take_in(self) -> Connection:
+        """Return what serves a connection that is made."""
+        if len(self._open) < self._max_connections:
+            connection = self._connect(self._server, self._open.discard)
+            self._open.add(connection)
+            return connection
+        if len(self._reserved) >= RESERVED:
+            oldest = next(iter(self._reserved))
+            del self._reserved[oldest]
+            self._crowded_out.value += 1
+            oldest.abort()
+        connection = self._connect(self._reserve, self._end_reserved)
+        self._reserved[connection] = None
+        return connection
+
+    def _end_reserved(self, connection: Connection) -> None:
+        self._reserved.pop(connection, None)
+
+    def _connect(self, server: web.Server, on_end: Callable[[Connection], None]) -> Connection:
         return Connection(
             server,
             patience=self._patience,
-            on_end=self._open.discard,
+            on_end=on_end,
             loop=asyncio.get_running_loop(),
             access_log=None,
             auto_decompress=False,
@@ -102,6 +143,7 @@ class Front:
     async def _answer_full(self, request: web.BaseRequest) -> web.StreamResponse:
         answer = self._answers.get(request.path.rstrip("/")) if request.method in ("GET", "HEAD") else None
         request_id = secrets.token_hex(8)
+        self._full.value += answer is None
         response: web.Response = failure_response(FULL, request_id) if answer is None else await answer(request)
         response.headers["X-Request-ID"] = request_id
         response.headers["Server"] = "modelserve"
@@ -109,6 +151,13 @@ class Front:
         return response
 
 
-class _Closed(asyncio.Protocol):
+class _Arrival(asyncio.Protocol):
+    """A connection that is not made yet, and may never be: over TLS it has a handshake before it."""
+
+    def __init__(self, take_in: Callable[[], Connection]) -> None:
+        self._take_in = take_in
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+        connection = self._take_in()
+        transport.set_protocol(connection)
+        connection.connection_made(transport)

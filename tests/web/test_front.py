@@ -72,17 +72,20 @@ async def test_a_full_server_tells_only_whether_it_lives(path: str, status: int)
             writer.close()
 
 
-async def test_beyond_the_reserved_room_connections_are_closed_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    """E08."""
+async def test_beyond_the_reserved_room_the_oldest_of_it_is_closed_for_a_newer_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """E08. So nobody who only keeps connections open keeps out who asks whether the server lives."""
     async with serving(2) as port:
         kept = [await connect(port) for _ in range(2 + RESERVED)]
         assert await ask(kept[0], "/lab/") == 200
-        assert await ask(kept[2], "/lab/healthz") == 200
-        kept.append(await connect(port))  # in the place of the one before, which was answered and closed
-        reader, writer = await connect(port)
-        assert await asyncio.wait_for(reader.read(), 20) == b""
-        for _, other in [*kept, (reader, writer)]:
-            other.close()
+        newest = await connect(port)
+        assert await ask(newest, "/lab/healthz") == 200
+        assert await asyncio.wait_for(kept[2][0].read(), 20) == b""
+        assert await ask(kept[1], "/lab/") == 200
+        assert await ask(kept[3], "/lab/healthz") == 200
+        for _, writer in [*kept, newest]:
+            writer.close()
     assert not caplog.records
 
 

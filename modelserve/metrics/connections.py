@@ -1,0 +1,39 @@
+"""What is counted of connections: how many there are, how many there may be, and those that were turned away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client.core import GaugeMetricFamily
+
+from modelserve.metrics.quick import Count, Counts
+from modelserve.metrics.reading import Read
+
+__all__ = ["ConnectionMetrics"]
+
+# Why a connection was turned away: all places were taken; it was closed for a newer one, since those places were taken
+# too in which only health is answered; its handshake failed; it was given up for a newer one.
+REASONS = ("full", "crowded_out", "handshake_failed", "handshake_crowded_out")
+
+
+class ConnectionMetrics:
+    """The instruments of one server's connections."""
+
+    def __init__(self) -> None:
+        self._present = Read(
+            GaugeMetricFamily, "modelserve_connections", "Connections, by what they are at.", ["state"]
+        )
+        self._limits = Read(GaugeMetricFamily, "modelserve_connections_limit", "How many there may be.", ["state"])
+        self._refused = Counts("modelserve_connections_refused", "Connections turned away, by reason.", ["reason"])
+        for reason in REASONS:
+            self._refused.of(reason)
+        self.families = (self._present, self._limits, self._refused)
+
+    def watch(self, state: str, count: Callable[[], int], limit: int) -> None:
+        """Read from here how many connections there are in one state."""
+        self._present.watch_one(state, number=count)
+        self._limits.watch_one(state, number=lambda: limit)
+
+    def refused(self, reason: str) -> Count:
+        """Return the counter of those that were turned away for one of the reasons."""
+        return self._refused.of(reason)
