@@ -40,6 +40,8 @@ WORDS = (
     "modelserve.private_folder",
     "modelserve.text",
     "modelserve.supervised",
+    "modelserve.regular_files",
+    "modelserve.file_threads",
 )
 PROMISES = (
     "modelserve.v2",

@@ -81,15 +81,9 @@ class RemoteJobs:
                 if not await pauses.wait():
                     raise
 
-    async def pages(self, limit: int) -> AsyncGenerator[list[Job]]:
+    def pages(self, limit: int) -> AsyncGenerator[list[Job]]:
         """Yield them, newest first, so many at a time."""
-        cursor: str | None = ""
-        while cursor is not None:
-            async with self._remote.ask("GET", self._path, query={"limit": limit, "cursor": cursor}) as response:
-                page: list[Job] = await self._remote.read(response)
-                following = response.links.get("next")
-                cursor = None if following is None else URL(str(following["url"])).query["cursor"]
-            yield page
+        return self._paged(self._path, limit)
 
     async def find(self, prefix: str) -> str:
         """Return the id that begins so; the newest one's for "".
@@ -125,7 +119,10 @@ class RemoteJobs:
 
     async def artifacts(self, uuid: str) -> list[Mapping[str, Any]]:
         """Return name, size and media type of each file that it has kept."""
-        found: list[Mapping[str, Any]] = await self._remote.get(f"{self._path}{uuid}/artifacts")
+        found: list[Mapping[str, Any]] = []
+        async with contextlib.aclosing(self._paged(f"{self._path}{uuid}/artifacts", SEARCH_LIMIT)) as pages:
+            async for page in pages:
+                found += page
         return found
 
     def artifact(self, uuid: str, name: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -155,6 +152,16 @@ class RemoteJobs:
             return event.name == "status" and json.loads(event.data)["status"] in ENDED
 
         return follow_events(self._remote, path, query, is_last=is_last, reconnect_s=self._reconnect_s)
+
+    async def _paged(self, path: str, limit: int) -> AsyncGenerator[list[Mapping[str, Any]]]:
+        """Yield the pages of a list, as each one's ``Link`` header leads to the next."""
+        cursor: str | None = ""
+        while cursor is not None:
+            async with self._remote.ask("GET", path, query={"limit": limit, "cursor": cursor}) as response:
+                page: list[Mapping[str, Any]] = await self._remote.read(response)
+                following = response.links.get("next")
+                cursor = None if following is None else URL(str(following["url"])).query["cursor"]
+            yield page
 
     async def _search(self, prefix: str) -> AsyncGenerator[str]:
         if prefix and not PREFIX.fullmatch(prefix):

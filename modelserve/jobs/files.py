@@ -22,9 +22,10 @@ from pathlib import Path
 
 import msgspec
 
-from modelserve.errors import NoSpace, NotFound
+from modelserve.errors import NoSpace
 from modelserve.jobs.rows import as_uuid, is_uuid
 from modelserve.messages import Call, FilePart
+from modelserve.regular_files import remove_link
 
 __all__ = ["JobFiles"]
 
@@ -91,22 +92,6 @@ class JobFiles:
         """Return the path of the body that a background prediction answered."""
         return self.folder(uuid) / "result"
 
-    def artifact_names(self, uuid: str) -> list[str]:
-        """Return the names of the job's artifacts, sorted: files at any depth, by their path below; links are none."""
-        top = self.artifacts(uuid)
-        found = (Path(folder, name) for folder, _, names in os.walk(top) for name in names)
-        return sorted(path.relative_to(top).as_posix() for path in found if path.is_file() and not path.is_symlink())
-
-    def artifact(self, uuid: str, name: str) -> Path:
-        """Return the path of one of the names above.
-
-        Raises:
-            NotFound: There is none of that name.
-        """
-        if name not in self.artifact_names(uuid):
-            raise NotFound("The job has no artifact of this name.")
-        return self.artifacts(uuid) / name
-
     def keep_uploads(self, uuid: str, call: Call) -> Call:
         """Move the files of a call to the job's folder, and return the call with their new paths.
 
@@ -134,17 +119,23 @@ class JobFiles:
 
     def remove(self, uuid: str) -> None:
         """Remove all files of a job; what cannot be removed is left."""
-        shutil.rmtree(self.folder(uuid), ignore_errors=True)
+        _remove(self.folder(uuid))
 
     def remove_uploads(self, uuid: str) -> None:
         """Remove the files that came with the request; what cannot be removed is left."""
-        shutil.rmtree(self.uploads(uuid), ignore_errors=True)
+        _remove(self.uploads(uuid))
 
 
 def _keep(part: FilePart, path: Path) -> FilePart:
     shutil.move(part.path, path)
     _settle(path)
     return msgspec.structs.replace(part, path=str(path))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with all that is in it; of a link in its place, only the link."""
+    if not remove_link(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _settle(path: Path) -> None:

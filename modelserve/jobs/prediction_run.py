@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from modelserve.errors import ModelserveError, NotReady, QueueFull, Stopping
 from modelserve.jobs.job import Job, Status
 from modelserve.jobs.run import STOPPED, Ending
 from modelserve.messages import Answer, Call, Failure, FileAnswer
+from modelserve.regular_files import create, open_regular, write_anew
 from modelserve.runtime.fleet import Deployment, Streamed
 
 __all__ = ["PredictionRun"]
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 # A queue that is full is tried again after this long.
 FULL_WAIT_S = 0.5
+
+# A file is copied in pieces of this size.
+PIECE_BYTES = 1024 * 1024
 
 # A larger JSON answer is only in the result's file.
 INLINE_BYTES = 60 * 1024
@@ -118,8 +123,8 @@ class PredictionRun:
         elif answer.file is not None:
             await asyncio.to_thread(_move, answer.file, self._result)
         else:
-            await asyncio.to_thread(self._result.write_bytes, answer.body)
-        size = self._result.stat().st_size
+            await asyncio.to_thread(write_anew, self._result, answer.body)
+        size = self._result.lstat().st_size
         kept = {"content_type": answer.content_type, "filename": answer.filename, "bytes": size}
         if answer.content_type == JSON and not answer.stream and 0 < len(answer.body) <= INLINE_BYTES:
             kept["output"] = msgspec.Raw(answer.body)
@@ -127,7 +132,7 @@ class PredictionRun:
 
     async def _keep_parts(self, answer: Streamed) -> Failure | None:
         assert answer.parts is not None
-        with contextlib.closing(answer.parts) as parts, self._result.open("wb") as file:
+        with contextlib.closing(answer.parts) as parts, os.fdopen(create(self._result), "wb") as file:
             async for part in parts:
                 await asyncio.to_thread(file.write, part.data)
                 if part.failure is not None:
@@ -144,4 +149,13 @@ class PredictionRun:
 
 
 def _move(file: FileAnswer, path: Path) -> None:
-    (shutil.move if file.delete else shutil.copyfile)(file.path, path)
+    """Move the file of an answer, or copy it where it stays; what is no regular file is neither followed nor read."""
+    with os.fdopen(open_regular(file.path), "rb") as source:
+        if file.delete:
+            with contextlib.suppress(OSError):  # the file lies on another file system
+                os.replace(file.path, path)
+                return
+        with os.fdopen(create(path), "wb") as target:
+            shutil.copyfileobj(source, target, PIECE_BYTES)
+    if file.delete:
+        os.unlink(file.path)

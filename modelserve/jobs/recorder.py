@@ -15,6 +15,7 @@ from modelserve.jobs.outage import Outage
 from modelserve.jobs.reports import Reports
 from modelserve.jobs.run import Ending
 from modelserve.jobs.thread import AsyncStore
+from modelserve.regular_files import write_anew
 
 __all__ = ["INLINE_BYTES", "Recorder"]
 
@@ -65,7 +66,7 @@ class Recorder:
         await self._reports.flush()
         output, size = ending.output, ending.output_bytes or len(ending.output or b"")
         if output is not None and len(output) > INLINE_BYTES:
-            await asyncio.to_thread(self._files.output(job.uuid).write_bytes, output)
+            await asyncio.to_thread(write_anew, self._files.output(job.uuid), output)
             output = None
         return await self._store.move(
             job.uuid, ending.status, owner=job.owner, message=ending.message, output=output, output_bytes=size

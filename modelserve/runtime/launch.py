@@ -92,7 +92,7 @@ def _output(log_path: str, otherwise: int) -> Iterator[int]:
         yield otherwise
         return
     # Each write goes to the end, so that nothing is lost where several processes write.
-    output = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    output = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         yield output
     finally:

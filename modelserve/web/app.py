@@ -23,6 +23,7 @@ from modelserve.web.auth import Guard, Need
 from modelserve.web.calls import CallReader
 from modelserve.web.counting import Counting
 from modelserve.web.documents import Documents
+from modelserve.web.files import with_file_threads
 from modelserve.web.gate import Rules, allow_origins, make_gate
 from modelserve.web.health import Health
 from modelserve.web.pages import Pages
@@ -92,6 +93,7 @@ def build_app(parts: Parts) -> web.Application:
     surround = make_surround(counting, parts.roll, guard.admit, make_gate(rules))
     app = web.Application(middlewares=[*_around(parts, counting), surround], client_max_size=_most(parts))
     app[PROXIES] = rules.proxies
+    with_file_threads(app)
     if (allow := allow_origins(rules)) is not None:
         app.on_response_prepare.append(allow)
     table: list[tuple[Need, list[web.RouteDef]]] = [

@@ -2,13 +2,13 @@
 
     path -> open, checked -> head of the response -> sendfile, piece by piece, on a thread
 
-Each piece is sent on a thread, since the disk may be slow, and into a socket that never blocks, so that a client that
-reads slowly holds no thread: what waits for it is the event loop. uvloop has no ``loop.sendfile``, so this goes round
+Each piece is sent on one of a few threads that do nothing else, since the disk may be slow, and into a socket that never
+blocks, so that a client that reads slowly holds no thread: what waits for it is the event loop. uvloop has no ``loop.sendfile``, so this goes round
 the transport, on a copy of its descriptor, once the transport has nothing left to write. Over TLS the file is read and
 written piece by piece instead, since the transport encrypts it.
 
 The file is opened without following links and without waiting, and must be a regular file, since its path comes from
-the model.
+the model; see regular_files.py.
 """
 
 from __future__ import annotations
@@ -17,27 +17,43 @@ import asyncio
 import contextlib
 import logging
 import os
-import stat
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from modelserve.errors import BadAnswer
+from modelserve.file_threads import FileThreads
 from modelserve.messages import Answer, FileAnswer
+from modelserve.regular_files import open_regular, opened
 from modelserve.web.connection import stall_timeout_s
 from modelserve.web.failures import BrokenAnswer
 from modelserve.web.responses import begun_response
 
-__all__ = ["PIECE_BYTES", "remove", "send_file"]
+__all__ = ["LOOKING", "PIECE_BYTES", "remove", "send_file", "send_open", "with_file_threads"]
 
 logger = logging.getLogger(__name__)
 
 # How much one call of sendfile may copy: enough that the way to the thread and back does not show.
 PIECE_BYTES = 1024 * 1024
 
-T = TypeVar("T")
+# What an application's files are sent on, and what the files of jobs are looked for on. More threads would only wait
+# for the same disk. No more pieces can wait than there are connections; lists, which may take long, are bounded.
+SENDING = web.AppKey("sending", FileThreads)
+LOOKING = web.AppKey("looking", FileThreads)
+SENDING_THREADS, LOOKING_THREADS, LOOKING_WAITING = 8, 4, 64
+
+
+def with_file_threads(app: web.Application) -> None:
+    """Give an application threads for work on files, which end with it."""
+    app[SENDING] = FileThreads("sending", threads=SENDING_THREADS)
+    app[LOOKING] = FileThreads("looking", threads=LOOKING_THREADS, waiting=LOOKING_WAITING)
+
+    async def close(app: web.Application) -> None:
+        app[SENDING].close()
+        app[LOOKING].close()
+
+    app.on_cleanup.append(close)
 
 
 async def send_file(request: web.Request, answer: Answer, file: FileAnswer, request_id: str) -> web.StreamResponse:
@@ -49,21 +65,32 @@ async def send_file(request: web.Request, answer: Answer, file: FileAnswer, requ
         ConnectionError: The client left.
     """
     try:
-        with _opened(file.path) as (source, size):
-            response = begun_response(answer, request_id)
-            response.content_length = size
-            writer = await response.prepare(request)
-            assert writer is not None, "a response is prepared once"
-            send = _send_encrypted if request.secure else _send
-            try:
-                await send(request, writer, source, size)
-            except BrokenAnswer as error:
-                logger.error("%s: %s", BadAnswer.code, error, extra={"request_id": request_id})
-                raise
-            await response.write_eof()
-            return response
+        with opened(_opened(file.path)) as source:
+            return await send_open(request, answer, source, request_id)
     finally:
         remove(file)
+
+
+async def send_open(request: web.Request, answer: Answer, source: int, request_id: str) -> web.StreamResponse:
+    """Send the response whose body is an open regular file, and return it once it is sent; the caller closes the file.
+
+    Raises:
+        BrokenAnswer: It became shorter, or the disk failed, while it was sent.
+        ConnectionError: The client left.
+    """
+    size = os.fstat(source).st_size
+    response = begun_response(answer, request_id)
+    response.content_length = size
+    writer = await response.prepare(request)
+    assert writer is not None, "a response is prepared once"
+    send = _send_encrypted if request.secure else _send
+    try:
+        await send(request, writer, source, size)
+    except BrokenAnswer as error:
+        logger.error("%s: %s", BadAnswer.code, error, extra={"request_id": request_id})
+        raise
+    await response.write_eof()
+    return response
 
 
 def remove(file: FileAnswer) -> None:
@@ -74,11 +101,12 @@ def remove(file: FileAnswer) -> None:
 
 
 async def _send(request: web.Request, writer: AbstractStreamWriter, source: int, size: int) -> None:
+    threads = request.config_dict[SENDING]
     with _socket_of(request.transport) as target:
         await _flush(request, writer)
         sent = 0
         while sent < size:
-            count = await _finished(_send_piece, target, source, sent, min(PIECE_BYTES, size - sent))
+            count = await threads.run(_send_piece, target, source, sent, min(PIECE_BYTES, size - sent))
             if count is None:
                 await _writable(target, stall_timeout_s(request))
             elif count:
@@ -88,9 +116,9 @@ async def _send(request: web.Request, writer: AbstractStreamWriter, source: int,
 
 
 async def _send_encrypted(request: web.Request, writer: AbstractStreamWriter, source: int, size: int) -> None:
-    sent = 0
+    threads, sent = request.config_dict[SENDING], 0
     while sent < size:
-        piece = await _finished(_read_piece, source, sent, min(PIECE_BYTES, size - sent))
+        piece = await threads.run(_read_piece, source, sent, min(PIECE_BYTES, size - sent))
         if not piece:
             raise BrokenAnswer(BadAnswer.status, "the answer's file became shorter while it was sent")
         await writer.write(piece)
@@ -130,19 +158,6 @@ async def _flush(request: web.Request, writer: AbstractStreamWriter) -> None:
         transport.set_write_buffer_limits()
 
 
-async def _finished(work: Callable[..., T], *arguments: int) -> T:
-    """Run work on a thread. Cancelled, it waits for its end all the same: the descriptors are closed after it."""
-    future = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([future])
-        future.exception()
-        raise
-
-
 async def _writable(target: int, limit_s: float | None) -> None:
     loop, turn = asyncio.get_running_loop(), asyncio.Event()
     loop.add_writer(target, turn.set)
@@ -168,17 +183,8 @@ def _socket_of(transport: asyncio.Transport | None) -> Iterator[int]:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[tuple[int, int]]:
-    """Yield the descriptor and the size of a regular file."""
+def _opened(path: str) -> int:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
+        return open_regular(path)
+    except (OSError, ValueError) as error:
         raise BadAnswer("The model's answer is a file that cannot be read.", log=str(error)) from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise BadAnswer("The model's answer is a file that cannot be read.", log=f"{path} is no regular file")
-        yield descriptor, status.st_size
-    finally:
-        os.close(descriptor)

@@ -189,7 +189,23 @@ JOB_ROUTES = (
         content=EVENTS,
     ),
     JobRoute("{uuid}/metrics", "metrics", "Read the metrics of one {one} by step", schema="JobMetrics"),
-    JobRoute("{uuid}/artifacts", "artifacts", "List the files that one {one} has kept", schema="Artifacts"),
+    JobRoute(
+        "{uuid}/artifacts",
+        "artifacts",
+        "List the files that one {one} has kept",
+        "By their names. The `Link` header leads to the next page. Links, and files with several names, are left out.",
+        schema="Artifacts",
+        parameters=(
+            Parameter(
+                "limit",
+                "query",
+                "How many at most.",
+                {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000},
+            ),
+            Parameter("cursor", "query", "Where the page begins, as the Link header says.", {"type": "string"}),
+        ),
+        errors=(400, 404, 503),
+    ),
     JobRoute(
         "{uuid}/artifacts/{path}",
         "artifact",
@@ -292,7 +308,7 @@ JOB_SCHEMAS: Mapping[str, dict[str, Any]] = {
         "type": "object",
         "required": ["name", "size", "media_type"],
         "properties": {
-            "name": _text("Its name, with the folders it lies in."),
+            "name": _text("Its name, with the folders it lies in; a byte that is no UTF-8 as %XX."),
             "size": {"type": "integer", "description": "Its bytes."},
             "media_type": _text("Its media type, by its name."),
         },

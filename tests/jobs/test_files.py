@@ -87,34 +87,6 @@ def test_a_jobs_folder_is_for_this_user_alone_and_goes_whole(files: JobFiles) ->
     files.remove(UUID)
 
 
-def test_artifacts_are_listed_at_any_depth_and_links_are_not(files: JobFiles, tmp_path: Path) -> None:
-    assert files.artifact_names(UUID) == []
-    files.make(UUID)
-    top = files.artifacts(UUID)
-    (top / "plots").mkdir()
-    for name in ("weights.pt", "plots/loss é.png", ".hidden"):
-        (top / name).write_text(name)
-    (tmp_path / "secret").write_text("secret")
-    (top / "link").symlink_to(tmp_path / "secret")
-    (top / "folder").symlink_to(tmp_path)
-    os.mkfifo(top / "pipe")
-    assert files.artifact_names(UUID) == [".hidden", "plots/loss é.png", "weights.pt"]
-    assert files.artifact(UUID, "plots/loss é.png").read_text() == "plots/loss é.png"
-
-
-@pytest.mark.parametrize("name", ["", "link", "../log", "/etc/passwd", "folder/secret", "plots/../weights.pt", "none"])
-def test_no_other_name_leads_to_a_file(files: JobFiles, tmp_path: Path, name: str) -> None:
-    files.make(UUID)
-    files.log(UUID).write_text("log")
-    (files.artifacts(UUID) / "plots").mkdir()
-    (files.artifacts(UUID) / "weights.pt").write_text("weights")
-    (files.artifacts(UUID) / "link").symlink_to(tmp_path)
-    (files.artifacts(UUID) / "folder").symlink_to(tmp_path)
-    (tmp_path / "secret").touch()
-    with pytest.raises(NotFound):
-        files.artifact(UUID, name)
-
-
 def test_uploads_are_kept_until_they_are_removed(files: JobFiles, tmp_path: Path) -> None:
     """H21."""
     call = a_call(tmp_path / "call", one=b"1", two=b"22")

@@ -19,7 +19,7 @@ from modelserve.metrics import Metrics
 from modelserve.web import files
 from modelserve.web.counting import Counting
 from modelserve.web.failures import BrokenAnswer
-from modelserve.web.files import send_file
+from modelserve.web.files import send_file, with_file_threads
 from modelserve.web.requests import make_surround
 
 BINARY = "application/octet-stream"
@@ -46,6 +46,7 @@ class Door:
 
     async def connected(self, body: Body) -> None:
         app = web.Application(middlewares=[make_surround(Counting(Metrics(), (), ""))])
+        with_file_threads(app)
         app.router.add_route("*", "/", self.handle)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
         await runner.setup()

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import mimetypes
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from aiohttp import web
 
 from modelserve.errors import NotFound
-from modelserve.jobs.files import JobFiles
+from modelserve.jobs.artifacts import Artifacts
 from modelserve.jobs.job import Operation, Status
 from modelserve.jobs.runner import Runner
-from modelserve.messages import Answer, FileAnswer
-from modelserve.web.files import send_file
+from modelserve.messages import Answer
+from modelserve.regular_files import open_regular, opened
+from modelserve.web.files import LOOKING, send_open
 from modelserve.web.requests import REQUEST_ID
 from modelserve.web.responses import json_response
 from modelserve.web.v2.job_object import is_filed
-from modelserve.web.v2.jobs import Jobs
+from modelserve.web.v2.jobs import MAX_LIMIT, Jobs, whole_number
 
 __all__ = ["JobFileRoutes"]
 
@@ -36,20 +37,33 @@ class JobFileRoutes:
         self._runner = runner
 
     async def artifacts(self, request: web.Request) -> web.Response:
-        """Answer with the name, size and media type of each file that a job's author has kept so far."""
+        """Answer with a page of the files that a job's author has kept so far; its ``Link`` header leads to the next.
+
+        Raises:
+            QueueFull: Too many ask for files at the same time.
+        """
+        limit = whole_number(request, "limit", MAX_LIMIT, 1, MAX_LIMIT)
         job = await self._jobs.job(request)
-        return json_response(await asyncio.to_thread(_list_artifacts, self._runner.files, job.uuid))
+        kept, cursor = Artifacts(self._runner.files.artifacts(job.uuid)), request.query.get("cursor", "")
+        page = await request.config_dict[LOOKING].run(kept.page, limit, cursor)
+        response = json_response(
+            [{"name": one.name, "size": one.size, "media_type": media_type(one.name)} for one in page.artifacts]
+        )
+        if page.cursor:
+            response.headers["Link"] = f'<?{urlencode({"limit": limit, "cursor": page.cursor})}>; rel="next"'
+        return response
 
     async def artifact(self, request: web.Request) -> web.StreamResponse:
-        """Answer with one of these files.
+        """Answer with one of these files, which alone is looked at.
 
         Raises:
             NotFound: It is none of them: links lead nowhere, and no name leads out of the job's folder.
+            QueueFull: Too many ask for files at the same time.
         """
         job = await self._jobs.job(request)
-        name = request.match_info["path"]
-        path = await asyncio.to_thread(self._runner.files.artifact, job.uuid, name)
-        return await _send(request, Answer(0, media_type(name), filename=name.rpartition("/")[2]), path)
+        name, kept = request.match_info["path"], Artifacts(self._runner.files.artifacts(job.uuid))
+        answer = Answer(0, media_type(name), filename=name.rpartition("/")[2])
+        return await _send(request, answer, lambda: kept.open(name))
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         """Answer with what a job has returned, in its own media type.
@@ -62,9 +76,9 @@ class JobFileRoutes:
             raise NotFound(f"There is no result: the job is {job.status.value}.")
         if job.operation is Operation.PREDICT:
             answer = Answer(0, job.output["content_type"], filename=job.output["filename"])
-            return await _send(request, answer, self._runner.files.result(job.uuid))
+            return await _send(request, answer, _opening(self._runner.files.result(job.uuid)))
         if is_filed(job):
-            return await _send(request, Answer(0, JSON), self._runner.files.output(job.uuid))
+            return await _send(request, Answer(0, JSON), _opening(self._runner.files.output(job.uuid)))
         return web.Response(body=orjson.dumps(job.output), content_type=JSON)
 
 
@@ -78,18 +92,17 @@ def media_type(name: str) -> str:
     return guessed if guessed and not encoding else BYTES
 
 
-async def _send(request: web.Request, answer: Answer, path: Path) -> web.StreamResponse:
-    if not await asyncio.to_thread(path.is_file):
-        raise NotFound("The file is not here: the server that ran the job has it, or it has been removed.")
-    return await send_file(request, answer, FileAnswer(str(path), 0), request[REQUEST_ID])
+async def _send(request: web.Request, answer: Answer, opening: Callable[[], int]) -> web.StreamResponse:
+    with opened(await request.config_dict[LOOKING].run(opening, drop=os.close)) as source:
+        return await send_open(request, answer, source, request[REQUEST_ID])
 
 
-def _list_artifacts(files: JobFiles, uuid: str) -> list[dict[str, Any]]:
-    folder, found = files.artifacts(uuid), []
-    for name in files.artifact_names(uuid):
+def _opening(path: Path) -> Callable[[], int]:
+    def opening() -> int:
         try:
-            size = os.lstat(folder / name).st_size
-        except FileNotFoundError:  # a training writes and removes while this looks
-            continue
-        found.append({"name": name, "size": size, "media_type": media_type(name)})
-    return found
+            return open_regular(path)
+        except OSError as error:
+            message = "The file is not here: the server that ran the job has it, or it has been removed."
+            raise NotFound(message) from error
+
+    return opening

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from modelserve.regular_files import open_regular
+
 __all__ = ["PIECE_BYTES", "Lines", "Span", "find_span", "read_lines", "read_piece"]
 
 PIECE_BYTES = 256 * 1024
@@ -37,22 +39,28 @@ class Lines(NamedTuple):
 
 
 def find_span(path: Path, tail: int | None) -> Span:
-    """Return where the last ``tail`` lines of a log lie now, all of it for None. A log that is not there is empty."""
+    """Return where the last ``tail`` lines of a log lie now, all of it for None. A log that is not there is empty.
+
+    So is what a training has put in the place of its log, such as a link to somebody else's file.
+    """
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             return Span(0 if tail is None else _last_lines(file, size, tail), size)
-    except FileNotFoundError:
+    except OSError:
         return Span(0, 0)
 
 
 def read_piece(path: Path, span: Span) -> bytes:
     """Return the first piece of a part of a log, nothing where the part is empty, or there no more."""
-    if span.start >= span.end or not path.exists():
+    if span.start >= span.end:
         return b""
-    with open(path, "rb") as file:
-        file.seek(span.start)
-        return file.read(min(PIECE_BYTES, span.end - span.start))
+    try:
+        with _opened(path) as file:
+            file.seek(span.start)
+            return file.read(min(PIECE_BYTES, span.end - span.start))
+    except OSError:
+        return b""
 
 
 def read_lines(path: Path, start: int, *, is_over: bool) -> Lines:
@@ -66,6 +74,10 @@ def read_lines(path: Path, start: int, *, is_over: bool) -> Lines:
         data = data[: _whole(data)]
     lines = _END.split(data.decode("utf-8", "replace"))
     return Lines(lines if lines[-1] else lines[:-1], start + len(data))
+
+
+def _opened(path: Path) -> BinaryIO:
+    return os.fdopen(open_regular(path), "rb")
 
 
 def _whole(data: bytes) -> int:

@@ -52,7 +52,7 @@ def _of(operation: Operation, jobs: Jobs, runner: Runner) -> list[Route]:
         web.get(f"{one}/events", streams.events, allow_head=False),
         web.get(f"{one}/metrics", jobs.metrics),
         web.get(f"{one}/artifacts", files.artifacts),
-        web.get(f"{one}/artifacts/{{path:.+}}", files.artifact, allow_head=False),
+        web.get(f"{one}/artifacts/{{path:(?s:.+)}}", files.artifact, allow_head=False),
         web.get(f"{one}/result", files.result, allow_head=False),
     ]
     cancelling = Right.TRAIN if operation is Operation.TRAIN else Right.CALL
