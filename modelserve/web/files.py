@@ -2,10 +2,10 @@
 
     path -> open, checked -> head of the response -> sendfile, piece by piece, on a thread
 
-Each piece is sent on one of a few threads that do nothing else, since the disk may be slow, and into a socket that never
-blocks, so that a client that reads slowly holds no thread: what waits for it is the event loop. uvloop has no ``loop.sendfile``, so this goes round
-the transport, on a copy of its descriptor, once the transport has nothing left to write. Over TLS the file is read and
-written piece by piece instead, since the transport encrypts it.
+Each piece is sent on one of a few threads that do nothing else, since the disk may be slow, and into a socket that
+never blocks, so that a client that reads slowly holds no thread: what waits for it is the event loop. uvloop has no
+``loop.sendfile``, so this goes round the transport, on a copy of its descriptor, once the transport has nothing left to
+write. Over TLS the file is read and written piece by piece instead, since the transport encrypts it.
 
 The file is opened without following links and without waiting, and must be a regular file, since its path comes from
 the model; see regular_files.py.

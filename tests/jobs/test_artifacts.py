@@ -40,10 +40,13 @@ def test_artifacts_are_listed_at_any_depth_and_links_are_not(top: Path) -> None:
 
 def test_a_page_says_where_the_next_begins(top: Path) -> None:
     """X13."""
-    first = Artifacts(top).page(2)
-    assert (len(first.artifacts), first.cursor) == (2, "plots/loss é.png")
-    last = Artifacts(top).page(2, first.cursor)
-    assert (len(last.artifacts), last.cursor) == (1, "")
+    first = Artifacts(top).page(3)
+    assert ([one.name for one in first.artifacts], first.cursor) == (
+        [".hidden", "plots/loss é.png"],
+        "plots/loss é.png",
+    )
+    last = Artifacts(top).page(3, first.cursor)
+    assert ([one.name for one in last.artifacts], last.cursor) == (["weights.pt"], "")
 
 
 def test_one_is_opened_without_a_look_at_the_others(top: Path) -> None:
