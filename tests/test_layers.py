@@ -74,6 +74,7 @@ ROOT = ("modelserve",)
 # The first row that covers a module is the one that counts, so the narrow rows stand before the wide ones.
 TABLE = (
     Row(0, ("modelserve.__init__",), (), ()),
+    Row(1, ("modelserve.file_threads",), ("modelserve.errors",), ()),
     Row(1, ("modelserve.frames",), ("modelserve.messages", "modelserve.buffers"), ("msgspec",)),
     Row(1, ("modelserve.logs",), ("modelserve.logs",), ()),
     Row(1, ("modelserve.metrics",), ("modelserve.metrics", "modelserve.messages"), ("prometheus_client",)),
