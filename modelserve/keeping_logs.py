@@ -15,6 +15,7 @@ from pathlib import Path
 from modelserve.jobs.data_folder import data_folder
 from modelserve.logs.kept import KeptLogs
 from modelserve.settings import Settings
+from modelserve.supervised import Supervisor
 
 __all__ = ["keep_logs"]
 
@@ -25,13 +26,14 @@ SERVERS = 100
 
 
 @contextlib.contextmanager
-def keep_logs(settings: Settings, names: Iterable[str]) -> Iterator[KeptLogs]:
+def keep_logs(settings: Settings, names: Iterable[str], supervisor: Supervisor) -> Iterator[KeptLogs]:
     """Keep what the log says of each deployment, until the block is left.
 
     Where no file can be written, that is a warning: the last lines are kept in memory all the same.
     """
     with contextlib.ExitStack() as stack:
         kept = KeptLogs(names, lines=settings.log_lines, folder=_folder(stack, data_folder(settings.data_dir)))
+        kept.write_aside(supervisor)
         stack.callback(kept.close)
         ours = logging.getLogger("modelserve")
         ours.addHandler(kept)

@@ -69,6 +69,7 @@ class Server:
     Args:
         refs: The models to serve.
         settings: How.
+        supervisor: Runs the server's own threads and tasks; one of its own by default.
 
     Raises:
         PortInUse: On entering, when the address is taken.
@@ -78,13 +79,14 @@ class Server:
         StartError: On entering, with exit code 5, when the store of jobs cannot be used.
     """
 
-    def __init__(self, refs: Sequence[ModelRef], settings: Settings) -> None:
+    def __init__(self, refs: Sequence[ModelRef], settings: Settings, *, supervisor: Supervisor | None = None) -> None:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self.metrics = Metrics(seldon=settings.seldon_metrics)
-        self.metrics.watch_log(logs.lost_records)
+        for bound in logs.bounds():
+            self.metrics.watch_held(bound)
         self.metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
-        self.supervisor = Supervisor()
+        self.supervisor = supervisor or Supervisor()
         self.metrics.watch_failures(self.supervisor.failures)
         self._hearing = Hearing(self.supervisor)
         self.fleet = Fleet(refs, settings, self.metrics, hearing=self._hearing)
@@ -104,7 +106,10 @@ class Server:
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(self.supervisor.hooked())
             listening = stack.enter_context(listen(self._settings.host, self._settings.port))
-            self._logs = stack.enter_context(keep_logs(self._settings, self._names))
+            self._logs = stack.enter_context(keep_logs(self._settings, self._names, self.supervisor))
+            self.metrics.watch_log(lambda: logs.lost_records() + self._logs.not_written)
+            if self._logs.bound is not None:
+                self.metrics.watch_held(self._logs.bound)
             if (tracing := start_tracing(os.environ, {})) is not None:
                 stack.push_async_callback(asyncio.to_thread, tracing.close)
             self._tracing = tracing
@@ -233,14 +238,15 @@ def run(refs: Sequence[ModelRef], settings: Settings, hooks: Hooks | None = None
     logs.configure(settings.log_level, settings.log_format)
     keep_freed_memory()
     raise_limit(settings.max_connections)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    house = Supervisor()
+    with logs.aside(house), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop, orders = runner.get_loop(), _Orders()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, orders.stops.put_nowait, None)
         loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
         for number in HARMLESS:
             loop.add_signal_handler(number, lambda: None)
-        runner.run(_run(refs, settings, orders, _settling(hooks or Hooks())))
+        runner.run(_run(refs, settings, orders, _settling(hooks or Hooks()), house))
     return 0
 
 
@@ -292,13 +298,13 @@ def _run_beside(refs: Sequence[ModelRef], settings: Settings) -> None:
     import uvloop
 
     logs.configure(settings.log_level, settings.log_format)
-    loop, orders = uvloop.new_event_loop(), _Orders()
+    loop, orders, house = uvloop.new_event_loop(), _Orders(), Supervisor()
 
     def run_there() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(_run(refs, settings, orders, Hooks(on_ready=_say_ready)))
+            runner.run(_run(refs, settings, orders, Hooks(on_ready=_say_ready), house))
 
-    with ThreadPoolExecutor(1, "modelserve") as pool:
+    with logs.aside(house), ThreadPoolExecutor(1, "modelserve") as pool:
         ended = pool.submit(run_there)
         while True:
             try:
@@ -315,10 +321,12 @@ class _Orders:
         self.reload = asyncio.Event()  # however often it is asked for meanwhile, one more does
 
 
-async def _run(refs: Sequence[ModelRef], settings: Settings, orders: _Orders, hooks: Hooks) -> None:
+async def _run(
+    refs: Sequence[ModelRef], settings: Settings, orders: _Orders, hooks: Hooks, supervisor: Supervisor
+) -> None:
     """Serve until there is a stop among the orders; a second one skips the waiting."""
     stop = asyncio.ensure_future(orders.stops.get())
-    async with Server(refs, settings) as server:
+    async with Server(refs, settings, supervisor=supervisor) as server:
         hooks.on_listening(server.url, list(server.fleet.deployments))
         starting = asyncio.ensure_future(server.started())
         await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)

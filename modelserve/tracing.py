@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+
+from modelserve import logs
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -164,13 +165,25 @@ def _started(environment: Mapping[str, str], about: Mapping[str, str]) -> Tracin
     return Tracing(provider)
 
 
+class _AmongTheLog:
+    """Standard error as the log writes to it, so that no span waits for its reader."""
+
+    def write(self, text: str) -> None:
+        logs.say(text.removesuffix("\n"))
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+
 def _exporter(environment: Mapping[str, str]) -> SpanExporter:
     """Return what OTEL_TRACES_EXPORTER names, by the entry points of the library."""
     name = environment.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
     if name == "console":
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
-        return ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: span.to_json(indent=None) + "\n")
+        return ConsoleSpanExporter(
+            out=cast(IO[str], _AmongTheLog()), formatter=lambda span: span.to_json(indent=None) + "\n"
+        )
     if name == "otlp":
         variables = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
         protocol = next(filter(None, map(environment.get, variables)), "http/protobuf")

@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 import threading
+import time
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_a_part_that_never_failed_is_counted_with_zero() -> None:
 
 def test_pauses_grow_to_a_limit_and_are_short_again_for_what_ran_well(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
-    monkeypatch.setattr(supervised.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     pauses = supervised._Pauses()
     waited = []
     for _ in range(9):

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
+import threading
 from collections.abc import Mapping, Sequence
 
 import click
 
-__all__ = ["PAGES", "announce", "announce_statuses"]
+from modelserve import logs
+from modelserve.cli.streams import unheard
+
+__all__ = ["PAGES", "ReadyLine", "announce", "announce_statuses"]
 
 PAGES = (("Swagger UI", "/api"), ("ReDoc", "/redoc"), ("OpenAPI", "/openapi.json"))
 
@@ -34,7 +39,37 @@ def announce_statuses(statuses: Mapping[str, str], places: Mapping[str, str]) ->
         _say(f"  {name:<{width}}  {click.style(status, fg=_COLOURS.get(status))}{hint}")
 
 
+class ReadyLine:
+    """The line on standard output for programs that wait for it; a pipe that nobody reads holds up nobody."""
+
+    # How long the program's end waits for who reads it.
+    wait_s = 0.5
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    def say(self, url: str) -> None:
+        """Write it; never blocks."""
+        self._thread = threading.Thread(target=_write, args=[f"modelserve ready on {url}\n"], name="ready", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Wait until it is written, but not for long."""
+        if self._thread is not None:
+            self._thread.join(self.wait_s)
+
+
+def _write(line: str) -> None:
+    with unheard():
+        if (
+            sys.stdout is not None and sys.stdout is sys.__stdout__
+        ):  # past its buffer, whose lock the end of the program would wait for
+            os.write(sys.stdout.fileno(), line.encode())
+        else:
+            click.echo(line, nl=False)
+
+
 def _say(text: str) -> None:
-    # Where standard error is no terminal, click leaves the colours out by itself; see https://no-color.org
-    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    click.echo(text, err=True, color=False if is_plain else None)
+    # See https://no-color.org
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty()
+    logs.say(click.unstyle(text) if is_plain else text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -14,9 +15,9 @@ import click
 
 from modelserve import discovery
 from modelserve.cli import sources
-from modelserve.cli.announcing import PAGES, announce, announce_statuses
+from modelserve.cli.announcing import PAGES, ReadyLine, announce, announce_statuses
 from modelserve.cli.flags import settings_from, settings_options
-from modelserve.cli.streams import standing, unheard
+from modelserve.cli.streams import standing
 from modelserve.settings import Settings
 
 __all__ = ["run"]
@@ -72,7 +73,8 @@ def _run(models: Sequence[str], settings: Settings, *, watch: bool) -> int:
     places = {ref.name: ref.name if ref.name in named else ref.target for ref in refs}
     announcer = _Announcer(places, in_logs=settings.log_format == "json")
     beside = sources.watcher(refs) if watch else None
-    return server.run(refs, settings, server.Hooks(announcer.listening, announcer.ready, beside))
+    with contextlib.closing(announcer.line):
+        return server.run(refs, settings, server.Hooks(announcer.listening, announcer.ready, beside))
 
 
 class _Announcer:
@@ -81,20 +83,18 @@ class _Announcer:
     def __init__(self, places: Mapping[str, str], *, in_logs: bool) -> None:
         self._places = places
         self._in_logs = in_logs
+        self.line = ReadyLine()
 
     def listening(self, url: str, names: list[str]) -> None:
         if self._in_logs:  # who reads JSON lines gets nothing else
             pages = ", ".join(url + path for _, path in PAGES)
             logger.info("listening on %s, pages %s, starting %s", url, pages, ", ".join(names))
         else:
-            with unheard():
-                announce(url, names)
+            announce(url, names)
 
     def ready(self, url: str, statuses: Mapping[str, str]) -> None:
         if self._in_logs:
             logger.info("ready: %s", ", ".join(f"{name} {status}" for name, status in statuses.items()))
         else:
-            with unheard():
-                announce_statuses(statuses, self._places)
-        with unheard():
-            click.echo(f"modelserve ready on {url}")
+            announce_statuses(statuses, self._places)
+        self.line.say(url)

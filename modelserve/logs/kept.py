@@ -4,7 +4,8 @@
                                                  -> FOLDER/NAME.log, NAME.log.1 ...   GET .../log
                                                  -> the last errors                   modelserve status
 
-It is a handler of logging, for the time that a server runs. A file that cannot be written costs nothing but itself.
+It is a handler of logging, for the time that a server runs. A file that cannot be written costs nothing but itself: the
+files of a server are written aside, so that nobody who logs waits for a disk.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ import logging.handlers
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from modelserve.held import Bound
+from modelserve.logs.backlog import LIMIT_BYTES, Backlog
 from modelserve.logs.flow import LINES_PER_S, Flow
 from modelserve.logs.form import TextFormatter
-from modelserve.logs.writing import ACCESS, left_out
+from modelserve.logs.writing import ACCESS, left_out, not_taken
+
+if TYPE_CHECKING:  # it loads asyncio, which most workers do without
+    from modelserve.supervised import Supervisor
 
 __all__ = ["Fault", "KeptLogs", "Numbered"]
 
@@ -31,6 +37,9 @@ logger = logging.getLogger(__name__)
 # A file of this size is put aside; so many that were put aside are kept.
 FILE_BYTES = 10 * 1024**2
 FILES = 4
+
+# Who reads the files waits so long for the lines that are being written.
+FILES_S = 1.0
 
 # Errors of one deployment that are kept for its operator.
 FAULTS = 5
@@ -67,6 +76,27 @@ class KeptLogs(logging.Handler):
         self.setFormatter(TextFormatter())
         self._flow = Flow(LINES_PER_S)
         self._logs = {name: _Log(lines, None if folder is None else folder / f"{name}.log") for name in names}
+        self._backlog: Backlog[tuple[_Log | None, str]] | None = None
+
+    @property
+    def bound(self) -> Bound | None:
+        """How much waits to be written to the files, and how much may; None where they are not written aside."""
+        return None if self._backlog is None else self._backlog.bound
+
+    @property
+    def not_written(self) -> int:
+        """How many records are not in the files, since those were not written in time."""
+        return 0 if self._backlog is None else self._backlog.dropped
+
+    def write_aside(self, supervisor: Supervisor) -> None:
+        """Write the files on a thread of its own from now on.
+
+        Args:
+            supervisor: Runs it.
+        """
+        bound = Bound("log_files", LIMIT_BYTES)
+        self._backlog = Backlog(supervisor, "log files", bound, write=self._write_all, told=self._told)
+        self._backlog.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         log = self._logs.get(str(getattr(record, "deployment", "")))
@@ -74,11 +104,11 @@ class KeptLogs(logging.Handler):
             return
         with contextlib.suppress(Exception):  # as that of standard error: a log must not stop what it tells of
             if (count := self._flow.turn(time.monotonic())) and not record.name.startswith("modelserve.logs"):
-                log.add(self.format(left_out(count)))
+                self._add(log, self.format(left_out(count)))
             if self._flow.admits(log):
                 text = self.format(record)
                 self._flow.spend(log, text.count("\n") + 1)
-                log.add(text)
+                self._add(log, text)
             if record.levelno >= logging.ERROR:
                 log.faults.append(_fault(record))
 
@@ -93,9 +123,13 @@ class KeptLogs(logging.Handler):
             return Numbered(list(log.lines)[-(log.last - number) :] if number < log.last else [], log.last)
 
     def files(self, name: str) -> list[IO[bytes]]:
-        """Return the files of a deployment, opened, the oldest first; they are the caller's to close."""
-        with self._held(name) as log:
-            return log.opened()
+        """Return the files of a deployment, opened, the oldest first; they are the caller's to close.
+
+        It waits for the disk, but for what is still to be written only ``FILES_S``.
+        """
+        if self._backlog is not None:
+            self._backlog.wait(FILES_S)
+        return self._logs[name].opened()
 
     def faults(self) -> list[Fault]:
         """Return the last errors, the newest first."""
@@ -104,11 +138,28 @@ class KeptLogs(logging.Handler):
             return sorted((fault for log in logs for fault in log.faults), reverse=True)
 
     def close(self) -> None:
-        """Close the files."""
-        for name in self._logs:
-            with self._held(name) as log:
+        """Close the files; of a disk that stands still, without them."""
+        if self._backlog is None or self._backlog.close():
+            for log in self._logs.values():
                 log.close()
         super().close()
+
+    def _add(self, log: _Log, text: str) -> None:
+        log.add(text)
+        if self._backlog is None:
+            log.write(text)
+        elif log.has_file:
+            self._backlog.put((log, text), len(text))
+
+    def _told(self, count: int) -> tuple[_Log | None, str]:
+        """Return the line that says that lines are missing, for all files: nobody knows whose they were."""
+        return None, self.format(not_taken(count))
+
+    def _write_all(self, lines: Sequence[tuple[_Log | None, str]]) -> int:
+        for log, text in lines:
+            for each in self._logs.values() if log is None else (log,):
+                each.write(text)
+        return 0
 
     @contextlib.contextmanager
     def _held(self, name: str) -> Iterator[_Log]:
@@ -134,13 +185,27 @@ class _Log:
         lines = text.split("\n")
         self.lines.extend(lines)
         self.last += len(lines)
+
+    def write(self, text: str) -> None:
+        """Write it to the file, if there is one; waits for the disk."""
         if self._file is not None:
-            self._file.emit(logging.makeLogRecord({"msg": text}))
+            self._file.handle(logging.makeLogRecord({"msg": text}))
+
+    @property
+    def has_file(self) -> bool:
+        return self._file is not None
 
     def opened(self) -> list[IO[bytes]]:
-        if self._path is None:
+        if self._path is None or self._file is None:
             return []
-        names = [*(f"{self._path}.{number}" for number in range(FILES, 0, -1)), str(self._path)]
+        self._file.acquire()  # it may be about to put a file aside
+        try:
+            return self._open_all(self._path)
+        finally:
+            self._file.release()
+
+    def _open_all(self, path: Path) -> list[IO[bytes]]:
+        names = [*(f"{path}.{number}" for number in range(FILES, 0, -1)), str(path)]
         found: list[IO[bytes]] = []
         for name in names:
             with contextlib.suppress(OSError):

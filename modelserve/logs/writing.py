@@ -1,23 +1,29 @@
 """Configures logging: one handler on standard error that writes text or JSON, in a worker one that passes records on.
 
 Writing never raises; a record that cannot be written is lost, and counted. So is one of a flood: of what concerns one
-deployment at one level, ``LINES_PER_S`` lines a second are written, and one that says how many were left out.
+deployment at one level, ``LINES_PER_S`` lines a second are written, and one that says how many were left out. In a
+server nobody who logs waits for the reader of standard error: see :func:`aside` and backlog.py.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+from modelserve.held import Bound
+from modelserve.logs.backlog import LIMIT_BYTES, Backlog, write_lines
 from modelserve.logs.flow import Flow
 from modelserve.logs.form import Formatter, JsonFormatter, TextFormatter
 from modelserve.logs.passing import PassedFormatter
 
-__all__ = ["ACCESS", "configure", "left_out", "lost_records"]
+if TYPE_CHECKING:  # it loads asyncio, which most workers do without
+    from modelserve.supervised import Supervisor
+
+__all__ = ["ACCESS", "aside", "bounds", "configure", "left_out", "lost_records", "not_taken", "say"]
 
 # Libraries of the server that say at "info" what only their developers want to know.
 TALKATIVE = ("alembic", "opentelemetry", "urllib3")
@@ -46,7 +52,7 @@ def configure(
         about: Returns further fields for each record.
     """
     root = logging.getLogger()
-    for old in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
+    for old in _handlers():
         root.removeHandler(old)
     handler = _Handler(None if worker else Flow())
     handler.setFormatter(PassedFormatter(mark) if mark else _formatter(format, worker))
@@ -61,7 +67,34 @@ def configure(
 
 def lost_records() -> int:
     """Return how many records this process did not write since the log was configured."""
-    return sum(handler.not_written for handler in logging.getLogger().handlers if isinstance(handler, _Handler))
+    return sum(handler.not_written for handler in _handlers())
+
+
+@contextlib.contextmanager
+def aside(supervisor: Supervisor) -> Iterator[None]:
+    """Write the log on a thread of its own inside the block.
+
+    What waits at the end is written first, but for seconds at most: its reader may not read. Nothing is written later.
+
+    Args:
+        supervisor: Runs the thread.
+    """
+    with contextlib.ExitStack() as stack:
+        for handler in _handlers():
+            handler.write_aside(supervisor)
+            stack.callback(handler.end_aside)
+        yield
+
+
+def bounds() -> list[Bound]:
+    """Return how much of the log waits to be written, and how much may."""
+    return [handler.bound for handler in _handlers() if handler.bound is not None]
+
+
+def say(text: str) -> None:
+    """Write lines to standard error as they are, among those of the log."""
+    for handler in _handlers():
+        handler.say(text)
 
 
 def left_out(count: int, **fields: Any) -> logging.LogRecord:
@@ -70,6 +103,22 @@ def left_out(count: int, **fields: Any) -> logging.LogRecord:
     return logging.makeLogRecord(
         {**told, "msg": "%d lines of the log were left out in a second", "args": (count,), **fields}
     )
+
+
+def not_taken(count: int) -> logging.LogRecord:
+    """Return the record that says how many were left out, since nobody took them."""
+    told = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
+    return logging.makeLogRecord(
+        {
+            **told,
+            "msg": "%d records of the log were left out, since they were not read or written in time",
+            "args": (count,),
+        }
+    )
+
+
+def _handlers() -> list[_Handler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]
 
 
 def _formatter(format: str, worker: str) -> Formatter:
@@ -96,10 +145,40 @@ class _Handler(logging.Handler):
         super().__init__()
         self._lost = 0
         self._flow = flow
+        self._backlog: Backlog[bytes] | None = None
 
     @property
     def not_written(self) -> int:
-        return self._lost + (0 if self._flow is None else self._flow.dropped)
+        waited = 0 if self._backlog is None else self._backlog.dropped
+        return self._lost + waited + (0 if self._flow is None else self._flow.dropped)
+
+    @property
+    def bound(self) -> Bound | None:
+        return None if self._backlog is None else self._backlog.bound
+
+    def write_aside(self, supervisor: Supervisor) -> None:
+        def write(lines: Sequence[bytes]) -> int:
+            return 0 if sys.__stderr__ is None else write_lines(sys.__stderr__.fileno(), lines)
+
+        def told(count: int) -> bytes:
+            return f"{self.format(not_taken(count))}\n".encode()
+
+        self._backlog = Backlog(supervisor, "log", Bound("logs", LIMIT_BYTES), write=write, told=told)
+        self._backlog.start()
+
+    def end_aside(self) -> None:
+        if self._backlog is not None and self._backlog.close():
+            self._lost += self._backlog.dropped
+            self._backlog = None
+
+    def say(self, text: str) -> None:
+        self.acquire()
+        try:
+            self._write(text + "\n")
+        except Exception:
+            self._lost += 1
+        finally:
+            self.release()
 
     def emit(self, record: logging.LogRecord) -> None:
         # Closed, full, a terminal that is gone, an object that cannot be shown: a log must not stop what it tells of.
@@ -131,5 +210,7 @@ class _Handler(logging.Handler):
             return
         # Past Python's buffer, in one system call: workers share the pipe, and lines must not be torn.
         data = text.encode("utf-8", "backslashreplace")
-        while data:
-            data = data[os.write(stream.fileno(), data) :]
+        if self._backlog is not None:
+            self._backlog.put(data, len(data))
+        else:
+            self._lost += write_lines(stream.fileno(), [data])

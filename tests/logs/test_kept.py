@@ -12,6 +12,7 @@ from modelserve.keeping_logs import keep_logs
 from modelserve.logs import kept as module
 from modelserve.logs.kept import KeptLogs
 from modelserve.settings import Settings
+from modelserve.supervised import Supervisor
 
 
 def _tell(logs: KeptLogs, message: str, level: int = logging.INFO, **extra: object) -> None:
@@ -108,10 +109,10 @@ def test_a_file_that_cannot_be_written_costs_only_itself(tmp_path: Path, caplog:
 
 def test_two_servers_of_one_data_folder_have_files_of_their_own(tmp_path: Path) -> None:
     settings = Settings(data_dir=str(tmp_path))
-    with keep_logs(settings, ["digits"]) as one, keep_logs(settings, ["digits"]) as two:
+    with keep_logs(settings, ["digits"], Supervisor()) as one, keep_logs(settings, ["digits"], Supervisor()) as two:
         _tell(one, "m1")
         _tell(two, "m2")
-    with keep_logs(settings, ["digits"]) as three:
+    with keep_logs(settings, ["digits"], Supervisor()) as three:
         _tell(three, "m3")
     found = {name: _messages((tmp_path / name / "digits.log").read_text().splitlines()) for name in ("logs", "logs-2")}
     assert found == {"logs": ["m1", "m3"], "logs-2": ["m2"]}
@@ -119,7 +120,7 @@ def test_two_servers_of_one_data_folder_have_files_of_their_own(tmp_path: Path) 
 
 def test_without_a_folder_the_lines_are_kept_in_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
-    with keep_logs(Settings(data_dir=str(tmp_path / "file")), ["digits"]) as logs:
+    with keep_logs(Settings(data_dir=str(tmp_path / "file")), ["digits"], Supervisor()) as logs:
         _tell(logs, "m0")
         assert _messages(logs.tail("digits", 1).lines) == ["m0"]
         assert logs.files("digits") == []
