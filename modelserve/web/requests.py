@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
 import secrets
+import socket
+import struct
 import time
 from collections.abc import Callable
 
@@ -27,6 +30,9 @@ CLIENT = web.RequestKey("client", Client)
 
 # What nginx logs for a client that has left: https://nginx.org/en/docs/dev/development_guide.html#http_error_code
 CLIENT_LEFT = 499
+
+# Linger for no time: the connection is reset.
+RESET = struct.pack("ii", 1, 0)
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -91,6 +97,8 @@ def make_surround(
         except Exception as error:  # the border of a request
             response = _failure(error, request, request_id, counting)
             status = response.status
+            if request.writer.output_size:  # another answer would stand inside the one that has begun
+                return _end(request)
         finally:
             counting.answered(request, status, time.perf_counter() - since)
         if not response.prepared:
@@ -103,9 +111,19 @@ def make_surround(
 
 
 def _end(request: web.Request) -> web.StreamResponse:
-    """Close the connection once what was written is sent; aiohttp then finds that it cannot send this response."""
-    if request.transport is not None:
-        request.transport.close()
+    """Close the connection once what was written is sent; aiohttp then finds that it cannot send this response.
+
+    What was written ends without its end then. To a client of HTTP/1.0 a connection that is closed is the end of an
+    answer, so that one's is reset.
+    """
+    transport = request.transport
+    if transport is None:
+        return web.Response()
+    if request.version < HttpVersion11 and request.writer.output_size:
+        with contextlib.suppress(OSError):
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        transport.abort()
+    transport.close()
     return web.Response()
 
 
