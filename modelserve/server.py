@@ -89,7 +89,7 @@ class Server:
         self.supervisor = supervisor or Supervisor()
         self.metrics.watch_failures(self.supervisor.failures)
         self._hearing = Hearing(self.supervisor)
-        self.fleet = Fleet(refs, settings, self.metrics, hearing=self._hearing)
+        self.fleet = Fleet(refs, settings, self.metrics, hearing=self._hearing, supervisor=self.supervisor)
         self._names = [ref.name for ref in refs]
         self._logs: KeptLogs
         self._tracing: Tracing | None = None

@@ -27,6 +27,7 @@ from modelserve.runtime.slot import MakeReplica, Slot
 from modelserve.runtime.status import ReloadFailed, Status
 from modelserve.runtime.streams import Streamed, discard
 from modelserve.settings import Settings
+from modelserve.supervised import Supervisor
 
 __all__ = ["Cache", "Deployment", "Fleet", "FromCache", "ReloadFailed", "Status", "Streamed", "discard"]
 
@@ -44,6 +45,7 @@ class Fleet:
         settings: How to run them.
         metrics: Where to count; new ones by default.
         hearing: Hears what workers print and log; without it they write to our standard error.
+        supervisor: Keeps the threads going that it starts.
 
     Raises:
         SettingsError: On entering, when the device or the temporary folder is not there.
@@ -56,11 +58,13 @@ class Fleet:
         metrics: Metrics | None = None,
         *,
         hearing: Hearing | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self._refs = {ref.name: ref for ref in refs}
         self._settings = settings
         self._metrics = metrics or Metrics()
         self._hearing = hearing
+        self._supervisor = supervisor or Supervisor()
         self._stack = contextlib.AsyncExitStack()
         self._starting: asyncio.Future[list[None]] | None = None
         self._machine: Machine
@@ -77,7 +81,8 @@ class Fleet:
         self._placements = {name: self._plan(name, self._settings.of(name).workers) for name in self._refs}
         await asyncio.to_thread(sweep, self._settings.temp_dir)
         self.folder = self._make_folder()
-        self._backend = await self._stack.enter_async_context(LocalBackend(self.folder, self._hearing))
+        backend = LocalBackend(self.folder, self._hearing, self._supervisor)
+        self._backend = await self._stack.enter_async_context(backend)
         self.deployments = {name: self._deployment(name) for name in self._refs}
         self.caches = {name: self._cache(name) for name in self._refs if self._settings.of(name).cache_size}
         self._scraper = Scraper(self.deployments, self._metrics)

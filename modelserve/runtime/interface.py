@@ -193,7 +193,10 @@ class Replica(Protocol):
         """Terminate the worker, and kill it a second later; ``lost`` comes with this reason. Never blocks."""
 
     async def stop(self, wait_s: float) -> None:
-        """End the worker: ask, wait up to ``wait_s`` seconds, terminate, wait a second, kill. Idempotent."""
+        """End the worker: ask, wait up to ``wait_s`` seconds, terminate, wait a second, kill. Idempotent.
+
+        One that does not end even then is ``lost`` all the same, some seconds later.
+        """
 
 
 class Backend(Protocol):

@@ -34,10 +34,11 @@ class Pending(asyncio.Future[Answer]):
     replica: Replica | None
     size: int
 
-    # One of a batch with which a worker died: it is run alone now.
+    # One of those that may have been the death of a worker: it is run alone now.
     alone = False
-    # With how many workers that died it has been.
+    # How many workers may have died of it, and with how many it has been when they died.
     deaths = 0
+    times = 0
     # When it came and when it was sent, in the loop's time, where anybody needs it.
     since = 0.0
     sent_s = 0.0

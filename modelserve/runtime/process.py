@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,13 +25,20 @@ from modelserve.runtime.hearing import Ear, Hearing
 from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, StartFailed, WorkerSpec
 from modelserve.runtime.launch import added_paths, launch, what_is_wrong
 from modelserve.runtime.offspring import kill_offspring
+from modelserve.runtime.remains import Remains
+from modelserve.supervised import Supervisor
 
 __all__ = ["LocalBackend", "LocalReplica"]
+
+logger = logging.getLogger(__name__)
 
 # How long the last answers of a worker that has just died may take to be read from its channel.
 DRAIN_S = 0.05
 
 TERMINATE_WAIT_S = 1.0
+
+# A worker that is still there so long after SIGKILL is in the hands of the kernel, and nobody waits for it any more.
+KILL_WAIT_S = 5.0
 
 
 class LocalBackend:
@@ -40,29 +47,41 @@ class LocalBackend:
     Args:
         folder: Under which their temporary files live.
         hearing: Hears what they print and log; without it, they write to our standard error.
+        supervisor: Keeps the threads going that remove what they leave behind.
     """
 
-    def __init__(self, folder: str, hearing: Hearing | None = None) -> None:
+    def __init__(self, folder: str, hearing: Hearing | None = None, supervisor: Supervisor | None = None) -> None:
         self._folder = folder
         self._hearing = hearing
+        self._remains = Remains(supervisor or Supervisor())
         self._paths = added_paths()
 
     def replica(self, spec: WorkerSpec) -> LocalReplica:
-        return LocalReplica(spec, self._folder, self._paths, self._hearing)
+        return LocalReplica(spec, self._folder, self._paths, remains=self._remains, hearing=self._hearing)
 
     async def __aenter__(self) -> LocalBackend:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """End what workers may have left; all else that a replica has made it removes itself."""
-        await asyncio.to_thread(kill_offspring, self._folder)
+        """End and remove what workers may have left."""
+        try:
+            await asyncio.to_thread(self._clear)
+        except RuntimeError:  # no thread can be started, and nobody is served any more
+            self._clear()
+
+    def _clear(self) -> None:
+        self._remains.close()
+        kill_offspring(self._folder)
 
 
 class LocalReplica:
     """A :class:`modelserve.runtime.interface.Replica` that is a process of this machine."""
 
-    def __init__(self, spec: WorkerSpec, folder: str, paths: boot.AddedPaths, hearing: Hearing | None = None) -> None:
+    def __init__(
+        self, spec: WorkerSpec, folder: str, paths: boot.AddedPaths, *, remains: Remains, hearing: Hearing | None = None
+    ) -> None:
         self._spec = spec
+        self._remains = remains
         self._hearing = None if spec.log_path else hearing
         self._folder = folder
         self._paths = paths
@@ -74,6 +93,8 @@ class LocalReplica:
         self._scraped: asyncio.Future[Scraped] | None = None
         self._stage = "load"
         self._timer: asyncio.TimerHandle | None = None
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._pidfd = -1
         self._end: Exit | None = None
         self._ended = asyncio.Event()
         self._closers = contextlib.ExitStack()
@@ -150,6 +171,8 @@ class LocalReplica:
     def kill(self) -> None:
         """End the worker at once; nothing happens where it has ended."""
         self._signal(signal.SIGKILL)
+        if self._process is not None and self._giving_up is None and not self._ended.is_set():
+            self._giving_up = asyncio.get_running_loop().call_later(KILL_WAIT_S, self._give_up)
 
     async def _connect(self, listener: Listener) -> socket.socket:
         """Make the channel, and return the worker's end of it."""
@@ -167,10 +190,10 @@ class LocalReplica:
 
     def _spawn(self, theirs: socket.socket) -> None:
         assert self._channel is not None
+        self._remains.start()  # now, since at its end there may be no room for another thread
         make_private(self._folder)  # it may have been swept away since the last worker was made
         scratch = tempfile.mkdtemp(prefix=f"{self.name}-", dir=self._folder)
-        self._closers.callback(shutil.rmtree, scratch, ignore_errors=True)
-        self._closers.callback(asyncio.get_running_loop().run_in_executor, None, kill_offspring, scratch)
+        self._closers.callback(self._remains.put, scratch)
         with contextlib.ExitStack() as passed:
             memory = boot.Counter.memory()
             passed.callback(os.close, memory)
@@ -200,12 +223,13 @@ class LocalReplica:
         loop = asyncio.get_running_loop()
         try:
             lifeline.tie(life, self.pid)
-            pidfd = os.pidfd_open(self.pid)
-            self._closers.callback(os.close, pidfd)
-            loop.add_reader(pidfd, self._on_death, loop, pidfd)
+            self._pidfd = os.pidfd_open(self.pid)
+            self._closers.callback(os.close, self._pidfd)
+            loop.add_reader(self._pidfd, self._on_death, loop)
         except BaseException:
-            self.kill()
-            self._process.wait()
+            self._signal(signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(KILL_WAIT_S)
             self._ended.set()
             raise
 
@@ -232,10 +256,10 @@ class LocalReplica:
         if not self._channel.started.done():
             self._channel.started.set_exception(StartFailed(Failed(self._stage, message, "")))
 
-    def _on_death(self, loop: asyncio.AbstractEventLoop, pidfd: int) -> None:
+    def _on_death(self, loop: asyncio.AbstractEventLoop) -> None:
         """The process has ended; read what it still said, then tell."""
-        loop.remove_reader(pidfd)
-        self.kill()  # its children, while the dead leader still reserves the group's number
+        loop.remove_reader(self._pidfd)
+        self._signal(signal.SIGKILL)  # its children, while the dead leader still reserves the group's number
         assert self._channel is not None
         if self._channel.closed:
             self._bury()
@@ -244,25 +268,52 @@ class LocalReplica:
             loop.call_later(DRAIN_S, self._channel.abort)
 
     def _bury(self) -> None:
-        """Take the dead worker's status, remove what it had, and tell who waits for it."""
-        assert self._process is not None
-        assert self._channel is not None
+        """Take the dead worker's status, tell who waits for it, and remove what it had."""
         if self._ended.is_set():
             return
+        assert self._process is not None
         status = self._process.wait()  # which is there
-        end = self._end or _how_it_ended(status)
+        wrong = what_is_wrong(self._spec, status)
+        self._lose(self._end or _how_it_ended(status), wrong)
+
+    def _give_up(self) -> None:
+        """The worker does not end although it was killed: go on as if it had, and leave it to the kernel."""
+        if self._ended.is_set():
+            return
+        assert self._process is not None
+        assert self._channel is not None
+        loop, words = asyncio.get_running_loop(), f"has not ended {KILL_WAIT_S:g} s after SIGKILL, and is left behind"
+        extra = {"deployment": self._spec.ref.name, "worker": self.name, "pid": self.pid}
+        logger.error("worker %s: its process is in the hands of the kernel", words, extra=extra)
+        loop.remove_reader(self._pidfd)
+        self._channel.on_closed = _nothing
+        pidfd = os.dup(self._pidfd)
+        loop.add_reader(pidfd, _reap, loop, pidfd, self._process)
+        self._lose(self._end or Exit("signal", words), "")
+
+    def _lose(self, end: Exit, wrong: str) -> None:
+        """Tell who waits for the worker that it is no more. That comes first: to clean up may fail."""
+        assert self._channel is not None
         self._ended.set()
-        self._checks.lost()
-        if self._scraped is not None:
-            self._scraped.cancel()
-        self._closers.close()
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        try:
+            self._checks.lost()
+            if self._scraped is not None:
+                self._scraped.cancel()
+            self._tell(end, wrong)
+        finally:
+            self._listener = None  # it may hold on to us, and a training to all that it has returned
+            self._closers.close()
+
+    def _tell(self, end: Exit, wrong: str) -> None:
+        assert self._channel is not None
         started = self._channel.started
         if not started.done():
-            self._fail(what_is_wrong(self._spec, status) or f"The worker {end.detail} before its model was ready.")
+            self._fail(wrong or f"The worker {end.detail} before its model was ready.")
         elif not started.cancelled() and started.exception() is None:
             assert self._listener is not None
             self._listener.lost(self, end)
-        self._listener = None  # it may hold on to us, and a training to all that it has returned
 
     def _on_scraped(self, scraped: Scraped) -> None:
         """Pass on what the model counts; what comes unasked is dropped."""
@@ -280,6 +331,17 @@ class LocalReplica:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), seconds)
         return self._ended.is_set()
+
+
+def _reap(loop: asyncio.AbstractEventLoop, pidfd: int, process: subprocess.Popen[bytes]) -> None:
+    """Bury the process of a worker that was given up, at last."""
+    loop.remove_reader(pidfd)
+    os.close(pidfd)
+    process.wait()
+
+
+def _nothing() -> None:
+    """Take the place of a callback that is not wanted any more."""
 
 
 def _how_it_ended(status: int) -> Exit:

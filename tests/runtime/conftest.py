@@ -93,7 +93,7 @@ async def warm(replica: LocalReplica, heard: Heard, folder: Path) -> AsyncIterat
     yield replica
     await replica.stop(0)
     assert not worker.is_running()
-    assert list(folder.iterdir()) == []
+    await until(lambda: not list(folder.iterdir()))
     assert len(heard.ends) == 1
     await until(lambda: psutil.Process().num_fds() == descriptors)  # a thread still looks for what it may have left
     assert psutil.Process().children() == children, "no zombie, and no helper"

@@ -179,7 +179,7 @@ async def test_a_worker_that_closes_its_channel_and_lives_on_is_killed(folder: P
     replica.send([call])
     await until(lambda: heard.ends)
     assert heard.ends[0].detail == "killed by signal 9 (SIGKILL)"
-    assert list(folder.iterdir()) == []
+    await until(lambda: not list(folder.iterdir()))
 
 
 async def test_a_backend_runs_many_workers_that_share_nothing(folder: Path) -> None:

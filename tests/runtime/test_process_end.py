@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
+import os
+import threading
 import time
 import weakref
 from pathlib import Path
@@ -12,7 +15,7 @@ import psutil
 import pytest
 
 from modelserve.messages import Call
-from modelserve.runtime.interface import FIRST_PARTS
+from modelserve.runtime.interface import FIRST_PARTS, Exit, Replica
 from modelserve.runtime.process import LocalBackend, LocalReplica
 from tests.models.installed import side_log
 from tests.runtime.child import STREAM
@@ -134,3 +137,49 @@ async def test_who_listens_and_holds_on_to_the_worker_is_freed_with_it(folder: P
         await until(lambda: left() is None)
     finally:
         gc.enable()
+
+
+async def test_the_end_of_a_worker_is_told_before_its_folder_is_removed(log: Path, folder: Path) -> None:
+    """Y25, Y26: there may be very many files in it."""
+
+    class Looking(Heard):
+        left = -1
+
+        def lost(self, replica: Replica, end: Exit) -> None:
+            super().lost(replica, end)
+            self.left = len(list(folder.iterdir()))
+
+    looking, replica = Looking(), LocalBackend(str(folder)).replica(spec())
+    await replica.start(looking)
+    replica.kill()
+    await until(lambda: looking.ends)
+    assert looking.left == 1
+    await until(lambda: not list(folder.iterdir()))
+
+
+async def test_the_end_of_a_worker_is_told_where_no_thread_can_be_started(
+    warm: LocalReplica, heard: Heard, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Y26."""
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    warm.kill()
+    await until(lambda: heard.ends)
+    assert heard.ends[0].reason == "signal"
+    await until(lambda: not list(folder.iterdir()))
+
+
+def refuse(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+async def test_a_worker_that_does_not_end_when_it_is_killed_is_given_up(
+    warm: LocalReplica, heard: Heard, log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Y31: as one in a sleep that the kernel does not interrupt."""
+    warm.send([ask(1, "sleep", n=1000)])
+    await until(lambda: began(log, "sleep"))
+    monkeypatch.setattr(os, "killpg", lambda group, number: None)
+    async with asyncio.timeout(30):
+        await warm.stop(0.1)
+    assert heard.ends == [Exit("stopped", "it was stopped")]
+    assert "has not ended 5 s after SIGKILL" in caplog.text

@@ -41,7 +41,7 @@ async def test_a_start_that_fails_says_in_which_stage_and_why_and_leaves_nothing
         await replica.start(heard)
     assert (caught.value.failed.stage, heard.ends) == (stage, [])
     assert words in caught.value.failed.message
-    assert list(folder.iterdir()) == []
+    await until(lambda: not list(folder.iterdir()))
     assert not psutil.pid_exists(replica.pid)
 
 
@@ -56,7 +56,7 @@ async def test_a_start_that_is_cancelled_leaves_no_process_and_no_folder(
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert not worker.is_running()
-    assert list(folder.iterdir()) == []
+    await until(lambda: not list(folder.iterdir()))
     assert not heard.ends
 
 
@@ -85,7 +85,7 @@ async def test_a_start_that_takes_longer_than_its_stage_may_is_ended_and_names_t
     assert 1.5 <= time.monotonic() - since < 15
     assert caught.value.failed.stage == stage
     assert not psutil.pid_exists(replica.pid)
-    assert list(folder.iterdir()) == []
+    await until(lambda: not list(folder.iterdir()))
 
 
 async def test_a_worker_that_is_warm_in_time_is_bound_by_no_time_of_its_start(folder: Path, heard: Heard) -> None:
@@ -119,5 +119,5 @@ async def test_a_worker_whose_death_could_not_be_seen_is_a_failed_start_and_leav
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, most)
     await until(lambda: psutil.Process().num_fds() == descriptors)
-    assert list(folder.iterdir()) == []
+    await until(lambda: not list(folder.iterdir()))
     assert psutil.Process().children() == children

@@ -123,7 +123,7 @@ async def begun(replica: LocalReplica, trained: Trained, folder: Path) -> AsyncI
     await replica.start(trained)
     yield replica
     await replica.stop(0)
-    assert list(folder.iterdir()) == []
+    await until(lambda: not list(folder.iterdir()))
     assert len(trained.ends) == 1
     await until(lambda: psutil.Process().num_fds() == descriptors)
 
@@ -394,7 +394,7 @@ async def test_a_log_that_cannot_be_opened_fails_the_start(wanted: WorkerSpec, f
     away = msgspec.structs.replace(wanted, log_path="/proc/no/such/folder/log")
     with pytest.raises(StartFailed, match="cannot be made"):
         await LocalBackend(str(folder)).replica(away).start(trained)
-    assert list(folder.iterdir()) == []
+    await until(lambda: not list(folder.iterdir()))
 
 
 class TestInTheFleet:
