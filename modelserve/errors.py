@@ -30,6 +30,7 @@ into bodies of their own. Nothing here knows a web library. A model may raise an
     │   ├── NotReady 503
     │   ├── NoSpace 503
     │   ├── StoreUnavailable 503
+    │   │   └── StoreUnsure 503
     │   └── Stopping 503
     └── StartError (exit code)
         ├── SettingsError 2
@@ -76,6 +77,7 @@ __all__ = [
     "StoreNewer",
     "StoreUnavailable",
     "StoreUnreachable",
+    "StoreUnsure",
     "TooLarge",
     "TooManyRequests",
     "Unauthorized",
@@ -299,6 +301,10 @@ class StoreUnavailable(Unavailable):
 
     code = "store_unavailable"
     retry_after_s = 2
+
+
+class StoreUnsure(StoreUnavailable):
+    """The connection to the store of jobs broke while a change was made for good: nobody knows whether it was."""
 
 
 class Stopping(Unavailable):

@@ -3,11 +3,13 @@
     with database.writing() as connection: ...      one transaction; committed at the end, or nothing of it is
 
 An error of the database becomes StoreUnavailable or NoSpace, whose ``log`` has the text and where the database is; a
-client sees neither. Only a broken constraint comes through as it is, since the store asks for it.
+client sees neither. StoreUnsure is where the connection broke between a commit and the answer to it: what was changed
+may be there. Only a broken constraint comes through as it is, since the store asks for it.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -18,15 +20,22 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from modelserve.errors import NoSpace, StoreUnavailable, Unavailable
+from modelserve.errors import NoSpace, StoreUnavailable, StoreUnsure, Unavailable
 
-__all__ = ["BUSY_S", "Database", "is_damaged", "is_locked", "postgresql_engine", "sqlite_engine"]
+__all__ = ["BUSY_S", "Database", "is_damaged", "is_locked", "postgresql_engine", "sqlite_engine", "unhurried"]
 
 # How long a statement waits for another program's lock.
 BUSY_S = 5.0
 
 # FULL: a commit is on the disk when it returns, also at a loss of power (sqlite.org/pragma.html#pragma_synchronous).
 _PRAGMAS = (f"busy_timeout = {BUSY_S * 1000:.0f}", "synchronous = FULL", "foreign_keys = ON")
+
+# How long PostgreSQL may take for a statement. A heartbeat has less time, and does nothing large.
+STATEMENT_S = 30.0
+VITAL_STATEMENT_S = 5.0
+
+# So much longer than a statement may take nothing is heard of a database that is there: it ends the statement itself.
+SILENCE_S = 2.0
 
 # A server that is gone without a word is noticed in about ten seconds (libpq, "Parameter Key Words").
 _CONNECTING = {
@@ -40,7 +49,7 @@ _CONNECTING = {
 # The third: a machine that vanishes within a transaction does not hold its locks for the hours that TCP takes.
 _SESSION = (
     f"SET lock_timeout = '{BUSY_S:.0f}s'",
-    "SET statement_timeout = '30s'",
+    "SET statement_timeout = '{statement_s:.0f}s'",
     "SET idle_in_transaction_session_timeout = '30s'",
 )
 
@@ -71,8 +80,17 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a connection in a transaction that holds the database's lock from the first, where it has only one."""
-        with self._translated(), self._writing.begin() as connection:
+        with self._translated(), self._writing.connect() as connection, connection.begin() as transaction:
             yield connection
+            with self._committing():
+                transaction.commit()
+
+    def apart(self) -> Database:
+        """Return the same database with a connection of its own, for what must not wait for anything else."""
+        url = self.engine.url
+        if url.get_backend_name() == "sqlite":
+            return Database(sqlite_engine(Path(url.database or "")), self.where)
+        return Database(postgresql_engine(url, statement_s=VITAL_STATEMENT_S), self.where)
 
     def close(self) -> None:
         """Close all connections."""
@@ -87,11 +105,22 @@ class Database:
         except DBAPIError as error:
             raise self._unavailable(error) from error
 
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if _is_certain(error):
+                raise
+            raise StoreUnsure("The store of jobs cannot be used now.", log=self._log(error)) from error
+
     def _unavailable(self, error: DBAPIError) -> Unavailable:
-        log = f"the store of jobs, {self.where}: {str(error.orig).strip()}"
         if _is_full(error):
-            return NoSpace("The store of jobs has no room left.", log=log)
-        return StoreUnavailable("The store of jobs cannot be used now.", log=log)
+            return NoSpace("The store of jobs has no room left.", log=self._log(error))
+        return StoreUnavailable("The store of jobs cannot be used now.", log=self._log(error))
+
+    def _log(self, error: DBAPIError) -> str:
+        return f"the store of jobs, {self.where}: {str(error.orig).strip()}"
 
 
 def sqlite_engine(path: Path) -> Engine:
@@ -106,8 +135,12 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
-def postgresql_engine(url: URL) -> Engine:
+def postgresql_engine(url: URL, *, statement_s: float = STATEMENT_S) -> Engine:
     """Return an engine on a PostgreSQL database; it does not connect yet.
+
+    Args:
+        url: Its address.
+        statement_s: How long one statement may take, and a little more how long the database may be silent.
 
     Raises:
         ImportError: psycopg is not installed.
@@ -121,8 +154,21 @@ def postgresql_engine(url: URL) -> Engine:
         # Whatever the operator's default is: a statement sees what the lock that it has waited for was held for.
         isolation_level="READ COMMITTED",
     )
-    event.listen(engine, "connect", _settle_postgresql)
+    patience = _Patience(statement_s)
+    event.listen(engine, "do_connect", patience.connect)
+    event.listen(engine, "connect", patience.settle)
     return engine
+
+
+@contextmanager
+def unhurried(connection: Connection) -> Iterator[None]:
+    """Let statements on a connection to PostgreSQL take as long as they do in the block."""
+    own: Any = connection.connection.dbapi_connection
+    before, own.silence_s = own.silence_s, math.inf
+    try:
+        yield
+    finally:
+        own.silence_s = before
 
 
 def is_locked(error: Exception) -> bool:
@@ -164,14 +210,32 @@ class _SameFile:
         return found.st_dev, found.st_ino
 
 
-def _settle_postgresql(connection: Any, record: object) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("; ".join(_SESSION))
-    connection.commit()
+class _Patience:
+    """Connects to PostgreSQL so that no statement is waited for without end, whatever becomes of the connection."""
+
+    def __init__(self, statement_s: float) -> None:
+        self._statement_s = statement_s
+
+    def connect(self, dialect: object, record: object, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        from modelserve.jobs.heard_connection import HeardConnection  # psycopg is there, or there is no engine
+
+        connection = HeardConnection.connect(*arguments, **keywords)
+        connection.silence_s = self._statement_s + SILENCE_S
+        return connection
+
+    def settle(self, connection: Any, record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("; ".join(_SESSION).format(statement_s=self._statement_s))
+        connection.commit()
 
 
 def _is_full(error: DBAPIError) -> bool:
     return _sqlite_code(error) == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", "") == _DISK_FULL
+
+
+def _is_certain(error: DBAPIError) -> bool:
+    """Tell whether the database itself has refused a commit, so that nothing of it is there."""
+    return is_locked(error) or _is_full(error) or bool(getattr(error.orig, "sqlstate", None))
 
 
 def _sqlite_code(error: Exception) -> int:

@@ -64,7 +64,9 @@ class Ends:
 
     def gone(self, job: Job, recorded: Job | None) -> None:
         """Clean up behind a run, of which nothing is left."""
-        if recorded is None or recorded.status in ENDED:
+        if recorded is None:  # it was ended elsewhere, or queued again, and then its files are still needed
+            _keep(self._removals, self._drop_if_ended(job.uuid))
+        elif recorded.status in ENDED:
             self.drop_uploads(job.uuid)
         is_trained = recorded is not None and recorded.status is Status.DONE and job.operation is Operation.TRAIN
         if is_trained and self._settings.of(job.deployment).reload_after_train and not self.is_stopping:
@@ -81,6 +83,10 @@ class Ends:
     def drop_uploads(self, uuid: str) -> None:
         """Remove the files that came with a job's request; never blocks."""
         _keep(self._removals, asyncio.to_thread(self._files.remove_uploads, uuid))
+
+    async def _drop_if_ended(self, uuid: str) -> None:
+        if await self._recorder.has_ended(uuid):
+            await asyncio.to_thread(self._files.remove_uploads, uuid)
 
     async def close(self) -> None:
         """Finish removing files, and give up a reload."""

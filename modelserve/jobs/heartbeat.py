@@ -1,22 +1,35 @@
 """Says that this server lives, hears which of its jobs are its own no more, and ends those of servers that have gone.
 
-every 5 s: Store.beat -> the uuids that are ours by the record; what runs beyond these was ended elsewhere, and what
-                         is ours without running is queued again
-           Store.reap -> jobs of servers that have gone: lost, or queued again
+    thread, every 5 s: Servers.beat   -> the jobs that are ours by the record; what runs beyond these was ended
+                                         elsewhere, and what is ours without running is queued again
+                       Servers.others -> Silence: whose beat has not changed for 20 s, by our own clock
+                       Servers.reap   -> jobs of servers that have gone: lost, or queued again
+
+It has a thread and a connection of its own, and waits neither for the server's event loop nor for what clients ask of
+the database. What it hears is dealt with on the loop.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from modelserve.errors import Unavailable
 from modelserve.jobs.job import Job, Status
 from modelserve.jobs.outage import Outage
 from modelserve.jobs.owners import Owner
 from modelserve.jobs.pool import Pool
+from modelserve.jobs.run import Run
+from modelserve.jobs.silence import Silence
 from modelserve.jobs.thread import AsyncStore
+
+if TYPE_CHECKING:  # it loads SQLAlchemy, which the server does on a thread while its workers start
+    from modelserve.jobs.servers import Servers
 
 __all__ = ["BEAT_S", "STALE_S", "Heartbeat"]
 
@@ -30,79 +43,136 @@ STALE_S = 20.0
 
 
 class Heartbeat:
-    """The heartbeat of one server.
+    """The heartbeat of one server, as an async context.
 
-    ``has_beaten`` tells that others can know of this server; before, it should take no job.
+    ``has_beaten`` tells that others can know of this server; before, it should take no job. ``is_taking`` is to be true
+    while a job is on its way from the store to the pool.
 
     Args:
-        store: Where it is written.
+        servers: Where it is written, on a connection of its own; it is closed at the end.
+        store: Where jobs are queued again.
         owner: This server.
         pool: What it runs.
-        outage: Is told that the store works.
+        outage: Is told how the store works.
         reaped: Called with each job that a server that has gone was running.
+        heard: Called after each beat.
+        beat_s: The pause between two beats.
+        stale_s: After how long of silence another server has gone.
     """
 
-    # After how long of silence another server has gone.
-    stale_s = STALE_S
-
     def __init__(
-        self, store: AsyncStore, owner: Owner, pool: Pool, *, outage: Outage, reaped: Callable[[Job], None]
+        self,
+        servers: Servers,
+        store: AsyncStore,
+        owner: Owner,
+        pool: Pool,
+        *,
+        outage: Outage,
+        reaped: Callable[[Job], None],
+        heard: Callable[[], None] = lambda: None,
+        beat_s: float = BEAT_S,
+        stale_s: float = STALE_S,
     ) -> None:
+        self._servers = servers
         self._store = store
         self._outage = outage
         self._owner = owner
         self._pool = pool
         self._reaped = reaped
+        self._heard = heard
+        self._beat_s = beat_s
+        self._silence = Silence(stale_s)
         self.has_beaten = False
-        self._strays: frozenset[str] = frozenset()
-        # Since when this server has been heard without a gap, and when last; it hears others since then too.
-        self._since_s = self._last_s = float("-inf")
+        self.is_taking = False
+        self._strays: Mapping[str, int] = {}
+        self._loop: asyncio.AbstractEventLoop
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="modelserve-heartbeat", daemon=True)
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def beat(self) -> None:
-        """Do all of it once.
+    async def __aenter__(self) -> Heartbeat:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+        return self
 
-        Raises:
-            StoreUnavailable: The store cannot be used now.
-            NoSpace: It is full.
-        """
-        running = set(self._pool.runs)  # before the store is asked: what is begun meanwhile may not be in its answer
-        ours = await self._beat()
-        for uuid in running - ours:
-            self._pool.cancel(uuid)
-        await self._give_back(ours)
-        for job in await self._store.reap(self._owner.id, stale_s=self.stale_s, is_dead=self._is_dead):
-            what = "is queued again" if job.status is Status.QUEUED else "is lost"
-            extra = {"deployment": job.deployment, "job": job.uuid}
-            logger.warning("the server of a running job has gone, the job %s", what, extra=extra)
-            self._reaped(job)
+    async def __aexit__(self, *error: object) -> None:
+        self._is_over.set()
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._servers.close)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _beat(self) -> frozenset[str]:
-        try:
-            ours = await self._store.beat(self._owner.id)
-        except Unavailable:
-            self._last_s = float("-inf")
-            raise
-        now_s = time.monotonic()
-        if now_s - self._last_s > self.stale_s / 2:
-            self._since_s = now_s
-        self._last_s = now_s
+    # On the thread.
+
+    def _run(self) -> None:
+        while not self._is_over.is_set():
+            due_s = time.monotonic() + self._beat_s
+            try:
+                self._beat()
+                self._reap(due_s)
+            except Unavailable as error:
+                self._silence.interrupt()
+                self._tell(self._outage.begin, error)
+            except Exception:  # the border of a thread that must go on
+                self._silence.interrupt()
+                logger.exception("the heartbeat has failed, and goes on")
+            self._is_over.wait(max(0.0, due_s - time.monotonic()))
+
+    def _beat(self) -> None:
+        running = dict(self._pool.runs)  # before the store is asked: what is begun meanwhile may not be in its answer
+        self._tell(self._compare, running, self._servers.beat(self._owner.id))
+
+    def _reap(self, due_s: float) -> None:
+        """End what servers were running that have gone, until the next beat is due: the rest has time."""
+        marks = self._servers.others(self._owner.id)
+        self._silence.heard(marks)
+        for id, mark in marks.items():
+            is_dead = self._owner.is_dead(id)
+            if is_dead or (is_dead is None and self._silence.has_gone(id)):
+                for job in self._servers.reap(id, unless_beyond=mark, is_sure=bool(is_dead)):
+                    self._tell(self._note, job)
+            if time.monotonic() > due_s or self._is_over.is_set():
+                return
+
+    def _tell(self, what: Callable[..., None], *given: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody is left to be told
+            self._loop.call_soon_threadsafe(what, *given)
+
+    # On the loop.
+
+    def _compare(self, running: Mapping[str, Run], ours: Mapping[str, int]) -> None:
+        """Compare what runs here with what does by the record."""
         self.has_beaten = True
         self._outage.end()
-        return ours
+        for uuid, run in running.items():
+            if ours.get(uuid) != run.job.attempts and self._pool.runs.get(uuid) is run:
+                self._pool.cancel(uuid)
+        self._give_back(ours)
+        self._heard()
 
-    def _is_dead(self, id: str) -> bool | None:
-        """Tell whether a server has gone; while the store was out of order, no server could write its heartbeat."""
-        dead = self._owner.is_dead(id)
-        is_steady = self._last_s - self._since_s >= self.stale_s
-        return False if dead is None and not is_steady else dead
-
-    async def _give_back(self, ours: frozenset[str]) -> None:
+    def _give_back(self, ours: Mapping[str, int]) -> None:
         """Queue again what runs here by the record alone: it was taken, and the database's answer was lost.
 
         What is seen so twice, since a job may just be on its way from the store to the pool.
         """
-        strays = ours - self._pool.known
-        for uuid in strays & self._strays:
-            await self._store.move(uuid, Status.QUEUED, owner=self._owner.id)
-            logger.warning("a job was taken, but not begun, and is queued again", extra={"job": uuid})
+        known = self._pool.known
+        strays = {} if self.is_taking else {uuid: count for uuid, count in ours.items() if uuid not in known}
+        for uuid, attempt in strays.items():
+            if self._strays.get(uuid) == attempt:
+                task = asyncio.create_task(self._queue_again(uuid, attempt))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
         self._strays = strays
+
+    async def _queue_again(self, uuid: str, attempt: int) -> None:
+        try:
+            await self._store.move(uuid, Status.QUEUED, owner=self._owner.id, attempt=attempt, was_begun=False)
+        except Unavailable as error:  # the next beats see it again
+            self._outage.begin(error)
+        else:
+            logger.warning("a job was taken, but not begun, and is queued again", extra={"job": uuid})
+
+    def _note(self, job: Job) -> None:
+        what = "is queued again" if job.status is Status.QUEUED else "is lost"
+        extra = {"deployment": job.deployment, "job": job.uuid}
+        logger.warning("the server of a running job has gone, the job %s", what, extra=extra)
+        self._reaped(job)

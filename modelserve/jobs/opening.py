@@ -23,7 +23,15 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from modelserve.errors import StartError, StoreBroken, StoreNewer, StoreUnreachable
 from modelserve.jobs import schema
 from modelserve.jobs.data_folder import DATABASE_FILE
-from modelserve.jobs.database import BUSY_S, Database, is_damaged, is_locked, postgresql_engine, sqlite_engine
+from modelserve.jobs.database import (
+    BUSY_S,
+    Database,
+    is_damaged,
+    is_locked,
+    postgresql_engine,
+    sqlite_engine,
+    unhurried,
+)
 
 __all__ = ["open_database"]
 
@@ -194,8 +202,9 @@ def _upgrade_postgresql(engine: Engine, where: str) -> None:
             return
         connection.execute(text("SET LOCAL lock_timeout = '60s'"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        _bring_up(connection, where)
+        with unhurried(connection):
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            _bring_up(connection, where)
 
 
 # Both

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from modelserve.errors import NoSpace, NotFound, Unavailable
 from modelserve.jobs.files import JobFiles
@@ -62,15 +63,23 @@ class Recorder:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
+    async def has_ended(self, uuid: str) -> bool:
+        """Tell whether a job has ended or is there no more; False also where nobody can say now."""
+        try:
+            return (await self._store.get(uuid)).status in ENDED
+        except NotFound:
+            return True
+        except Unavailable:
+            return False
+
     async def _write(self, job: Job, ending: Ending) -> Job | None:
         await self._reports.flush()
         output, size = ending.output, ending.output_bytes or len(ending.output or b"")
         if output is not None and len(output) > INLINE_BYTES:
             await asyncio.to_thread(write_anew, self._files.output(job.uuid), output)
             output = None
-        return await self._store.move(
-            job.uuid, ending.status, owner=job.owner, message=ending.message, output=output, output_bytes=size
-        )
+        ended = partial(self._store.move, message=ending.message, output=output, output_bytes=size)
+        return await ended(job.uuid, ending.status, owner=job.owner, attempt=job.attempts)
 
     async def _written(self, job: Job, ending: Ending) -> Job | None:
         """Return the job where an earlier try has written its end, although the database's answer was lost."""

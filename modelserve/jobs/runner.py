@@ -12,9 +12,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import partial
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from modelserve.errors import Conflict, ModelserveError, Stopping, Unavailable
+import msgspec
+
+from modelserve.errors import Conflict, Stopping, StoreUnsure, Unavailable
 from modelserve.jobs.ends import Ends
 from modelserve.jobs.files import JobFiles
 from modelserve.jobs.followers import Followers
@@ -29,10 +33,14 @@ from modelserve.jobs.run import RunReport
 from modelserve.jobs.runs import Kind, Runs
 from modelserve.jobs.thread import AsyncStore
 from modelserve.jobs.tidying import Tidying
+from modelserve.jobs.unsure import surely
 from modelserve.metrics import JobCounts
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import Settings
 from modelserve.tracing import Tracing
+
+if TYPE_CHECKING:  # it loads SQLAlchemy, which the server does on a thread while its workers start
+    from modelserve.jobs.servers import Servers
 
 __all__ = ["Runner"]
 
@@ -43,6 +51,9 @@ LOOK_S = 1.0
 
 TIDY_S = 3600.0
 
+# Whether a job was stored after all is asked this often. A server that stops leaves its files to the next start.
+LOOK_UP_S = 2.0
+
 # When the server stops, ends that are not written down yet get so long. One statement may wait 5 s for a lock.
 RECORD_S = 6.0
 
@@ -52,6 +63,7 @@ class Runner:
 
     Args:
         store: Where the jobs are; open, and closed by whoever opened it.
+        servers: Where this server says that it lives, on a connection of its own, which it closes.
         files: Where their files are.
         owner: This server.
         fleet: What runs them; it is entered before and left after.
@@ -62,6 +74,7 @@ class Runner:
     def __init__(
         self,
         store: AsyncStore,
+        servers: Servers,
         files: JobFiles,
         owner: Owner,
         fleet: Fleet,
@@ -80,28 +93,36 @@ class Runner:
         self._ends = Ends(recorder, self._followers.changed, files, fleet=fleet, settings=settings)
         self._runs = Runs(fleet, files, settings, self._reports.add, tracing=tracing)
         self._pool = Pool(self._runs.make, self._ends)
-        self._heartbeat = Heartbeat(store, owner, self._pool, outage=self._outage, reaped=self._reaped)
-        self._tidying = Tidying(store, files, settings, frozenset(fleet.deployments))
+        self._heartbeat = Heartbeat(
+            servers, store, owner, self._pool, outage=self._outage, reaped=self._reaped, heard=lambda: self._wake.set()
+        )
+        self._tidying = Tidying(
+            store, files, settings, deployments=frozenset(fleet.deployments), runs=lambda: self._pool.known
+        )
         self._wake = asyncio.Event()
         self._ends.freed = self._wake.set
         self._queued: Mapping[Kind, int] = {}
         self._is_stopping = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._lookups: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Runner:
         await asyncio.to_thread(lambda: self.files.place)  # it is in a file
-        beating = self._again_and_again(self._beat, BEAT_S)
+        await self._heartbeat.__aenter__()
+        counting = self._again_and_again(self._count, BEAT_S)
         tidying = self._again_and_again(self._tidying.tidy, TIDY_S)
-        self._tasks = [asyncio.create_task(work) for work in (self._take(), beating, tidying, self._reports.run())]
+        self._tasks = [asyncio.create_task(work) for work in (self._take(), counting, tidying, self._reports.run())]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.drain(0.0)
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._lookups]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._heartbeat.__aexit__(None, None, None)
         await self._ends.close()
 
     def running(self) -> list[RunReport]:
@@ -130,13 +151,19 @@ class Runner:
             QueueFull: ``max_queued_jobs`` wait already; the job's files are removed.
             Stopping: The server is shutting down.
             StoreUnavailable: The store cannot be used now; the job's files are removed.
-            NoSpace: The store is full; likewise.
+            StoreUnsure: Nor can it be found out now whether the job was stored: its files stay until it can.
+            NoSpace: The store is full; the job's files are removed.
         """
+        add = partial(self.store.add, new, key=key, most=self._settings.of(new.deployment).max_queued_jobs)
         try:
             if self._is_stopping:
                 raise Stopping("The server is shutting down.")
-            job = await self.store.add(new, key=key, most=self._settings.of(new.deployment).max_queued_jobs)
-        except ModelserveError:
+            job = await surely(add, partial(add, is_again=True))
+        except StoreUnsure:
+            self._lookups.add(task := asyncio.create_task(self._look_up(new), name=f"look-up of {new.uuid}"))
+            task.add_done_callback(self._lookups.discard)
+            raise
+        except Exception:
             await asyncio.to_thread(self.files.remove, new.uuid)
             raise
         if job.uuid != new.uuid:
@@ -155,13 +182,30 @@ class Runner:
             StoreUnavailable: The store cannot be used now.
         """
         job = await self.store.get(uuid, deployment=deployment, operation=operation)
-        cancelled = None if job.status in ENDED else await self.store.move(uuid, Status.CANCELLED)
+        cancelled = None if job.status in ENDED else await self._move_to_cancelled(uuid)
         if cancelled is None:
             raise Conflict("The job has ended already.")
         self._ends.note(cancelled)
-        if not self._pool.cancel(uuid):
+        if not self._pool.cancel(uuid) and not cancelled.owner:  # another server that runs it still needs them
             self._ends.drop_uploads(uuid)
         return cancelled
+
+    async def _move_to_cancelled(self, uuid: str) -> Job | None:
+        async def again() -> Job | None:
+            found = await self.store.get(uuid)
+            return found if found.status is Status.CANCELLED else await move()
+
+        move = partial(self.store.move, uuid, Status.CANCELLED)
+        return await surely(move, again)
+
+    async def _look_up(self, new: NewJob) -> None:
+        """Remove the files of a job of which nobody knows whether it was stored, once it is known that it was not."""
+        while True:
+            await asyncio.sleep(LOOK_UP_S)
+            with contextlib.suppress(Unavailable):
+                if not await self.store.has_stored(new):
+                    await asyncio.to_thread(self.files.remove, new.uuid)
+                return
 
     def watch_callbacks(self, owed: Callable[[], None]) -> None:
         """Have this called whenever a job has ended here that is to be posted to its ``callback_url``; never blocks."""
@@ -196,23 +240,31 @@ class Runner:
 
     async def _take_all(self) -> None:
         while not self._is_stopping and (free := self._runs.free(self._pool.busy)):
-            job = await self.store.take(self._owner.id, free, self.files.place)
-            if job is None:
-                return
-            if job.uuid in self._pool.runs:  # its last run here is still ending: another server had reaped it
-                await self.store.move(job.uuid, Status.QUEUED, owner=self._owner.id)
-                return
-            self._followers.changed(job.uuid)
-            self._pool.begin(job)
+            self._heartbeat.is_taking = True
+            try:
+                if not await self._take_one(free):
+                    return
+            finally:
+                self._heartbeat.is_taking = False
 
-    async def _beat(self) -> None:
-        await self._heartbeat.beat()
-        self._wake.set()
+    async def _take_one(self, free: Mapping[Kind, int]) -> bool:
+        """Take a job and begin it; tell whether there was one. Of what breaks in between, the heartbeat knows."""
+        # The earlier run of a job that was queued again may still be ending here.
+        job = await self.store.take(self._owner.id, free, self.files.place, without=tuple(self._pool.runs))
+        if job is None:
+            return False
+        request = await self.store.request(job)
+        if request is not None:  # else it was cancelled meanwhile
+            self._followers.changed(job.uuid)
+            self._pool.begin(msgspec.structs.replace(job, request=request))
+        return True
+
+    async def _count(self) -> None:
         self._queued = await self.store.queued()
 
     def _reaped(self, job: Job) -> None:
         self._ends.note(job)
-        if job.status in ENDED:
+        if job.status in ENDED and job.uuid not in self._pool.runs:
             self._ends.drop_uploads(job.uuid)
 
     async def _again_and_again(self, work: Callable[[], Awaitable[None]], pause_s: float) -> None:

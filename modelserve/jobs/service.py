@@ -45,10 +45,11 @@ async def keep_jobs(fleet: Fleet, settings: Settings, tracing: Tracing | None = 
         return
     folder = data_folder(settings.data_dir)
     async with contextlib.AsyncExitStack() as stack:
-        store = AsyncStore(await asyncio.to_thread(_open, settings.database, folder))
+        opened = await asyncio.to_thread(_open, settings.database, folder)
+        store = AsyncStore(opened)
         stack.push_async_callback(store.close)
         owner = stack.enter_context(Owner(folder))
-        runner = Runner(store, JobFiles(folder), owner, fleet, settings, tracing=tracing)
+        runner = Runner(store, opened.servers.apart(), JobFiles(folder), owner, fleet, settings, tracing=tracing)
         yield await stack.enter_async_context(runner)
 
 

@@ -3,45 +3,35 @@
     add        ->  queued
     take       ->  queued  to running       by one server, however many ask
     report     ->  progress and metrics of what runs
+    request    ->  what is needed to run it, which is read by nobody else
     move       ->  along MOVES              None where another move was quicker
-    beat, reap ->  running to lost, or queued again, once their server has gone
 
 It blocks; a server asks through thread.py. Any number of threads, processes and, with PostgreSQL, machines may use one
 database. Every method raises StoreUnavailable where the database cannot be used now, and NoSpace where it is full; then
-nothing has changed.
+nothing has changed, unless it is StoreUnsure: the connection broke while a change was made for good. How servers share
+the jobs stands in servers.py.
 """
 
 from __future__ import annotations
 
 import builtins  # a method of the store is called list
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Delete,
-    Select,
-    Table,
-    and_,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from modelserve.errors import Conflict, NotFound, QueueFull
+from modelserve.errors import Conflict, QueueFull
 from modelserve.jobs.database import Database
 from modelserve.jobs.deliveries import Deliveries, owe
 from modelserve.jobs.history import add_points
 from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Point, Report, Status
 from modelserve.jobs.opening import open_database
+from modelserve.jobs.reading import ANEW, LIGHT, ended, of_jobs, one
 from modelserve.jobs.rows import as_cursor, as_job, as_key, as_point, as_row, as_text, as_uuid, before
-from modelserve.jobs.tables import Now, callbacks, jobs, outputs, owners, points, requests
+from modelserve.jobs.servers import Servers
+from modelserve.jobs.tables import Now, callbacks, jobs, outputs, points, requests
 
 __all__ = ["Store"]
 
@@ -51,20 +41,11 @@ WAIT_S = 10.0
 # How many jobs are removed in one transaction, so that others need not wait for long.
 PURGED_AT_ONCE = 500
 
-# What a server that has gone leaves behind is said in one sentence.
-GONE = "The server that ran it has gone."
-
-# All of a job but request and output, which may be large.
-_LIGHT = [column for column in jobs.c if column.name not in {"fingerprint", "key"}]
-
 _ENDED = sorted(ENDED)
-
-# A job that is queued again begins anew.
-_ANEW = {"owner": "", "started": None, "progress": None, "metrics": "{}", "step": 0, "points": 0}
 
 
 class Store:
-    """The jobs of one database; ``deliveries`` are the callbacks of those that have ended.
+    """The jobs of one database; ``deliveries`` are the callbacks of those that have ended, ``servers`` who runs them.
 
     Args:
         database: An open one.
@@ -73,6 +54,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.deliveries = Deliveries(database)
+        self.servers = Servers(database)
 
     @classmethod
     def open(cls, url: str, data_dir: Path, *, wait_s: float = WAIT_S) -> Self:
@@ -89,7 +71,7 @@ class Store:
         """Close the database."""
         self.database.close()
 
-    def add(self, new: NewJob, *, key: str = "", most: int = 0) -> Job:
+    def add(self, new: NewJob, *, key: str = "", most: int = 0, is_again: bool = False) -> Job:
         """Store a queued job; it is on the disk once this returns.
 
         Args:
@@ -97,6 +79,7 @@ class Store:
             key: The client's Idempotency-Key. A job of the same key, deployment and operation is returned in its
                 place, which shows by its other ``uuid``.
             most: Jobs of the deployment and operation that may wait, 0 for any number.
+            is_again: This was tried before, and nobody knows what became of it: it may be there.
 
         Raises:
             Conflict: That job was another request, by its ``fingerprint``.
@@ -104,16 +87,29 @@ class Store:
         """
         try:
             with self.database.writing() as connection:
-                if job := self._of_key(connection, new, key):
+                if job := self._there(connection, new, key, is_again):
                     return job
                 if most and _waiting(connection, new, most) >= most:
                     raise QueueFull(f"{most} jobs are waiting for this model already; try again later.")
                 return self._insert(connection, new, key)
-        except IntegrityError:  # on PostgreSQL, the same key in another transaction a moment ago
+        except IntegrityError:  # on PostgreSQL, the same key, or our own first try, in another transaction until now
             with self.database.reading() as connection:
-                if job := self._of_key(connection, new, key):
+                if job := self._there(connection, new, key, is_again):
                     return job
             raise
+
+    def has_stored(self, new: NewJob) -> bool:
+        """Tell for certain whether a job is there which was added once, and of which nobody knows what became.
+
+        It is tried to store it again, for nothing: that waits for a transaction which may not have ended yet.
+        """
+        try:
+            with self.database.writing() as connection, connection.begin_nested() as nothing:
+                connection.execute(insert(jobs).values(**as_row(new, ""), created=Now()))
+                nothing.rollback()
+        except IntegrityError:
+            return True
+        return False
 
     def get(
         self, uuid: str, *, deployment: str = "", operation: Operation | str = "", client: str | None = None
@@ -128,7 +124,7 @@ class Store:
         wanted += [jobs.c.operation == operation] if operation else []
         wanted += [] if client is None else [jobs.c.client == client]
         with self.database.reading() as connection:
-            return _one(connection, and_(*wanted))
+            return one(connection, and_(*wanted))
 
     def list(
         self,
@@ -146,24 +142,28 @@ class Store:
         """
         wanted = [_is(deployment, operation), jobs.c.id < before(cursor)]
         wanted += [] if client is None else [jobs.c.client == client]
-        query = select(*_LIGHT).where(*wanted).order_by(jobs.c.id.desc()).limit(limit + 1)
+        query = select(*LIGHT).where(*wanted).order_by(jobs.c.id.desc()).limit(limit + 1)
         with self.database.reading() as connection:
             rows = connection.execute(query).mappings().all()
         more = as_cursor(rows[limit - 1]["id"]) if len(rows) > limit else ""
         return Page([as_job(row) for row in rows[:limit]], more)
 
-    def take(self, owner: str, free: Mapping[tuple[str, Operation], int], place: str) -> Job | None:
+    def take(
+        self, owner: str, free: Mapping[tuple[str, Operation], int], place: str, *, without: Collection[str] = ()
+    ) -> Job | None:
         """Give a server the oldest job it may run, running from now on; None where there is none.
 
         Args:
             owner: The server's id.
             free: How many more jobs it can run, by deployment and operation.
             place: The id of its data folder; a job whose files lie in another is not for it.
+            without: The uuids of jobs that are not for it now: an earlier run of them is still ending there.
         """
         slots = [_is(deployment, operation) for (deployment, operation), count in free.items() if count > 0]
         if not slots:
             return None
-        wanted = (jobs.c.status == Status.QUEUED, or_(*slots), jobs.c.place.in_(("", place)))
+        wanted = [jobs.c.status == Status.QUEUED, or_(*slots), jobs.c.place.in_(("", place))]
+        wanted += [jobs.c.uuid.not_in(without)] if without else []
         oldest = select(jobs.c.id).where(*wanted).order_by(jobs.c.id).limit(1).with_for_update(skip_locked=True)
         begun = {"status": Status.RUNNING, "owner": owner, "attempts": jobs.c.attempts + 1, "started": Now()}
         with self.database.writing() as connection:
@@ -171,7 +171,17 @@ class Store:
             mine = and_(jobs.c.id == id, jobs.c.status == Status.QUEUED)
             if id is None or not connection.execute(update(jobs).where(mine).values(begun)).rowcount:
                 return None
-            return _one(connection, jobs.c.id == id)
+            return one(connection, jobs.c.id == id)
+
+    def request(self, job: Job) -> bytes | None:
+        """Return the request of a job that was taken; None where it does not run so any more.
+
+        It may have many megabytes, and is read for nothing but to run the job.
+        """
+        query = select(requests.c.request).select_from(requests.join(jobs)).where(_runs_as(job))
+        with self.database.reading() as connection:
+            found: bytes | None = connection.execute(query).scalar()
+            return found
 
     def report(self, owner: str, reports: Sequence[Report]) -> None:
         """Note what running jobs have told, in one transaction; reports of jobs that this server lost are dropped.
@@ -192,6 +202,8 @@ class Store:
         to: Status,
         *,
         owner: str | None = None,
+        attempt: int | None = None,
+        was_begun: bool = True,
         message: str = "",
         output: bytes | None = None,
         output_bytes: int = 0,
@@ -202,15 +214,21 @@ class Store:
             uuid: The job.
             to: Its new status; ``running`` is for :meth:`take` alone.
             owner: Only if it runs on this server.
+            attempt: Only if it has been begun so often: by an earlier run of it nothing is changed any more.
+            was_begun: Without, a job that is queued again had only been taken, and that does not count as an attempt.
             message: One sentence on how it ended.
             output: What it returned, JSON.
             output_bytes: The size of what it returned; that of ``output`` where this is given.
         """
         if to is Status.RUNNING:
             raise ValueError("a job begins to run by take")
-        values = _ANEW if to is Status.QUEUED else {**_ended(), "output_bytes": output_bytes or len(output or b"")}
+        if to is Status.QUEUED:
+            values = {**ANEW, "attempts": jobs.c.attempts - (0 if was_begun else 1)}
+        else:
+            values = {**ended(), "output_bytes": output_bytes or len(output or b"")}
         wanted = [jobs.c.uuid == uuid, jobs.c.status.in_([status for status in MOVES if to in MOVES[status]])]
         wanted += [] if owner is None else [jobs.c.owner == owner]
+        wanted += [] if attempt is None else [jobs.c.attempts == attempt]
         changed = update(jobs).where(*wanted).values(**values, status=to, message=as_text(message))
         with self.database.writing() as connection:
             if not connection.execute(changed).rowcount:
@@ -218,36 +236,10 @@ class Store:
             id = connection.execute(select(jobs.c.id).where(jobs.c.uuid == uuid)).scalar_one()
             if output is not None:
                 connection.execute(insert(outputs).values(job=id, output=output))
-            connection.execute(_of_jobs(points if to is Status.QUEUED else requests, [id]))
+            connection.execute(of_jobs(points if to is Status.QUEUED else requests, [id]))
             if to in ENDED:
                 owe(connection, [id])
-            return _one(connection, jobs.c.id == id)
-
-    def beat(self, owner: str) -> frozenset[str]:
-        """Note that this server lives, and return the uuids of the jobs that it runs by what is stored."""
-        running = select(jobs.c.uuid).where(jobs.c.status == Status.RUNNING, jobs.c.owner == owner)
-        with self.database.writing() as connection:
-            if not connection.execute(update(owners).where(owners.c.id == owner).values(beat=Now())).rowcount:
-                connection.execute(insert(owners).values(id=owner, beat=Now()))
-            return frozenset(connection.execute(running).scalars())
-
-    def reap(self, owner: str, *, stale_s: float, is_dead: Callable[[str], bool | None]) -> builtins.list[Job]:
-        """End or queue again what servers that have gone were running, and return these jobs as they then are.
-
-        Args:
-            owner: The server that asks; its own jobs are left alone.
-            stale_s: How old the heartbeat of a server is that has gone.
-            is_dead: Whether a server has gone, None where only its heartbeat can say.
-        """
-        others = select(jobs.c.owner).distinct().where(jobs.c.status == Status.RUNNING, jobs.c.owner != owner)
-        with self.database.reading() as connection:
-            names = sorted(connection.execute(others).scalars())
-        known = [(name, is_dead(name)) for name in names]
-        reaped: builtins.list[Job] = []
-        for name, dead in known:
-            if dead is not False:
-                reaped += self._reap(name, stale_s if dead is None else None)
-        return reaped
+            return one(connection, jobs.c.id == id)
 
     def queued(self) -> dict[tuple[str, Operation], int]:
         """Return how many jobs wait, by deployment and operation."""
@@ -304,6 +296,11 @@ class Store:
             if len(rows) < PURGED_AT_ONCE:
                 return removed
 
+    def _there(self, connection: Connection, new: NewJob, key: str, is_again: bool) -> Job | None:
+        if is_again and connection.execute(select(jobs.c.id).where(jobs.c.uuid == new.uuid)).first():
+            return one(connection, jobs.c.uuid == new.uuid)
+        return self._of_key(connection, new, key)
+
     def _of_key(self, connection: Connection, new: NewJob, key: str) -> Job | None:
         if not key:
             return None
@@ -313,40 +310,18 @@ class Store:
             return None
         if row.fingerprint != new.fingerprint:
             raise Conflict("This Idempotency-Key came with another request before.")
-        return _one(connection, jobs.c.id == row.id)
+        return one(connection, jobs.c.id == row.id)
 
     def _insert(self, connection: Connection, new: NewJob, key: str) -> Job:
         connection.execute(insert(jobs).values(**as_row(new, key), created=Now()))
         id = connection.execute(select(jobs.c.id).where(jobs.c.uuid == new.uuid)).scalar_one()
         connection.execute(insert(requests).values(job=id, request=new.request))
-        return _one(connection, jobs.c.id == id)
-
-    def _reap(self, gone: str, stale_s: float | None) -> builtins.list[Job]:
-        """End what a server was running, unless its heartbeat, where that counts, has come back meanwhile."""
-        running = [jobs.c.status == Status.RUNNING, jobs.c.owner == gone]
-        if stale_s is not None:
-            lives = select(owners.c.id).where(owners.c.id == gone, owners.c.beat >= Now() - stale_s)
-            running.append(~lives.exists())
-        # In the order of reports: those of a server that comes back at this moment lock the same rows.
-        query = select(jobs.c.id, jobs.c.attempts <= jobs.c.retries).where(*running).order_by(jobs.c.uuid)
-        with self.database.writing() as connection:
-            found = {row[0]: bool(row[1]) for row in connection.execute(query.with_for_update())}
-            again, lost = [id for id in found if found[id]], [id for id in found if not found[id]]
-            queued = update(jobs).where(jobs.c.id.in_(again))
-            connection.execute(queued.values(**_ANEW, status=Status.QUEUED, message=""))
-            ended = update(jobs).where(jobs.c.id.in_(lost))
-            connection.execute(ended.values(**_ended(), status=Status.LOST, message=GONE))
-            connection.execute(_of_jobs(points, again))
-            connection.execute(_of_jobs(requests, lost))
-            owe(connection, lost)
-            return [_one(connection, jobs.c.id == id) for id in found]
+        return one(connection, jobs.c.id == id)
 
 
-def _ended() -> dict[str, Any]:
-    """Return what is written of a job at its end, whatever that is: when it came, and as which of all ends."""
-    every = jobs.alias()
-    number = select(func.coalesce(func.max(every.c.ended), 0) + 1).scalar_subquery()
-    return {"finished": Now(), "ended": number}
+def _runs_as(job: Job) -> ColumnElement[bool]:
+    same = (jobs.c.uuid == job.uuid, jobs.c.owner == job.owner, jobs.c.attempts == job.attempts)
+    return and_(jobs.c.status == Status.RUNNING, *same)
 
 
 def _owed() -> Select[int]:
@@ -371,22 +346,3 @@ def _waiting(connection: Connection, new: NewJob, most: int) -> int:
     same = (jobs.c.status == Status.QUEUED, jobs.c.deployment == new.deployment, jobs.c.operation == new.operation)
     counted = select(jobs.c.id).where(*same).limit(most).subquery()
     return int(connection.execute(select(func.count()).select_from(counted)).scalar_one())
-
-
-def _one(connection: Connection, wanted: ColumnElement[bool]) -> Job:
-    """Return the one job that is wanted, with its request and output.
-
-    Raises:
-        NotFound: There is none.
-    """
-    both = jobs.outerjoin(requests).outerjoin(outputs)
-    query = select(*_LIGHT, requests.c.request, outputs.c.output).select_from(both).where(wanted)
-    row = connection.execute(query).mappings().first()
-    if row is None:
-        raise NotFound("There is no job of this id.")
-    return as_job(row)
-
-
-def _of_jobs(table: Table, ids: Iterable[int]) -> Delete:
-    """Return the statement that removes what a table holds of some jobs."""
-    return delete(table).where(table.c.job.in_(ids))

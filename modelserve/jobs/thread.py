@@ -1,17 +1,21 @@
-"""The store for a server: the same methods as coroutines, run one after another on one thread of their own.
+"""The store for a server: the same methods as coroutines, on threads of its own.
 
-A thread of its own, since one statement may wait for seconds for another program's lock, and asyncio's default pool is
-for what is quick. One thread, since SQLite has one writer anyway. What has waited for its turn for longer than a lock
-is waited for is refused, so that a locked database does not make each request wait for all before it.
+    ends    what is small and decides something: a job is taken, has ended, has told how far it is; callbacks
+    work    what may be large or take its time: a job is stored, its request is read to run it, old ones are removed
+    reads   what clients ask
+
+Threads of its own, since one statement may wait for seconds for another program's lock, and asyncio's default pool is
+for what is quick. Each does one thing after another, with a connection to itself, so that the end of a job waits for
+nobody who reads. What has waited for its turn for longer than a lock is waited for is refused, so that a locked
+database does not make each request wait for all before it. Heartbeats wait for none of these: see heartbeat.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import builtins  # a method of the store is called list
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,7 +34,7 @@ TURN_S = 5.0
 
 
 class AsyncStore:
-    """A store on one thread; each method promises what the store's does, and may raise StoreUnavailable for waiting.
+    """A store on threads; each method promises what the store's does, and may raise StoreUnavailable for waiting.
 
     A cancelled call that waits for its turn is not run; one that runs is finished.
 
@@ -40,23 +44,30 @@ class AsyncStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="modelserve-store")
+        self._ends, self._work, self._reads = (
+            ThreadPoolExecutor(1, thread_name_prefix=f"modelserve-store-{name}") for name in ("ends", "work", "reads")
+        )
 
     async def close(self) -> None:
-        """Finish what waits, close the store and end the thread."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
-        self._thread.shutdown()
+        """Finish what waits, close the store and end the threads."""
+        for thread in (self._reads, self._work, self._ends):
+            await asyncio.to_thread(thread.shutdown)
+        await asyncio.to_thread(self._store.close)
 
-    async def add(self, new: NewJob, *, key: str = "", most: int = 0) -> Job:
+    async def add(self, new: NewJob, *, key: str = "", most: int = 0, is_again: bool = False) -> Job:
         """Store a queued job; see :meth:`Store.add`."""
-        return await self._run(partial(self._store.add, new, key=key, most=most))
+        return await _done(self._work, partial(self._store.add, new, key=key, most=most, is_again=is_again))
+
+    async def has_stored(self, new: NewJob) -> bool:
+        """Tell for certain whether a job is there; see :meth:`Store.has_stored`."""
+        return await _done(self._work, partial(self._store.has_stored, new))
 
     async def get(
         self, uuid: str, *, deployment: str = "", operation: Operation | str = "", client: str | None = None
     ) -> Job:
         """Return a job; see :meth:`Store.get`."""
         wanted = partial(self._store.get, deployment=deployment, operation=operation, client=client)
-        return await self._run(partial(wanted, uuid))
+        return await _done(self._reads, partial(wanted, uuid))
 
     async def list(
         self,
@@ -69,15 +80,21 @@ class AsyncStore:
     ) -> Page:
         """Return the next jobs, newest first; see :meth:`Store.list`."""
         wanted = partial(self._store.list, limit=limit, cursor=cursor, client=client)
-        return await self._run(partial(wanted, deployment, operation))
+        return await _done(self._reads, partial(wanted, deployment, operation))
 
-    async def take(self, owner: str, free: Mapping[tuple[str, Operation], int], place: str) -> Job | None:
+    async def take(
+        self, owner: str, free: Mapping[tuple[str, Operation], int], place: str, *, without: Collection[str] = ()
+    ) -> Job | None:
         """Give a server the oldest job it may run; see :meth:`Store.take`."""
-        return await self._run(partial(self._store.take, owner, dict(free), place))
+        return await _done(self._ends, partial(self._store.take, owner, dict(free), place, without=without))
+
+    async def request(self, job: Job) -> bytes | None:
+        """Return the request of a job that was taken; see :meth:`Store.request`."""
+        return await _done(self._work, partial(self._store.request, job))
 
     async def report(self, owner: str, reports: Sequence[Report]) -> None:
         """Note what running jobs have told; see :meth:`Store.report`."""
-        await self._run(partial(self._store.report, owner, tuple(reports)))
+        await _done(self._ends, partial(self._store.report, owner, tuple(reports)))
 
     async def move(
         self,
@@ -85,33 +102,28 @@ class AsyncStore:
         to: Status,
         *,
         owner: str | None = None,
+        attempt: int | None = None,
+        was_begun: bool = True,
         message: str = "",
         output: bytes | None = None,
         output_bytes: int = 0,
     ) -> Job | None:
         """Move a job to another status; see :meth:`Store.move`."""
         ended = partial(self._store.move, message=message, output=output, output_bytes=output_bytes)
-        return await self._run(partial(ended, uuid, to, owner=owner))
-
-    async def beat(self, owner: str) -> frozenset[str]:
-        """Note that this server lives; see :meth:`Store.beat`."""
-        return await self._run(partial(self._store.beat, owner))
-
-    async def reap(self, owner: str, *, stale_s: float, is_dead: Callable[[str], bool | None]) -> builtins.list[Job]:
-        """End or queue again what servers that have gone were running; see :meth:`Store.reap`."""
-        return await self._run(partial(self._store.reap, owner, stale_s=stale_s, is_dead=is_dead))
+        wanted = partial(ended, owner=owner, attempt=attempt, was_begun=was_begun)
+        return await _done(self._ends, partial(wanted, uuid, to))
 
     async def queued(self) -> dict[tuple[str, Operation], int]:
         """Return how many jobs wait; see :meth:`Store.queued`."""
-        return await self._run(self._store.queued)
+        return await _done(self._reads, self._store.queued)
 
     async def history(self, uuid: str) -> builtins.list[Point]:
         """Return the metrics that a job has reported; see :meth:`Store.history`."""
-        return await self._run(partial(self._store.history, uuid))
+        return await _done(self._reads, partial(self._store.history, uuid))
 
     async def clock(self) -> float:
         """Return the time of the database's clock; see :meth:`Store.clock`."""
-        return await self._run(self._store.clock)
+        return await _done(self._reads, self._store.clock)
 
     async def purge(
         self,
@@ -124,30 +136,46 @@ class AsyncStore:
     ) -> builtins.list[str]:
         """Remove ended jobs that are old or too many; see :meth:`Store.purge`."""
         wanted = partial(self._store.purge, min_age_s=min_age_s, deployments=deployments, now=now)
-        return await self._run(partial(wanted, max_age_s, max_jobs))
+        return await _done(self._work, partial(wanted, max_age_s, max_jobs))
 
     async def take_delivery(self, lease_s: float) -> Delivery | None:
         """Give this server a callback that is due; see :meth:`Deliveries.take`."""
-        return await self._run(partial(self._store.deliveries.take, lease_s))
+        return await _done(self._ends, partial(self._store.deliveries.take, lease_s))
 
     async def postpone_delivery(self, delivery: Delivery, pause_s: float) -> None:
         """Have a callback tried again after a pause; see :meth:`Deliveries.postpone`."""
-        await self._run(partial(self._store.deliveries.postpone, delivery, pause_s))
+        await _done(self._ends, partial(self._store.deliveries.postpone, delivery, pause_s))
 
     async def end_delivery(self, delivery: Delivery, outcome: str) -> None:
         """Note that a callback is over; see :meth:`Deliveries.end`."""
-        await self._run(partial(self._store.deliveries.end, delivery, outcome))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _in_time(work))
+        await _done(self._ends, partial(self._store.deliveries.end, delivery, outcome))
 
 
-def _in_time(work: Callable[[], T]) -> Callable[[], T]:
-    asked = time.monotonic()
+async def _done(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """Do a piece of work on a thread once it is its turn, which is waited for only so long.
 
-    def run() -> T:
-        if time.monotonic() - asked > TURN_S:
-            raise StoreUnavailable("The store of jobs is too busy now.")
-        return work()
+    Raises:
+        StoreUnavailable: The turn did not come.
+    """
+    waiting = thread.submit(work)
+    late = _Late(waiting)
+    timer = asyncio.get_running_loop().call_later(TURN_S, late.refuse)
+    try:
+        return await asyncio.wrap_future(waiting)
+    except asyncio.CancelledError:
+        if not late.is_refused:
+            raise
+        raise StoreUnavailable("The store of jobs is too busy now.") from None
+    finally:
+        timer.cancel()
 
-    return run
+
+class _Late:
+    """A piece of work that is refused where its turn has not come; ``is_refused`` tells whether it was."""
+
+    def __init__(self, waiting: Future[T]) -> None:
+        self._waiting = waiting
+        self.is_refused = False
+
+    def refuse(self) -> None:
+        self.is_refused = self._waiting.cancel()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from modelserve.errors import NotFound
 from modelserve.jobs.files import JobFiles
@@ -37,12 +37,22 @@ class Tidying:
         files: Their files.
         settings: How many jobs are kept, and for how long.
         deployments: Of which jobs are removed; those of others are for the servers that run them.
+        runs: Gives the uuids of the jobs of which something still runs here.
     """
 
-    def __init__(self, store: AsyncStore, files: JobFiles, settings: Settings, deployments: Collection[str]) -> None:
+    def __init__(
+        self,
+        store: AsyncStore,
+        files: JobFiles,
+        settings: Settings,
+        *,
+        deployments: Collection[str],
+        runs: Callable[[], Collection[str]],
+    ) -> None:
         self._store = store
         self._files = files
         self._deployments = deployments
+        self._runs = runs
         self._most = settings.keep_jobs
         self._max_age_s = max(settings.keep_jobs_days * DAY_S, MIN_KEPT_S)
         self._is_first = True
@@ -76,7 +86,7 @@ class Tidying:
         except NotFound:
             await asyncio.to_thread(self._remove_orphan, uuid)
             return
-        if job.status in ENDED:
+        if job.status in ENDED and uuid not in self._runs():
             await asyncio.to_thread(self._files.remove_uploads, uuid)
 
     def _remove_orphan(self, uuid: str) -> None:

@@ -83,7 +83,7 @@ class DeliveryTests:
         """H01."""
         gone = an_owner()
         again, lost = self.begun(store, name, gone, retries=1), self.begun(store, name, gone)
-        store.reap(an_owner(), stale_s=LEASE_S, is_dead=lambda owner: owner == gone)
+        store.servers.reap(gone, is_sure=True)
         assert store.get(again.uuid).status is Status.QUEUED
         assert [delivery.job for delivery in all_due(store)] == [store.get(lost.uuid)]
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from modelserve.errors import BadRequest, Conflict, NotFound, QueueFull
+from modelserve.jobs import tables
 from modelserve.jobs.history import POINTS_LIMIT
 from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Status
 from modelserve.jobs.store import Store
-from modelserve.jobs.tables import jobs
 
 __all__ = ["StoreTests", "a_job", "an_owner", "take"]
 
@@ -43,18 +43,6 @@ def an_owner() -> str:
 def take(store: Store, owner: str, deployment: str, place: str = "") -> Job | None:
     """Take a training of this deployment, as a server with one free slot does."""
     return store.take(owner, {(deployment, TRAIN): 1}, place)
-
-
-def dead(owner: str) -> bool:
-    return True
-
-
-def alive(owner: str) -> bool:
-    return False
-
-
-def unknown(owner: str) -> None:
-    return None
 
 
 class StoreTests:
@@ -85,7 +73,7 @@ class StoreTests:
         )
         added = store.add(new)
         assert added == store.get(new.uuid) == store.get(new.uuid, deployment=name, operation=TRAIN)
-        expected = Job(new.uuid, name, TRAIN, Status.QUEUED, added.created, args={"é": [1.5, None]}, request=b"\0\xff")
+        expected = Job(new.uuid, name, TRAIN, Status.QUEUED, added.created, args={"é": [1.5, None]})
         assert added == msgspec.structs.replace(expected, request_id="r", place="p", callback_url="http://h/")
 
     def test_times_are_of_the_databases_clock_in_utc_and_in_order(self, store: Store, name: str) -> None:
@@ -214,7 +202,7 @@ class StoreTests:
         assert [job.uuid if job else None for job in taken] == [*uuids, None]
         assert taken[0]
         assert (taken[0].status, taken[0].owner, taken[0].attempts) == (Status.RUNNING, "o", 1)
-        assert taken[0].request == b"request"
+        assert store.request(taken[0]) == b"request"
 
     def test_only_what_has_a_free_slot_is_taken(self, store: Store, name: str) -> None:
         store.add(a_job(name))
@@ -276,9 +264,27 @@ class StoreTests:
         assert (job.output, job.output_bytes) == (None, 20_000_000)
 
     def test_what_is_needed_to_run_a_job_goes_when_it_ends(self, store: Store, running: Job) -> None:
-        assert running.request == b"request"
+        assert store.request(running) == b"request"
         store.move(running.uuid, Status.ERROR)
-        assert store.get(running.uuid).request == b""
+        assert store.request(running) is None
+        kept = select(tables.requests.c.job).join(tables.jobs).where(tables.jobs.c.uuid == running.uuid)
+        with store.database.reading() as connection:
+            assert connection.execute(kept).all() == []
+
+    def test_a_request_is_read_to_run_its_job_and_for_nothing_else(self, store: Store, name: str) -> None:
+        """Y3: it may have many megabytes, and clients ask for the status again and again."""
+        added = store.add(a_job(name, request=b"request"), key="k")
+        assert store.request(added) is None, "it does not run"
+        taken = take(store, "o", name)
+        assert taken
+        again = store.move(taken.uuid, Status.QUEUED)
+        assert again
+        assert store.request(taken) is None, "that run is over"
+        second = take(store, "o", name)
+        assert second
+        repeated = store.add(a_job(name), key="k")
+        shown = [added, taken, again, second, repeated, store.get(added.uuid), store.move(added.uuid, Status.CANCELLED)]
+        assert [job and job.request for job in shown] == [b""] * 7
 
     def test_a_job_that_is_queued_again_begins_anew(self, store: Store, running: Job) -> None:
         store.report(running.owner, [Report(running.uuid, 0.5, {"loss": 1.0})])
@@ -288,7 +294,33 @@ class StoreTests:
         assert store.history(job.uuid) == []
         again = take(store, "o", running.deployment)
         assert again
-        assert (again.attempts, again.request) == (2, b"request")
+        assert (again.attempts, store.request(again)) == (2, b"request")
+
+    def test_a_job_that_was_taken_but_not_begun_has_used_up_no_attempt(self, store: Store, running: Job) -> None:
+        """Y5."""
+        job = store.move(running.uuid, Status.QUEUED, owner=running.owner, was_begun=False)
+        assert job
+        assert job.attempts == 0
+
+    def test_a_run_before_the_one_there_is_changes_nothing(self, store: Store, running: Job) -> None:
+        """Y5: the server was frozen, its job was given away, and it has taken it again itself."""
+        store.move(running.uuid, Status.QUEUED)
+        second = take(store, running.owner, running.deployment)
+        assert second
+        for to in (Status.DONE, Status.QUEUED):
+            assert store.move(running.uuid, to, owner=running.owner, attempt=running.attempts) is None
+        assert store.get(running.uuid) == second
+        assert store.move(running.uuid, Status.DONE, owner=second.owner, attempt=second.attempts)
+
+    def test_a_job_whose_earlier_run_still_ends_is_not_taken(self, store: Store, name: str) -> None:
+        """Y5."""
+        first, second = store.add(a_job(name)), store.add(a_job(name))
+        free = {(name, TRAIN): 1}
+        taken = store.take("o", free, "", without=[first.uuid])
+        assert taken
+        assert taken.uuid == second.uuid
+        assert store.take("o", free, "", without=[first.uuid]) is None
+        assert store.get(first.uuid).attempts == 0
 
     # report, history
 
@@ -352,19 +384,27 @@ class StoreTests:
     # beat, reap
 
     def test_a_heartbeat_tells_what_the_server_runs(self, store: Store, running: Job) -> None:
-        assert store.beat(running.owner) == {running.uuid}
-        assert store.beat(an_owner()) == frozenset()
+        assert store.servers.beat(running.owner) == {running.uuid: 1}
+        assert store.servers.beat(an_owner()) == {}
         store.move(running.uuid, Status.DONE)
-        assert store.beat(running.owner) == frozenset()
+        assert store.servers.beat(running.owner) == {}
+
+    def test_each_heartbeat_is_another(self, store: Store, running: Job) -> None:
+        """Y6: by a number that grows, whatever the database's clock does."""
+        marks = []
+        for _ in range(3):
+            store.servers.beat(running.owner)
+            marks.append(store.servers.others("")[running.owner])
+        assert [mark and mark.beats for mark in marks] == [1, 2, 3]
 
     def test_the_jobs_of_a_server_that_has_gone_are_lost(self, store: Store, running: Job) -> None:
         """H01."""
-        store.beat(running.owner)
-        (job,) = reaped(store, running, is_dead=dead)
+        store.servers.beat(running.owner)
+        (job,) = store.servers.reap(running.owner, is_sure=True)
         assert (job.status, job.message) == (Status.LOST, "The server that ran it has gone.")
         assert job == store.get(running.uuid)
         assert job.finished
-        assert reaped(store, running, is_dead=dead) == []
+        assert store.servers.reap(running.owner, is_sure=True) == []
 
     def test_a_job_with_retries_left_is_queued_again(self, store: Store, name: str) -> None:
         """H01."""
@@ -372,27 +412,43 @@ class StoreTests:
         for expected in (Status.QUEUED, Status.LOST):
             job = take(store, an_owner(), name)
             assert job
-            (job,) = reaped(store, job, is_dead=dead)
+            (job,) = store.servers.reap(job.owner, is_sure=True)
             assert job.status is expected
 
-    def test_the_jobs_of_a_server_that_lives_are_left_alone(self, store: Store, running: Job) -> None:
-        assert reaped(store, running, is_dead=alive, stale_s=0.0) == []
-        store.beat(running.owner)
-        assert reaped(store, running, is_dead=unknown, stale_s=1000.0) == []
+    def test_a_server_that_has_beaten_again_is_not_reaped(self, store: Store, running: Job) -> None:
+        """Y6: in the transaction that would, not only before it."""
+        store.servers.beat(running.owner)
+        mark = store.servers.others("")[running.owner]
+        store.servers.beat(running.owner)
+        assert store.servers.reap(running.owner, unless_beyond=mark) == []
+        assert store.servers.reap(running.owner) == [], "nor where none was seen"
         assert store.get(running.uuid).status is Status.RUNNING
 
-    def test_a_server_never_takes_its_own_jobs_for_lost(self, store: Store, running: Job) -> None:
-        store.reap(running.owner, stale_s=0.0, is_dead=lambda owner: owner == running.owner)
-        assert store.get(running.uuid).status is Status.RUNNING
-
-    def test_an_old_heartbeat_is_a_server_that_has_gone(self, store: Store, running: Job) -> None:
-        store.beat(running.owner)
-        (job,) = reaped(store, running, is_dead=unknown, stale_s=-1.0)
+    @pytest.mark.parametrize("has_beaten", [True, False])
+    def test_a_server_that_has_not_beaten_since_is_reaped(self, store: Store, running: Job, has_beaten: bool) -> None:
+        if has_beaten:
+            store.servers.beat(running.owner)
+        mark = store.servers.others("")[running.owner]
+        assert (mark is not None) == has_beaten
+        (job,) = store.servers.reap(running.owner, unless_beyond=mark)
         assert job.status is Status.LOST
 
-    def test_a_server_without_a_heartbeat_has_gone(self, store: Store, running: Job) -> None:
-        (job,) = reaped(store, running, is_dead=unknown, stale_s=1000.0)
-        assert job.status is Status.LOST
+    def test_a_server_is_none_of_the_others(self, store: Store, running: Job) -> None:
+        assert running.owner not in store.servers.others(running.owner)
+        assert running.owner in store.servers.others("another")
+
+    def test_only_servers_that_were_heard_of_long_ago_are_forgotten(self, store: Store, running: Job) -> None:
+        lives, gone = an_owner(), an_owner()
+        for owner in (lives, gone, running.owner):
+            store.servers.beat(owner)
+        old = update(tables.owners).where(tables.owners.c.id.in_([gone, running.owner])).values(beat=1.0)
+        with store.database.writing() as connection:
+            connection.execute(old)
+        store.servers.forget()
+        with store.database.reading() as connection:
+            found = set(connection.execute(select(tables.owners.c.id)).scalars())
+        assert {lives, running.owner} <= found
+        assert gone not in found
 
     # purge
 
@@ -426,7 +482,7 @@ class StoreTests:
         store.move(second, Status.CANCELLED)
         owner = an_owner()
         assert take(store, owner, name)
-        store.reap(an_owner(), stale_s=1000.0, is_dead=owner.__eq__)
+        store.servers.reap(owner, is_sure=True)
         _set_back(store, (second, lost), 5000.0)
         assert {first, second, lost} & set(store.purge(1_000_000.0, 2, min_age_s=-1.0)) == {first}
         assert {second, lost} & set(store.purge(1_000_000.0, 1, min_age_s=-1.0)) == {second}
@@ -461,13 +517,6 @@ class StoreTests:
 
 def _set_back(store: Store, uuids: Iterable[str], by_s: float) -> None:
     """Have jobs ended so much earlier."""
-    these = jobs.c.uuid.in_(list(uuids))
+    these = tables.jobs.c.uuid.in_(list(uuids))
     with store.database.writing() as connection:
-        connection.execute(update(jobs).where(these).values(finished=jobs.c.finished - by_s))
-
-
-def reaped(store: Store, job: Job, *, is_dead: Callable[[str], bool | None], stale_s: float = 1000.0) -> list[Job]:
-    """Reap what the owner of this job was running; other tests' servers live."""
-    return store.reap(
-        an_owner(), stale_s=stale_s, is_dead=lambda owner: is_dead(owner) if owner == job.owner else False
-    )
+        connection.execute(update(tables.jobs).where(these).values(finished=tables.jobs.c.finished - by_s))

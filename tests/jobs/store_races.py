@@ -85,7 +85,7 @@ class StoreRaces:
         for _ in range(10):
             stores[0].add(a_job(name, retries=1))
             take(stores[0], owner, name)
-        works = [partial(store.reap, an_owner(), stale_s=1000, is_dead=owner.__eq__) for store in stores * 2]
+        works = [partial(store.servers.reap, owner, is_sure=True) for store in stores * 2]
         reaped = [job for found in at_once(works) for job in found]
         assert len(reaped) == 10
         assert {job.status for job in reaped} == {Status.QUEUED}
@@ -110,7 +110,7 @@ class StoreRaces:
             told = [Report(one, metrics={"x": 1.0}) for one in uuids]
             works: list[Callable[[], object]] = [
                 partial(stores[0].report, owner, told),
-                partial(stores[1].reap, an_owner(), stale_s=1000, is_dead=owner.__eq__),
+                partial(stores[1].servers.reap, owner, is_sure=True),
             ]
             at_once(works)
             for one in uuids:
@@ -192,8 +192,8 @@ class Moves(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 1))
     def reap(self, who: int) -> None:
-        gone, asks = self.owners[who], self.owners[1 - who]
-        for job in self.store.reap(asks, stale_s=1000, is_dead=lambda owner: owner == gone):
+        gone = self.owners[who]
+        for job in self.store.servers.reap(gone, is_sure=True):
             assert self.expected[job.uuid] is Status.RUNNING
             assert self.runs_on[job.uuid] == gone
             assert job.status is (Status.QUEUED if job.attempts <= 1 else Status.LOST)
@@ -206,4 +206,4 @@ class Moves(RuleBasedStateMachine):
         assert all(bool(job.finished) == (job.status in ENDED) for job in jobs)
         for who in self.owners:
             running = {uuid for uuid, status in self.expected.items() if status is Status.RUNNING}
-            assert self.store.beat(who) == {uuid for uuid in running if self.runs_on[uuid] == who}
+            assert set(self.store.servers.beat(who)) == {uuid for uuid in running if self.runs_on[uuid] == who}

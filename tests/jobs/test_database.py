@@ -126,7 +126,7 @@ def test_a_store_that_is_damaged_while_it_is_used_refuses_and_says_where_it_is(s
     with path.open("r+b") as file:
         file.seek(100)
         file.write(b"\xff" * 4000)
-    for work in (lambda: store.add(a_job("m")), lambda: store.get(job.uuid), lambda: store.beat("o")):
+    for work in (lambda: store.add(a_job("m")), lambda: store.get(job.uuid), lambda: store.servers.beat("o")):
         with pytest.raises(StoreUnavailable) as caught:
             work()
         assert "malformed" in caught.value.log
@@ -142,7 +142,7 @@ def test_a_store_whose_file_is_taken_away_refuses_instead_of_keeping_what_nobody
     path.rename(tmp_path / "elsewhere")
     if is_replaced:
         path.touch()
-    for work in (lambda: store.add(a_job("m")), lambda: store.beat("o"), lambda: store.queued()):
+    for work in (lambda: store.add(a_job("m")), lambda: store.servers.beat("o"), lambda: store.queued()):
         with pytest.raises(StoreUnavailable) as caught:
             work()
         assert "removed or replaced" in caught.value.log

@@ -27,6 +27,7 @@ class Forgetful(AsyncStore):
 
     before: dict[str, Any] | None = None
     purges = False
+    then_runs_on = ""
     has_moved = False
 
     async def move(self, uuid: str, to: Status, **given: Any) -> Job | None:
@@ -34,6 +35,10 @@ class Forgetful(AsyncStore):
             return await super().move(uuid, to, **given)
         self.has_moved = True
         await super().move(uuid, **(self.before or {"to": to, **given}))
+        if self.then_runs_on:
+            taken = await self.take(self.then_runs_on, {("m", Operation.TRAIN): 1}, "")
+            assert taken is not None
+            await super().move(uuid, Status.DONE, owner=taken.owner, attempt=taken.attempts)
         if self.purges:
             await self.purge(-1, 0)
         raise StoreUnavailable("It cannot be used.")
@@ -75,6 +80,16 @@ async def test_the_end_that_another_has_written_meanwhile_is_not_ours(
 ) -> None:
     """H07, H16."""
     store.before = {"to": Status.CANCELLED}
+    assert await record(store, job, Ending(Status.DONE), tmp_path) is None
+
+
+@pytest.mark.parametrize("owner", ["another", "o"])
+async def test_an_end_of_the_same_status_by_another_owner_or_attempt_is_not_ours(
+    store: Forgetful, job: Job, tmp_path: Path, owner: str
+) -> None:
+    """Y4: it was queued again meanwhile, and run to its end by another server, or by this one anew."""
+    store.before = {"to": Status.QUEUED}
+    store.then_runs_on = owner
     assert await record(store, job, Ending(Status.DONE), tmp_path) is None
 
 

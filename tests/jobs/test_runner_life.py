@@ -90,7 +90,10 @@ async def test_when_the_server_stops_a_training_is_queued_again_where_it_may_be(
     await until(lambda: house.events("train"), within_s=END_S)
     await house.runner.drain(60)
     assert [(await house.now(job)).status for job in (running, queued)] == [Status.QUEUED, Status.QUEUED]
-    assert (await house.now(running)).request, "it can be run again"
+    again = await house.runner.store.take("another", {(house.name, Operation.TRAIN): 1}, house.runner.files.place)
+    assert again
+    assert (again.uuid, again.attempts) == (running.uuid, 2)
+    assert await house.runner.store.request(again), "it can be run again"
 
 
 async def test_the_jobs_of_a_server_that_has_gone_are_lost_or_run_again(open_house: Open) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelserve.errors import NotFound, StoreUnavailable
-from modelserve.jobs.database import BUSY_S
-from modelserve.jobs.job import Operation, Report, Status
+from modelserve.jobs.database import BUSY_S, Database
+from modelserve.jobs.job import Job, Operation, Report, Status
 from modelserve.jobs.store import Store
-from modelserve.jobs.thread import AsyncStore
+from modelserve.jobs.thread import TURN_S, AsyncStore
 from tests.jobs.store_contract import a_job
 from tests.jobs.test_database import locked
 
@@ -37,10 +36,9 @@ async def test_a_job_goes_its_way_as_in_the_store(store: AsyncStore) -> None:
     assert await store.queued() == {("m", TRAIN): 1}
     taken = await store.take("o", {("m", TRAIN): 1}, "")
     assert taken
-    assert await store.beat("o") == {job.uuid}
+    assert await store.request(taken) == b""
     await store.report("o", [Report(job.uuid, 0.5, {"x": 1.0})])
     assert [point.metrics for point in await store.history(job.uuid)] == [{"x": 1.0}]
-    assert await store.reap("o", stale_s=0.0, is_dead=lambda owner: None) == []
     moved = await store.move(job.uuid, Status.DONE, owner="o", message="fine", output=b"[1]", output_bytes=3)
     assert moved
     assert (moved.status, moved.message, moved.output, moved.output_bytes) == (Status.DONE, "fine", [1], 3)
@@ -72,39 +70,69 @@ async def test_not_every_request_waits_for_all_before_it(store: AsyncStore, tmp_
     assert await store.add(a_job("m"))
 
 
-async def test_all_is_done_on_one_thread_of_its_own(store: AsyncStore) -> None:
-    seen: set[str] = set()
+class Slow(Store):
+    """A store whose reads take until they may end, and note that they have begun."""
 
-    def is_dead(owner: str) -> bool:
-        seen.add(threading.current_thread().name)
-        return False
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.began, self.go_on = threading.Semaphore(0), threading.Event()
 
-    await store.add(a_job("m"))
-    await store.take(uuid.uuid4().hex, {("m", TRAIN): 1}, "")
-    await asyncio.gather(*(store.reap("o", stale_s=0.0, is_dead=is_dead) for _ in range(5)))
-    assert len(seen) == 1
-    assert seen.pop().startswith("modelserve-store")
+    def get(self, uuid: str, **wanted: Any) -> Job:
+        self.began.release()
+        assert self.go_on.wait(60)
+        return super().get(uuid, **wanted)
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_is_not_run(store: AsyncStore) -> None:
-    began, go_on = threading.Event(), threading.Event()
+@pytest.fixture
+async def slow(tmp_path: Path) -> AsyncIterator[tuple[Slow, AsyncStore]]:
+    opened = Slow.open("", tmp_path)
+    store = AsyncStore(opened)
+    yield opened, store
+    opened.go_on.set()
+    await store.close()
 
-    def is_dead(owner: str) -> bool:
-        began.set()
-        return not go_on.wait(30)
 
-    await store.add(a_job("m"))
-    await store.take("other", {("m", TRAIN): 1}, "")
-    busy = asyncio.ensure_future(store.reap("o", stale_s=0.0, is_dead=is_dead))
-    await asyncio.to_thread(began.wait, 30)
-    adding = asyncio.ensure_future(store.add(a_job("cancelled")))
-    await asyncio.sleep(0)
-    adding.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await adding
-    go_on.set()
-    await busy
-    assert (await store.list("cancelled", TRAIN, limit=5)).jobs == []
+async def test_the_end_of_a_job_waits_for_nobody_who_reads(slow: tuple[Slow, AsyncStore]) -> None:
+    """Y3."""
+    opened, store = slow
+    job = await store.add(a_job("m"))
+    reads = [asyncio.ensure_future(store.get(job.uuid)) for _ in range(10)]
+    await asyncio.to_thread(opened.began.acquire)
+    taken = await store.take("o", {("m", TRAIN): 1}, "")
+    assert taken
+    assert await store.request(taken) == b""
+    await store.report("o", [Report(job.uuid, 0.5)])
+    assert await store.move(job.uuid, Status.DONE, owner="o")
+    assert not any(read.done() for read in reads)
+    opened.go_on.set()
+    assert {read.status for read in await asyncio.gather(*reads)} == {Status.DONE}
+
+
+async def test_whose_turn_does_not_come_is_refused_at_once(slow: tuple[Slow, AsyncStore]) -> None:
+    """Y3: and not only when those before it have ended."""
+    opened, store = slow
+    job = await store.add(a_job("m"))
+    first = asyncio.ensure_future(store.get(job.uuid))
+    await asyncio.to_thread(opened.began.acquire)
+    async with asyncio.timeout(4 * TURN_S):
+        with pytest.raises(StoreUnavailable, match="too busy"):
+            await store.get(job.uuid)
+    opened.go_on.set()
+    assert await first == job
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_is_not_run(slow: tuple[Slow, AsyncStore]) -> None:
+    opened, store = slow
+    job = await store.add(a_job("m"))
+    first, second = (asyncio.ensure_future(store.get(job.uuid)) for _ in range(2))
+    await asyncio.to_thread(opened.began.acquire)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    opened.go_on.set()
+    await first
+    await store.queued()
+    assert not opened.began.acquire(blocking=False)
 
 
 async def test_what_waits_is_finished_before_the_end(tmp_path: Path) -> None:
