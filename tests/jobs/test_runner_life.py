@@ -204,7 +204,7 @@ async def test_what_a_training_has_left_outlives_the_database_that_had_its_job(o
             then = time.time() - ages[uuid]
             for path in (*files.folder(uuid).iterdir(), files.folder(uuid)):
                 os.utime(path, (then, then))
-        tidying = Tidying(store, files, settings, [])
+        tidying = Tidying(store, files, settings, deployments=[], runs=set)
         for _ in range(2):  # the first time it looks at what came with requests only
             await tidying.tidy()
         return set(files.kept())
