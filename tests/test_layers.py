@@ -137,7 +137,7 @@ TABLE = (
         3,
         ("modelserve.jobs",),
         (*ROOT, *WORDS, "modelserve.settings", "modelserve.discovery", "modelserve.tracing", *MACHINERY),
-        ("msgspec", "sqlalchemy", "alembic", "platformdirs"),
+        ("msgspec", "sqlalchemy", "alembic", "platformdirs", "psycopg"),
     ),
     Row(
         3,
