@@ -52,9 +52,9 @@ class Queue:
 
     def push(self, pending: Pending) -> None:
         """Append a call."""
+        self._waiting.append(pending)
         self.calls += 1
         self.bytes += pending.size
-        self._waiting.append(pending)
 
     def put_back(self, pendings: list[Pending]) -> None:
         """Put calls that were sent already before all others, in their order."""

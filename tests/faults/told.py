@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
+from http.client import HTTPConnection
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.cli.program import Done, modelserve
 from tests.running import Running, eventually
 
-__all__ = ["assert_told_of_death", "command", "counted", "faults_logged", "shown"]
+__all__ = ["assert_told_of_death", "command", "counted", "faults_logged", "shown", "status"]
 
 
 def command(server: Running, *arguments: str) -> Done:
@@ -24,6 +28,23 @@ def shown(server: Running, deployment: str) -> dict[str, Any]:
     done = command(server, "status", "--json")
     assert (done.status, done.err) == (0, "")
     (found,) = [each for each in json.loads(done.out)["deployments"] if each["name"] == deployment]
+    return dict(found)
+
+
+def status(server: Running, deployment: str) -> dict[str, Any]:
+    """Return what :func:`shown` does, without a command: twenty times as fast, for what asks often."""
+    connection = HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    with contextlib.closing(connection):
+        at = os.open(server.temp / f"modelserve-control-{os.getuid()}", os.O_RDONLY)
+        try:
+            connection.sock.settimeout(20)
+            connection.sock.connect(f"/proc/self/fd/{at}/{server.port}.sock")  # its own path may be too long
+        finally:
+            os.close(at)
+        connection.request("GET", "/status")
+        told = json.loads(connection.getresponse().read())
+    (found,) = [each for each in told["deployments"] if each["name"] == deployment]
     return dict(found)
 
 
