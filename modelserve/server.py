@@ -107,7 +107,8 @@ class Server:
             stack.enter_context(self.supervisor.hooked())
             listening = stack.enter_context(listen(self._settings.host, self._settings.port))
             self._logs = stack.enter_context(keep_logs(self._settings, self._names, self.supervisor))
-            self.metrics.watch_log(lambda: logs.lost_records() + self._logs.not_written)
+            self.metrics.watch_log(lambda: logs.lost_records() + self._logs.not_written + self._hearing.dropped)
+            self.metrics.watch_held(self._hearing.bound)
             if self._logs.bound is not None:
                 self.metrics.watch_held(self._logs.bound)
             if (tracing := start_tracing(os.environ, {})) is not None:

@@ -13,7 +13,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["Formatter", "JsonFormatter", "TextFormatter"]
+__all__ = ["STANDARD", "Formatter", "JsonFormatter", "TextFormatter"]
 
 # Longest message, field and line of a traceback, in characters.
 TEXT_LIMIT = 4096
@@ -26,7 +26,8 @@ TRACEBACK_LIMIT = 32_768
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "traceback"}
+# What every record has; all else are its fields.
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "traceback"}
 
 
 class Formatter(logging.Formatter):
@@ -42,7 +43,7 @@ class Formatter(logging.Formatter):
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """Return the record's extra fields, those that are no JSON scalars as text, none over the limit."""
-        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        extra = {name: value for name, value in vars(record).items() if name not in STANDARD}
         return {name: _scalar(value) for name, value in {**self._worker, **extra}.items() if not _is_empty(value)}
 
     def text(self, record: logging.LogRecord) -> str:

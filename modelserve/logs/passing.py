@@ -3,7 +3,7 @@
     worker: record -> PassedFormatter -> mark, JSON -> standard error = a pipe -> server: taken() -> the same record
 
 The mark is made anew for each worker, of random bits, so that no text of a client that a model prints can pass for a
-record.
+record. The model itself can find it: what bears the mark and is no record of ours is taken for text.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any
 
-from modelserve.logs.form import Formatter
+from modelserve.logs.form import STANDARD, Formatter
 
 __all__ = ["PassedFormatter", "make_mark", "taken"]
 
@@ -74,9 +75,37 @@ def _printed(text: str, whose: dict[str, Any]) -> logging.LogRecord:
 
 
 def _read(text: str, whose: dict[str, Any]) -> logging.LogRecord | None:
+    """Return the record that a worker has passed on, None for anything else: a model may have written it."""
     try:
         told = json.loads(text)
-        fields = told.pop("fields")
-        return logging.makeLogRecord({**fields, **told, **whose})
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, RecursionError):  # no JSON, a number of too many digits; too deep
         return None
+    if not isinstance(told, dict) or not all(name in told and fits(told[name]) for name, fits in _PARTS.items()):
+        return None
+    fields = {name: value for name, value in told["fields"].items() if name not in STANDARD}
+    return logging.makeLogRecord({**fields, **{name: told[name] for name in _PARTS if name != "fields"}, **whose})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_level(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 2 * logging.CRITICAL
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 40 and value.isprintable()
+
+
+# What a record that is passed on has, and how to tell that it is so. A time is one that a calendar has.
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    "name": _is_text,
+    "levelno": _is_level,
+    "levelname": _is_name,
+    "created": lambda value: isinstance(value, float) and 0 <= value < 1e11,
+    "msecs": lambda value: isinstance(value, float | int) and 0 <= value < 1000,
+    "msg": _is_text,
+    "traceback": _is_text,
+    "fields": lambda value: isinstance(value, dict),
+}

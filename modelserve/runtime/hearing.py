@@ -1,9 +1,10 @@
 """Hears what workers print and log, on a thread of its own, and says it in the server's log under their names.
 
-    worker: print, logging, a crash's last words --> standard output and error = a pipe --> Hearing --> records
+    worker: print, logging, a crash's last words --> standard output and error = a pipe --> Hearing --> lines
+    lines --> Flow: only so many of a flood --> Backlog: a thread that makes records of them --> handlers of the log
 
-The pipe is read whatever becomes of the lines, so no model waits for a log. Of a flood only so much is said as
-:class:`modelserve.logs.flow.Flow` lets through.
+The pipe is read whatever becomes of the lines, so no model waits for a log. A line of any bytes is at worst a line that
+is said as text.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import os
 import selectors
 import time
 from collections import deque
+from collections.abc import Sequence
 
+from modelserve.held import Bound
+from modelserve.logs.backlog import LIMIT_BYTES, Backlog
 from modelserve.logs.flow import Flow
 from modelserve.logs.passing import make_mark, taken
-from modelserve.logs.writing import left_out
+from modelserve.logs.writing import left_out, not_taken
 from modelserve.supervised import Supervisor
 
 __all__ = ["Ear", "Hearing"]
@@ -26,11 +30,13 @@ __all__ = ["Ear", "Hearing"]
 # What a pipe holds; a worker that prints more at once waits until it is read. The most that a user may ask for.
 PIPE_BYTES = 1 << 20
 
-# So much is read at once; a longer line is said in parts.
-PIECE_BYTES = 64 * 1024
+# A longer line is said in parts.
+LINE_BYTES = 64 * 1024
 
-# Between two pieces of a flood, so that it does not take a processor from those who answer calls.
+# Between two pieces of a flood, so that it does not take a processor from those who answer calls; none where a piece
+# was so large that the model would have to wait.
 FLOOD_PAUSE_S = 0.001
+LARGE_BYTES = PIPE_BYTES // 4
 
 # How soon it is told how much of a flood was left out, where nobody says anything after it.
 TELL_S = 1.0
@@ -62,10 +68,19 @@ class Ear:
     def lines(self, piece: bytes) -> list[bytes]:
         """Return the lines that are whole with this piece; an empty one is the end."""
         *whole, self._rest = (self._rest + piece).split(b"\n")
-        if self._rest and (not piece or len(self._rest) > PIECE_BYTES):
+        if self._rest and (not piece or len(self._rest) > LINE_BYTES):
             whole.append(self._rest)
             self._rest = b""
         return whole
+
+    def skip(self, piece: bytes) -> int:
+        """Take a piece of which nothing is said, and return how many lines end in it."""
+        end = piece.rfind(b"\n") + 1
+        self._rest = (piece[end:] if end else self._rest + piece)[-LINE_BYTES:]  # it may go on
+        return piece.count(b"\n")
+
+
+_Heard = tuple[Ear, bytes] | logging.LogRecord
 
 
 class Hearing:
@@ -76,6 +91,7 @@ class Hearing:
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self._flow = Flow()
         self._flooding: dict[str, str] = {}  # whose lines were left out last
         self._selector: selectors.BaseSelector
@@ -83,12 +99,26 @@ class Hearing:
         self._wake: int
         self._is_closing = False
         self._thread = supervisor.thread("hearing", self._run)
+        self._heard = Backlog[_Heard](
+            supervisor, "saying", Bound("prints", LIMIT_BYTES), write=_say_all, told=not_taken
+        )
+
+    @property
+    def bound(self) -> Bound:
+        """How much of what was heard waits to be said, and how much may."""
+        return self._heard.bound
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were heard and not said."""
+        return self._flow.dropped + self._heard.dropped
 
     def start(self) -> None:
         """Start to hear."""
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector.register(self._wake, selectors.EVENT_READ)
+        self._heard.start()
         self._thread.start()
 
     def open(self, deployment: str, worker: str) -> Ear:
@@ -108,6 +138,7 @@ class Hearing:
                 self._end(key.data)
         self._selector.close()
         os.close(self._wake)
+        self._heard.close()
 
     def _run(self) -> None:
         end_s = None
@@ -116,7 +147,7 @@ class Hearing:
                 if key.data is None:
                     self._take_note()
                 else:
-                    self._hear(key.data)
+                    self._try_to_hear(key.data)
             self._tell()
             if self._is_closing and end_s is None:
                 end_s = time.monotonic() + LAST_WORDS_S
@@ -129,7 +160,7 @@ class Hearing:
 
     def _tell(self) -> None:
         if count := self._flow.turn(time.monotonic()):
-            _said.handle(left_out(count, **self._flooding))
+            self._heard.put(left_out(count, **self._flooding), 0)
 
     def _is_over(self, end_s: float | None) -> bool:
         """Tell whether the server stops and there is nothing more to hear now."""
@@ -141,18 +172,24 @@ class Hearing:
             ear = self._new.popleft()
             self._selector.register(ear.our_end, selectors.EVENT_READ, ear)
 
+    def _try_to_hear(self, ear: Ear) -> None:
+        try:
+            self._hear(ear)
+        except Exception as error:  # the border to whatever one worker has written: the others are heard on
+            self._supervisor.failed("hearing", error)
+
     def _hear(self, ear: Ear) -> None:
         try:
-            piece = os.read(ear.our_end, PIECE_BYTES)
+            piece = os.read(ear.our_end, PIPE_BYTES)
         except BlockingIOError:
             return
         except OSError:
             piece = b""
         if self._flow.is_over(ear.whose["deployment"]) and piece:
-            self._flow.drop(piece.count(b"\n"))
+            self._flow.drop(ear.skip(piece))
             self._flooding = ear.whose
-            ear.lines(piece)  # the last one may go on
-            time.sleep(FLOOD_PAUSE_S)
+            if len(piece) < LARGE_BYTES:
+                time.sleep(FLOOD_PAUSE_S)
             return
         self._say(ear, ear.lines(piece))
         if not piece:
@@ -164,10 +201,20 @@ class Hearing:
                 self._flooding = ear.whose
                 continue
             self._flow.spend(ear.whose["deployment"], 1)
-            for record in taken(line.decode("utf-8", "replace"), ear.mark, **ear.whose):
-                _said.handle(record)
+            self._heard.put((ear, line), len(line))
 
     def _end(self, ear: Ear) -> None:
         self._selector.unregister(ear.our_end)
         os.close(ear.our_end)
         self._say(ear, ear.lines(b""))
+
+
+def _say_all(heard: Sequence[_Heard]) -> int:
+    for each in heard:
+        if isinstance(each, logging.LogRecord):
+            _said.handle(each)
+            continue
+        ear, line = each
+        for record in taken(line.decode("utf-8", "replace"), ear.mark, **ear.whose):
+            _said.handle(record)
+    return 0
