@@ -43,7 +43,7 @@ from modelserve.supervised import Supervisor
 from modelserve.tracing import Tracing, start_tracing
 from modelserve.web.app import Parts, build_app
 from modelserve.web.connection import Patience
-from modelserve.web.control import build_control
+from modelserve.web.control import build_control, connections
 from modelserve.web.deliveries import Callbacks, require_secret
 from modelserve.web.front import Front
 from modelserve.web.health import Health
@@ -173,7 +173,9 @@ class Server:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None, "it is set up"
-        site = await asyncio.get_running_loop().create_unix_server(runner.server, sock=listening)
+        patience = Patience(self._settings.header_timeout_s, self._settings.body_timeout_s)
+        connect = connections(runner.server, patience)
+        site = await asyncio.get_running_loop().create_unix_server(connect, sock=listening)
         stack.callback(site.close)
 
     async def __aexit__(self, *error: object) -> None:

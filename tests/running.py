@@ -156,9 +156,10 @@ class Running:
     def close(self) -> None:
         """End the server and whatever a failed test has left of it."""
         family = self.family() if self.process.poll() is None else []
-        for process in [*family, self.process]:
+        for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        self.process.kill()
         self.process.wait(10)
         self._threads.shutdown(wait=True, cancel_futures=True)
 

@@ -8,21 +8,26 @@ What a client on the network may not know (process ids, queues, why a model fail
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from modelserve import __version__
-from modelserve.errors import ModelserveError
+from modelserve.errors import BadRequest, ModelserveError
 from modelserve.jobs.runner import Runner
 from modelserve.logs.kept import KeptLogs
 from modelserve.runtime.fleet import Fleet
+from modelserve.web.connection import Connection, Patience
+from modelserve.web.http_version import require_version
 from modelserve.web.responses import json_response
 
-__all__ = ["Step", "build_control"]
+__all__ = ["Step", "build_control", "connections"]
 
 
 # Errors that are told of, the newest of all deployments.
@@ -40,7 +45,7 @@ class Step(msgspec.Struct, frozen=True):
 def build_control(fleet: Fleet, url: str, jobs: Runner | None = None, logs: KeptLogs | None = None) -> web.Application:
     """Return the application of the control socket of the server at ``url``."""
     control = _Control(fleet, url, jobs, logs)
-    app = web.Application()
+    app = web.Application(middlewares=[_surround])
     app.add_routes(
         [
             web.get("/status", control.status),
@@ -49,6 +54,25 @@ def build_control(fleet: Fleet, url: str, jobs: Runner | None = None, logs: Kept
         ]
     )
     return app
+
+
+@web.middleware
+async def _surround(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        require_version(request)
+    except BadRequest as error:
+        return json_response({"message": error.message}, status=error.status)
+    return await handler(request)
+
+
+def connections(server: web.Server, patience: Patience) -> Callable[[], Connection]:
+    """Return what makes the connections of that socket, which are as bounded as those of the port."""
+    loop = asyncio.get_running_loop()
+    return functools.partial(Connection, server, patience=patience, on_end=_forget, loop=loop, access_log=None)
+
+
+def _forget(connection: Connection) -> None:
+    """Do nothing: the operator's connections are not counted."""
 
 
 async def _reload_in_turn(fleet: Fleet, names: Sequence[str]) -> AsyncIterator[Step]:

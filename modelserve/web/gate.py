@@ -1,5 +1,6 @@
 """What a request is refused for before anybody asks who makes it: a host that this is not, a page of another site.
 
+    a version of HTTP that is not spoken here -> BadRequest 400
     Host unknown -> WrongHost 421      a state-changing request of a foreign page -> Forbidden 403
     pre-flight of an allowed origin -> 204
 
@@ -20,6 +21,7 @@ from multidict import istr
 
 from modelserve.errors import BadRequest, Forbidden, WrongHost
 from modelserve.settings import Settings
+from modelserve.web.http_version import require_version
 from modelserve.web.proxies import Proxies
 
 __all__ = ["Gate", "Rules", "allow_origins", "make_gate"]
@@ -71,6 +73,8 @@ def make_gate(rules: Rules) -> Gate:
     proxies = rules.proxies
 
     def gate(request: web.Request) -> None:
+        if request.version != HttpVersion11:
+            require_version(request)
         headers, method = request.headers, request.method
         host = proxies.host(request) if proxies else headers.get(hdrs.HOST)
         if host is None or (known is not None and host not in known):

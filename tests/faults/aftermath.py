@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from modelserve.web.files import LOOKING_THREADS, SENDING_THREADS
 from tests.faults.told import counted
 from tests.running import Running, eventually
 
@@ -41,6 +42,9 @@ MORE_BYTES = 20 * MIB
 
 # As many as asyncio's pool has at most; see concurrent.futures.ThreadPoolExecutor.
 POOL_THREADS = min(32, (os.cpu_count() or 1) + 4)
+
+# Those that read and look for the files of jobs begin when they are needed, and stay.
+FILE_THREADS = SENDING_THREADS + LOOKING_THREADS
 
 # What asyncio and aiohttp log of an error that nobody in the server expected.
 UNEXPECTED = ("Error handling request", "never retrieved", "Exception in callback", "Unhandled exception")
@@ -79,7 +83,7 @@ def aftermath(
         more_bytes: How much the server's memory may have grown.
         jobs: Whether it runs jobs, whose files are dealt with on the threads of asyncio's pool.
     """
-    more_threads = MORE_THREADS + (POOL_THREADS if jobs else 0)
+    more_threads = MORE_THREADS + (POOL_THREADS + FILE_THREADS if jobs else 0)
     before = Size.of(server)
     with _asked_all_the_time(server):
         yield
