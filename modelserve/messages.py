@@ -46,6 +46,7 @@ __all__ = [
     "decode_server_bound",
     "decode_training_event",
     "decode_worker_bound",
+    "encode_training_event",
     "sendable",
 ]
 
@@ -179,15 +180,18 @@ class TrainingProgress(msgspec.Struct, frozen=True, tag_field="event", tag="prog
     """What the author has reported; a metric that is NaN or infinite is None."""
 
     progress: float | None = None
-    metrics: dict[str, float | None] = {}
+    metrics: dict[str, int | float | None] = {}
     step: int | None = None
 
 
 class TrainingDone(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
-    """``train`` has returned ``output``; ``heeded`` says that it has seen before that it was cancelled."""
+    """``train`` has returned ``output``, JSON; ``heeded`` says that it has seen before that it was cancelled.
 
-    output: msgspec.Raw
+    The output follows the event after a line feed: whatever is in it, the event can be read.
+    """
+
     heeded: bool
+    output: bytes = b""
 
 
 class TrainingFailed(msgspec.Struct, frozen=True, tag_field="event", tag="failed"):
@@ -338,7 +342,26 @@ _training_event = msgspec.json.Decoder(TrainingEvent)
 
 decode_worker_bound = _worker_bound.decode
 decode_server_bound = _server_bound.decode
-decode_training_event = _training_event.decode
+
+
+def encode_training_event(event: TrainingEvent) -> bytes:
+    """Return the data of the part that tells this."""
+    if not isinstance(event, TrainingDone):
+        return msgspec.json.encode(event)
+    return b"%b\n%b" % (msgspec.json.encode(msgspec.structs.replace(event, output=b"")), event.output)
+
+
+def decode_training_event(data: bytes) -> TrainingEvent:
+    """Return what a part of a training tells.
+
+    Raises:
+        msgspec.MsgspecError: It is none of these events.
+    """
+    end = data.find(b"\n")  # JSON of msgspec is one line
+    event = _training_event.decode(data if end < 0 else data[:end])
+    if end < 0 or not isinstance(event, TrainingDone):
+        return event
+    return msgspec.structs.replace(event, output=bytes(data[end + 1 :]))
 
 
 def sendable(text: str) -> str:

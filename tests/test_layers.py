@@ -39,6 +39,7 @@ WORDS = (
     "modelserve.gpu_errors",
     "modelserve.private_folder",
     "modelserve.text",
+    "modelserve.exact",
     "modelserve.supervised",
     "modelserve.regular_files",
     "modelserve.file_threads",

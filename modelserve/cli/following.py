@@ -34,7 +34,7 @@ class News(msgspec.Struct, frozen=True, omit_defaults=True):
 
     status: str | None = None
     progress: float | None = None
-    metrics: dict[str, float | None] = {}
+    metrics: dict[str, int | float | None] = {}
     step: int | None = None
 
 
@@ -71,10 +71,16 @@ def showing(name: str, *, as_json: bool) -> Iterator[Display]:
             lines.finish()
 
 
-def metrics_text(metrics: Mapping[str, float | None]) -> str:
-    """Return metrics as ``loss=0.12 accuracy=0.97``."""
-    shown = {name: "nan" if value is None else f"{value:.4g}" for name, value in metrics.items()}
+def metrics_text(metrics: Mapping[str, int | float | None]) -> str:
+    """Return metrics as ``loss=0.12 accuracy=0.97 images=60000``; whole numbers are exact."""
+    shown = {name: _number_text(value) for name, value in metrics.items()}
     return screen.clean(" ".join(f"{name}={value}" for name, value in shown.items()))
+
+
+def _number_text(value: int | float | None) -> str:
+    if value is None:
+        return "nan"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _progress(target: Console) -> Progress:
@@ -92,7 +98,7 @@ class _Bar:
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress = progress
         self._name = name
-        self._metrics: dict[str, float | None] = {}
+        self._metrics: dict[str, int | float | None] = {}
         self._task = progress.add_task(screen.clean(name), total=None, metrics="")
 
     def tell(self, news: News) -> None:

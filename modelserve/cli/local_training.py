@@ -144,7 +144,7 @@ class LocalTraining:
         if self._is_cancelled and event.heeded:
             return self._ended("cancelled")
         if isinstance(event, TrainingDone):
-            return self._ended("done", output=bytes(event.output))
+            return self._ended("done", output=event.output)
         return self._ended("error", failure=part.failure)
 
     def _show(self, news: News) -> None:

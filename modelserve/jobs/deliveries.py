@@ -51,9 +51,11 @@ class Deliveries:
             row = connection.execute(due.limit(1).with_for_update(skip_locked=True)).first()
             if row is None or not connection.execute(_begun(row.job, row.tries, lease_s)).rowcount:
                 return None
+        # The try is counted before anything is made of the job: whatever is wrong with it, the tries come to an end.
+        with self._database.reading() as connection:
             both = select(*jobs.c, outputs.c.output).select_from(jobs.outerjoin(outputs))
-            found = connection.execute(both.where(jobs.c.id == row.job)).mappings().one()
-            return Delivery(as_job(found), row.tries + 1)
+            found = connection.execute(both.where(jobs.c.id == row.job)).mappings().first()
+        return None if found is None else Delivery(as_job(found), row.tries + 1)
 
     def postpone(self, delivery: Delivery, pause_s: float) -> None:
         """Have a callback tried again after a pause, unless another try has begun meanwhile."""

@@ -25,11 +25,11 @@ import msgspec
 from modelserve.errors import NoSpace
 from modelserve.jobs.rows import as_uuid, is_uuid
 from modelserve.messages import Call, FilePart
-from modelserve.regular_files import remove_link
+from modelserve.regular_files import open_regular, opened, remove_link, write_anew
 
-__all__ = ["JobFiles"]
+__all__ = ["FULL", "JobFiles"]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class JobFiles:
@@ -63,8 +63,31 @@ class JobFiles:
         """Make the folder of a job and the one for its artifacts, where they are not there, and return the first."""
         folder = self.folder(uuid)
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_new = not folder.exists()
         (folder / "artifacts").mkdir(parents=True, exist_ok=True)
+        if is_new:
+            for each in (folder, folder.parent, self._data_dir):
+                _settle(each)
         return folder
+
+    def keep_output(self, uuid: str, output: bytes) -> None:
+        """Write what a job returned to its file; :meth:`settle` has it on the disk. It blocks."""
+        self.make(uuid)
+        write_anew(self.output(uuid), output)
+
+    def settle(self, uuid: str) -> None:
+        """Have what a job leaves written to the disk, before it is told that it is done: it survives a loss of power.
+
+        Its artifacts, its output and its result, and the folders that have their names. It blocks.
+        """
+        for path in (self.output(uuid), self.result(uuid)):
+            _settle_file(path)
+        with contextlib.suppress(FileNotFoundError):
+            for _, _, names, folder in os.fwalk(self.artifacts(uuid)):
+                for name in names:
+                    _settle_file(name, folder)
+                os.fsync(folder)
+            _settle(self.folder(uuid))
 
     def kept(self) -> list[str]:
         """Return the ids of the jobs that have a folder."""
@@ -112,7 +135,7 @@ class JobFiles:
             _settle(folder.parent)
         except OSError as error:
             self.remove_uploads(uuid)
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise NoSpace("The server has no room for the files of this job.", log=str(error)) from error
             raise
         return msgspec.structs.replace(call, files=kept)
@@ -145,6 +168,16 @@ def _settle(path: Path) -> None:
         os.fsync(end)
     finally:
         os.close(end)
+
+
+def _settle_file(path: Path | str, folder: int | None = None) -> None:
+    """Settle a file that may have gone; what is none, such as a link or a pipe, is nothing to be kept."""
+    try:
+        end = open_regular(path, folder=folder)
+    except OSError:
+        return
+    with opened(end):
+        os.fsync(end)
 
 
 def _write_once(path: Path, text: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
+from modelserve.exact import from_json, to_json
 from modelserve.jobs.job import Report, Status
-from modelserve.jobs.rows import from_json, to_json
 from modelserve.jobs.tables import Now, jobs, points
 
 __all__ = ["POINTS_LIMIT", "add_points"]

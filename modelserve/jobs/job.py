@@ -85,9 +85,9 @@ class Job(msgspec.Struct, frozen=True):
 
     Times are UTC, None until they have come. ``progress`` is a fraction from 0 to 1, None where the author reports
     none; ``metrics`` are the latest values by name, None for one that is not finite. ``output`` is what it returned, as
-    JSON values; it is None in lists, and where it lies in a file, which ``output_bytes`` then is the size of. ``owner``
-    is the server that runs it, or has ended it, "" for none; ``attempts`` counts how often it was begun. ``client`` is
-    the name of the client whose job it is, "" for none.
+    JSON values; it is None in lists, and where it lies in a file, which ``output_bytes`` then is the size of. Where it
+    cannot be read, it is text, and ``note`` says so. ``owner`` is the server that runs it, or has ended it, "" for
+    none; ``attempts`` counts how often it was begun. ``client`` is the id of the client whose job it is, "" for none.
     """
 
     uuid: str
@@ -100,8 +100,9 @@ class Job(msgspec.Struct, frozen=True):
     finished: datetime | None = None
     message: str = ""
     progress: float | None = None
-    metrics: dict[str, float | None] = {}
+    metrics: dict[str, int | float | None] = {}
     output: Any = None
+    note: str = ""
     output_bytes: int = 0
     request: bytes = b""
     request_id: str = ""
@@ -131,7 +132,7 @@ class Report(msgspec.Struct, frozen=True):
 
     uuid: str
     progress: float | None = None
-    metrics: dict[str, float | None] = {}
+    metrics: dict[str, int | float | None] = {}
     step: int | None = None
 
 
@@ -140,4 +141,4 @@ class Point(msgspec.Struct, frozen=True):
 
     step: int
     at: datetime
-    metrics: dict[str, float | None]
+    metrics: dict[str, int | float | None]

@@ -118,8 +118,7 @@ class Pool:
         try:
             try:
                 recording = asyncio.ensure_future(self._events.ended(job, await _ending(run)))
-                if run is not None:
-                    await run.close()
+                await _close(run)
             finally:
                 self._free(job, run, number)
             self._events.gone(job, await recording)
@@ -137,6 +136,15 @@ class Pool:
         if not self._runs:
             self._is_empty.set()
         self._events.freed()
+
+
+async def _close(run: Run | None) -> None:
+    """Return once nothing of a run is left; where that fails, its end is written down all the same."""
+    try:
+        if run is not None:
+            await run.close()
+    except Exception:  # the border of a job
+        logger.exception("what ran a job could not be closed", extra={"job": run.job.uuid if run else ""})
 
 
 async def _ending(run: Run | None) -> Ending:

@@ -13,11 +13,14 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from modelserve.errors import ModelserveError, NotReady, QueueFull, Stopping
+from modelserve.exact import to_json
 from modelserve.jobs.job import Job, Status
+from modelserve.jobs.rows import readable
 from modelserve.jobs.run import STOPPED, Ending
 from modelserve.messages import Answer, Call, Failure, FileAnswer
 from modelserve.regular_files import create, open_regular, write_anew
@@ -61,6 +64,7 @@ class PredictionRun:
         self._result = result
         self._running: asyncio.Task[Ending] | None = None
         self._leaving: Ending | None = None
+        self._is_kept = False
         self._timer: asyncio.TimerHandle | None = None
 
     async def ending(self) -> Ending:
@@ -93,6 +97,8 @@ class PredictionRun:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            if not self._is_kept:
+                self._result.unlink(missing_ok=True)
 
     async def _run(self) -> Ending:
         call = msgspec.structs.replace(msgspec.msgpack.decode(self.job.request, type=Call), deadline=0.0, operation="")
@@ -125,10 +131,12 @@ class PredictionRun:
         else:
             await asyncio.to_thread(write_anew, self._result, answer.body)
         size = self._result.lstat().st_size
-        kept = {"content_type": answer.content_type, "filename": answer.filename, "bytes": size}
+        kept: dict[str, Any] = {"content_type": answer.content_type, "filename": answer.filename, "bytes": size}
         if answer.content_type == JSON and not answer.stream and 0 < len(answer.body) <= INLINE_BYTES:
-            kept["output"] = msgspec.Raw(answer.body)
-        return Ending(Status.DONE, output=msgspec.json.encode(kept), output_bytes=size)
+            kept |= readable(answer.body)
+        ending = Ending(Status.DONE, output=to_json(kept), output_bytes=size)
+        self._is_kept = True
+        return ending
 
     async def _keep_parts(self, answer: Streamed) -> Failure | None:
         assert answer.parts is not None
@@ -142,9 +150,8 @@ class PredictionRun:
     def _failed(self, failure: Failure) -> Ending:
         if failure.log and failure.status >= 500:
             extra = {"deployment": self.job.deployment, "request_id": self.job.request_id, "job": self.job.uuid}
-            last = failure.log.strip().splitlines()[-1]
+            last = failure.log.strip().rpartition("\n")[2]
             logger.error("background prediction failed: %s", last, extra={**extra, "traceback": failure.log})
-        self._result.unlink(missing_ok=True)
         return Ending(Status.ERROR, failure.message)
 
 

@@ -10,13 +10,12 @@ import logging
 from functools import partial
 
 from modelserve.errors import NoSpace, NotFound, Unavailable
-from modelserve.jobs.files import JobFiles
-from modelserve.jobs.job import ENDED, Job
+from modelserve.jobs.files import FULL, JobFiles
+from modelserve.jobs.job import ENDED, Job, Status
 from modelserve.jobs.outage import Outage
 from modelserve.jobs.reports import Reports
 from modelserve.jobs.run import Ending
 from modelserve.jobs.thread import AsyncStore
-from modelserve.regular_files import write_anew
 
 __all__ = ["INLINE_BYTES", "Recorder"]
 
@@ -27,6 +26,11 @@ INLINE_BYTES = 64 * 1024
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
+
+# A failure that is none of the database's, nor of a full disk, is tried again so often.
+TRIES = 3
+
+UNKEPT = "What it returned could not be kept; the server's log says why."
 
 
 class Recorder:
@@ -47,7 +51,7 @@ class Recorder:
 
     async def record(self, job: Job, ending: Ending) -> Job | None:
         """Write down how a job's run ended, however long that takes; None where another end was written before."""
-        pause_s, is_unsure = FIRST_PAUSE_S, False
+        pause_s, is_unsure, failures = FIRST_PAUSE_S, False, 0
         while True:
             try:
                 recorded = await self._write(job, ending)
@@ -60,6 +64,12 @@ class Recorder:
                 self._outage.begin(error)
             except OSError as error:
                 self._outage.begin(NoSpace("The data folder cannot take an output.", log=str(error)))
+                failures += error.errno not in FULL
+            except Exception:  # the border of a job: it must have an end, and if need be without its output
+                logger.exception("how a job ended could not be written down", extra={"job": job.uuid})
+                is_unsure, failures = True, failures + 1
+            if failures == TRIES:
+                ending = _without_output(ending)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -76,8 +86,10 @@ class Recorder:
         await self._reports.flush()
         output, size = ending.output, ending.output_bytes or len(ending.output or b"")
         if output is not None and len(output) > INLINE_BYTES:
-            await asyncio.to_thread(write_anew, self._files.output(job.uuid), output)
+            await asyncio.to_thread(self._files.keep_output, job.uuid, output)
             output = None
+        if ending.status is Status.DONE:
+            await asyncio.to_thread(self._files.settle, job.uuid)
         ended = partial(self._store.move, message=ending.message, output=output, output_bytes=size)
         return await ended(job.uuid, ending.status, owner=job.owner, attempt=job.attempts)
 
@@ -89,3 +101,10 @@ class Recorder:
             return None
         ours = (ending.status, job.owner if ending.status in ENDED else "", job.attempts)
         return found if (found.status, found.owner, found.attempts) == ours else None
+
+
+def _without_output(ending: Ending) -> Ending:
+    """Return the end that is written where this one cannot be."""
+    if ending.status is not Status.DONE:
+        return Ending(ending.status)
+    return Ending(Status.ERROR, UNKEPT)

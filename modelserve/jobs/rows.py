@@ -7,11 +7,11 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from modelserve.errors import BadRequest, NotFound
+from modelserve.exact import from_json, to_json
 from modelserve.jobs.job import Job, NewJob, Operation, Point, Status
 from modelserve.messages import sendable
+from modelserve.text import shown
 
 if TYPE_CHECKING:  # whoever reads rows has loaded it; others, who only want to know what an id is, need not
     from sqlalchemy import RowMapping
@@ -25,9 +25,8 @@ __all__ = [
     "as_text",
     "as_uuid",
     "before",
-    "from_json",
     "is_uuid",
-    "to_json",
+    "readable",
 ]
 
 # The numbers of rows are positive and of 64 bits with a sign; a cursor is one of them, of 18 digits at most.
@@ -36,8 +35,9 @@ _CURSOR = re.compile("[1-9][0-9]{0,17}", re.ASCII)
 
 _UUID = re.compile("[0-9a-f]{32}")
 
-to_json = msgspec.json.encode
-from_json = msgspec.json.decode
+# What cannot be read is shown by so many characters.
+SHOWN = 1000
+NOTE = "This is the beginning of the output, as text: it cannot be read as JSON."
 
 
 def as_row(new: NewJob, key: str) -> dict[str, Any]:
@@ -66,21 +66,20 @@ def as_row(new: NewJob, key: str) -> dict[str, Any]:
 
 
 def as_job(row: RowMapping) -> Job:
-    """Return the job of a row; request and output are there where they were read."""
-    output = row.get("output")
+    """Return the job of a row; request and output are there where they were read. No output can be in the way."""
     return Job(
         uuid=row["uuid"],
         deployment=row["deployment"],
         operation=Operation(row["operation"]),
         status=Status(row["status"]),
         created=_time(row["created"]),
-        args=from_json(row["args"]),
+        args=_object(row["args"]),
         started=_time_or_none(row["started"]),
         finished=_time_or_none(row["finished"]),
         message=row["message"],
         progress=row["progress"],
-        metrics=from_json(row["metrics"]),
-        output=None if output is None else from_json(output),
+        metrics=_object(row["metrics"]),
+        **_output(row),
         output_bytes=row["output_bytes"],
         request=row.get("request") or b"",
         request_id=row["request_id"],
@@ -92,9 +91,37 @@ def as_job(row: RowMapping) -> Job:
     )
 
 
+def readable(text: bytes) -> dict[str, Any]:
+    """Return ``{"output"}``, the value of a JSON text, or, where there is none, its beginning and a ``"note"``."""
+    try:
+        return {"output": from_json(text)}
+    except ValueError:
+        return {"output": shown(text[:SHOWN]), "note": NOTE}
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the object that a text of JSON holds; one that cannot be read is in nobody's way."""
+    try:
+        return dict(from_json(text))
+    except (ValueError, TypeError):
+        return {"unreadable": shown(text[:SHOWN])}
+
+
+def _output(row: RowMapping) -> dict[str, Any]:
+    """Return the fields of a job that come from its output."""
+    stored = row.get("output")
+    if stored is None:
+        return {}
+    found = readable(stored)
+    if row["operation"] == Operation.TRAIN or not isinstance(found["output"], dict):
+        return found
+    inner = found["output"]
+    return {"output": inner, "note": inner.get("note", "")}
+
+
 def as_point(row: RowMapping) -> Point:
     """Return the point of a row."""
-    return Point(step=row["step"], at=_time(row["at"]), metrics=from_json(row["metrics"]))
+    return Point(step=row["step"], at=_time(row["at"]), metrics=_object(row["metrics"]))
 
 
 def as_key(key: str, client: str = "") -> str | None:

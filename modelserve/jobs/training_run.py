@@ -129,14 +129,15 @@ class TrainingRun:
 
     async def _start(self) -> None:
         try:
-            await self._replica.start(self)
+            await self._begin()
         except StartFailed as error:
             self._settle(self._not_started(error.failed))
-            return
         except Exception:  # the border of the run: whatever it is, the job must not wait for ever
             logger.exception("a training's worker could not be started", extra={"job": self.job.uuid})
             self._settle(Ending(Status.ERROR, "The server could not start a worker for the training."))
-            return
+
+    async def _begin(self) -> None:
+        await self._replica.start(self)
         self._is_started = True
         call = msgspec.msgpack.decode(self.job.request, type=Call)
         self._replica.send([msgspec.structs.replace(call, id=CALL_ID, deadline=0.0, operation="train")])
@@ -148,14 +149,14 @@ class TrainingRun:
         if failure is not None:
             return self._failed(failure)
         if isinstance(event, TrainingDone):
-            return Ending(Status.DONE, output=bytes(event.output))
+            return Ending(Status.DONE, output=event.output)
         return Ending(Status.ERROR, "The training ended without a result.")
 
     def _failed(self, failure: Failure) -> Ending:
         if failure.log and failure.status >= 500:
             extra = {"deployment": self.job.deployment, "request_id": self.job.request_id, "job": self.job.uuid}
-            lines = failure.log.strip().splitlines()
-            logger.error("training failed: %s", lines[-1], extra={**extra, "traceback": failure.log})
+            last = failure.log.strip().rpartition("\n")[2]
+            logger.error("training failed: %s", last, extra={**extra, "traceback": failure.log})
         return Ending(Status.ERROR, failure.message)
 
     def _not_started(self, failed: Failed) -> Ending:

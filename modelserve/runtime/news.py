@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from modelserve.messages import Part, TrainingProgress, sendable
+from modelserve.messages import Part, TrainingProgress, encode_training_event, sendable
 from modelserve.runtime.outlet import Outlet
 
 __all__ = ["MOST_POINTS", "News"]
@@ -26,7 +26,7 @@ GATHER_S = 0.1
 # Points that are gathered at most. Half of them may have no step, so at least 1,000 with a step are kept.
 MOST_POINTS = 2_000
 
-_Point = tuple[int | None, dict[str, float]]
+_Point = tuple[int | None, dict[str, int | float]]
 
 
 class News:
@@ -69,7 +69,7 @@ class News:
         self._thread.join()
         self._send()
 
-    def progressed(self, fraction: float | None, metrics: dict[str, float]) -> None:
+    def progressed(self, fraction: float | None, metrics: dict[str, int | float]) -> None:
         if os.getpid() != self._pid:
             return
         with self._lock:
@@ -78,7 +78,7 @@ class News:
                 self._add(None, metrics)
             self._wake()
 
-    def logged(self, step: int | None, metrics: dict[str, float]) -> None:
+    def logged(self, step: int | None, metrics: dict[str, int | float]) -> None:
         if os.getpid() != self._pid:
             return
         with self._lock:
@@ -93,7 +93,7 @@ class News:
         self.heeded = True
         return True
 
-    def _add(self, step: int | None, metrics: dict[str, float]) -> None:
+    def _add(self, step: int | None, metrics: dict[str, int | float]) -> None:
         if self._points and self._points[-1][0] == step:
             self._points[-1][1].update(metrics)
             return
@@ -114,7 +114,7 @@ class News:
                 self._over.wait(GATHER_S)
 
     def _send(self) -> None:
-        if parts := [Part(self._call_id, msgspec.json.encode(event)) for event in self._taken()]:
+        if parts := [Part(self._call_id, encode_training_event(event)) for event in self._taken()]:
             self._outlet.send_parts(parts)
 
     def _taken(self) -> list[TrainingProgress]:
@@ -130,5 +130,5 @@ class News:
         return events
 
 
-def _sendable(metrics: dict[str, float]) -> dict[str, float | None]:
+def _sendable(metrics: dict[str, int | float]) -> dict[str, int | float | None]:
     return {sendable(name): value for name, value in metrics.items()}  # NaN is written as null

@@ -16,8 +16,6 @@ import threading
 import traceback
 from typing import Any
 
-import msgspec
-
 from modelserve.errors import BadAnswer
 from modelserve.frames import Receiver
 from modelserve.messages import (
@@ -30,6 +28,7 @@ from modelserve.messages import (
     TrainingFailed,
     TrainingStarted,
     decode_worker_bound,
+    encode_training_event,
 )
 from modelserve.runtime.intake import CANCELLED
 from modelserve.runtime.news import News
@@ -106,7 +105,7 @@ class Training:
             return
         running.alone = (about(call),)
         self._outlet.gather(Answer(call.id, "application/json", stream=True))
-        self._outlet.send(Part(call.id, msgspec.json.encode(TrainingStarted())))
+        self._outlet.send(Part(call.id, encode_training_event(TrainingStarted())))
         self._outlet.send(self._last_part(call.id, arguments))
 
     def _refuse(self, answer: Answer) -> None:
@@ -123,11 +122,11 @@ class Training:
         except BaseException as error:  # the border to the model: SystemExit and KeyboardInterrupt are its errors too
             news.close()
             _print(error)
-            told = msgspec.json.encode(TrainingFailed(news.heeded))
+            told = encode_training_event(TrainingFailed(news.heeded))
             return Part(call_id, told, last=True, failure=self._trainer.failure_of(error))
         news.close()
         _flush()
-        return Part(call_id, msgspec.json.encode(TrainingDone(msgspec.Raw(output), news.heeded)), last=True)
+        return Part(call_id, encode_training_event(TrainingDone(news.heeded, output)), last=True)
 
 
 def _print(error: BaseException) -> None:

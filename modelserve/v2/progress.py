@@ -26,14 +26,18 @@ __all__ = ["Progress", "Reporter", "progress"]
 # What a database's largest integer holds.
 STEPS = range(2**63)
 
+# Python converts integers of more digits neither to text nor from it (sys.int_info.default_max_str_digits).
+DIGITS = 4300
+BEYOND = 10**DIGITS
+
 
 class Reporter(Protocol):
     """Who is told of a training's progress. Any thread may call it, and no call may block."""
 
-    def progressed(self, fraction: float | None, metrics: dict[str, float]) -> None:
+    def progressed(self, fraction: float | None, metrics: dict[str, int | float]) -> None:
         """The training has come so far, from 0 to 1, None where that is no number; the dict is the reporter's."""
 
-    def logged(self, step: int | None, metrics: dict[str, float]) -> None:
+    def logged(self, step: int | None, metrics: dict[str, int | float]) -> None:
         """These are the metrics of a step, of the next one where it is None; the dict is the reporter's."""
 
     def is_cancelled(self) -> bool:
@@ -61,13 +65,14 @@ class Progress:
 
         Args:
             fraction: From 0 to 1; what is beyond is taken as 0 or 1, and NaN as unknown.
-            **metrics: Numbers by name; of numpy and torch, scalars and whatever has one element. NaN and infinity are
-                kept as null.
+            **metrics: Numbers by name; of numpy and torch, scalars and whatever has one element. Whole numbers are
+                kept exactly, NaN and infinity as null.
 
         Raises:
             TypeError: One of them is no number.
+            ValueError: One of them is an integer of more digits than Python writes.
         """
-        done = _number("the fraction", fraction)
+        done = _fraction(fraction)
         numbers = _numbers(metrics)
         if self._reporter is not None:
             self._reporter.progressed(min(max(done, 0.0), 1.0) if done == done else None, numbers)
@@ -81,7 +86,7 @@ class Progress:
 
         Raises:
             TypeError: A metric is no number, or the step no whole number.
-            ValueError: The step is below 0, or above what a database can keep.
+            ValueError: The step is below 0, or above what a database can keep; a metric as above.
         """
         number = None if step is None else _step(step)
         numbers = _numbers(metrics)
@@ -121,25 +126,36 @@ class Progress:
         return folder
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+def _fraction(value: Any) -> float:
+    number = _number("the fraction", value)
+    try:
+        return float(number)
+    except OverflowError:  # an integer beyond all floats
+        return math.inf if number > 0 else -math.inf
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, int | float]:
     return {
         name: value if type(value) is float else _number(f"the metric {name!r}", value)
         for name, value in metrics.items()
     }
 
 
-def _number(what: str, value: Any) -> float:
+def _number(what: str, value: Any) -> int | float:
     if type(value) is float:
         return value
     try:
         plain = value.item() if callable(getattr(value, "item", None)) else value
-        if isinstance(plain, int | float) or hasattr(plain, "__float__"):
-            return float(plain)
-    except OverflowError:  # an integer beyond all floats
+        number = int(plain) if isinstance(plain, int) else float(plain) if hasattr(plain, "__float__") else None
+    except OverflowError:  # of a type that is no integer, and beyond all floats
         return math.inf
     except (TypeError, ValueError, RuntimeError) as error:  # more than one element, of numpy and of torch
         raise _no_number(what, value) from error
-    raise _no_number(what, value)
+    if number is None:
+        raise _no_number(what, value)
+    if abs(number) >= BEYOND and type(number) is int:
+        raise ValueError(f"{what} is an integer of more than {DIGITS} digits")
+    return number
 
 
 def _no_number(what: str, value: Any) -> TypeError:

@@ -21,9 +21,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 
-import orjson
-
 from modelserve.errors import SettingsError, Unavailable
+from modelserve.exact import to_json
 from modelserve.jobs.job import Delivery
 from modelserve.jobs.thread import AsyncStore
 from modelserve.settings import Settings
@@ -153,14 +152,25 @@ class Callbacks:
 
     async def _try(self, delivery: Delivery) -> None:
         try:
-            outcome, said = await self._post(delivery)
+            outcome, said = await self._tried(delivery)
             await self._note(delivery, outcome, said)
         except Exception:  # the border of a task; it is due again when its lease is over
             logger.exception("a callback failed in the server", extra={"job": delivery.job.uuid})
 
+    async def _tried(self, delivery: Delivery) -> tuple[str, str]:
+        """Post once; whatever goes wrong in the server is a try that has failed, and not one without an end."""
+        try:
+            return await self._post(delivery)
+        except Exception:  # the border of a job: others are told on
+            logger.exception("a callback failed in the server", extra={"job": delivery.job.uuid})
+            return self._failed(delivery), "the server could not make it"
+
+    def _failed(self, delivery: Delivery) -> str:
+        return "failed" if delivery.number <= len(self._pace.pauses_s) else "given_up"
+
     async def _post(self, delivery: Delivery) -> tuple[str, str]:
         """Post once, and return the outcome and what there is to say of a failure."""
-        job, body = delivery.job, orjson.dumps(show_job(delivery.job))
+        job, body = delivery.job, to_json(show_job(delivery.job))
         headers = {"Content-Type": "application/json", **signed(self._secret, job.uuid, body, time_s=int(time.time()))}
         try:
             status = await self._outward.post(job.callback_url, body, headers)
@@ -172,7 +182,7 @@ class Callbacks:
             said = f"the answer was {status}"
             if status == HTTPStatus.GONE:
                 return "gone", said
-        return ("failed" if delivery.number <= len(self._pace.pauses_s) else "given_up"), said
+        return self._failed(delivery), said
 
     async def _note(self, delivery: Delivery, outcome: str, said: str) -> None:
         self._count(outcome)

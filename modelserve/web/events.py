@@ -10,9 +10,9 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeVar
 
-import orjson
 from aiohttp import web
 
+from modelserve.exact import to_json
 from modelserve.web.requests import REQUEST_ID
 from modelserve.web.responses import SERVER
 
@@ -55,7 +55,7 @@ class EventResponse:
 
     async def send(self, name: str, data: Any) -> None:
         """Send one event whose data is JSON."""
-        await self._response.write(b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data)))
+        await self._response.write(b"event: %b\ndata: %b\n\n" % (name.encode(), to_json(data)))
 
     async def send_lines(self, name: str, lines: list[str], last_id: int) -> None:
         """Send lines of text as one event, under an id that a client repeats when it comes back."""

@@ -261,6 +261,7 @@ JOB_SCHEMAS: Mapping[str, dict[str, Any]] = {
             "output": {"description": "What was returned, null where it is too large, or no JSON."},
             "content_type": _text("Of a background prediction: the media type of the answer."),
             "output_bytes": {"type": "integer", "description": "The size of what the result route answers."},
+            "note": _text("Says that `output` is text, the beginning of what was returned: it is no JSON."),
             "finish_date": _text("When it ended.", format="date-time"),
             "duration": _text("How long it ran, in hours, minutes and seconds."),
         },

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
+from modelserve.exact import to_json
 from modelserve.messages import Answer
 
 __all__ = ["SERVER", "answer_headers", "begun_response", "bytes_response", "json_response"]
@@ -22,7 +22,7 @@ ACTIVE_TYPES = ("text/html", "text/xml", "application/xml")
 
 def json_response(body: Any, *, status: int = 200) -> web.Response:
     """Return a JSON response."""
-    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
+    return web.Response(status=status, body=to_json(body), content_type="application/json")
 
 
 def bytes_response(answer: Answer) -> web.Response:

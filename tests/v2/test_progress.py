@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,25 @@ def test_steps_are_told_with_theirs(recorder: Recorder) -> None:
 )
 def test_numbers_of_any_kind_are_metrics(recorder: Recorder, value: Any) -> None:
     progress.log(value=value)
-    assert recorder.told == [("step", None, {"value": 2.0})]
-    assert type(recorder.told[0][2]["value"]) is float
+    assert recorder.told == [("step", None, {"value": 2})]
+    assert type(recorder.told[0][2]["value"]) in (int, float)
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**70, -(10**4299)])
+def test_whole_numbers_are_told_exactly(recorder: Recorder, number: int) -> None:
+    """X12."""
+    progress.log(seen=number)
+    assert recorder.told == [("step", None, {"seen": number})]
+
+
+def test_a_whole_number_that_cannot_be_written_is_refused() -> None:
+    """X12."""
+    with pytest.raises(ValueError, match="the metric 'seen' is an integer of more than 4300 digits"):
+        progress.log(seen=10**4300)
 
 
 def test_nan_and_what_is_beyond_all_floats_are_metrics(recorder: Recorder) -> None:
-    progress.log(a=math.nan, b=-math.inf, c=10**400)
+    progress.log(a=math.nan, b=-math.inf, c=Fraction(10**400))
     (_, _, told) = recorder.told[0]
     assert math.isnan(told["a"])
     assert (told["b"], told["c"]) == (-math.inf, math.inf)

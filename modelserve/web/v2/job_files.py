@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
-import orjson
 from aiohttp import web
 
 from modelserve.errors import NotFound
+from modelserve.exact import to_json
 from modelserve.jobs.artifacts import Artifacts
 from modelserve.jobs.job import Operation, Status
 from modelserve.jobs.runner import Runner
@@ -75,11 +75,12 @@ class JobFileRoutes:
         if job.status is not Status.DONE:
             raise NotFound(f"There is no result: the job is {job.status.value}.")
         if job.operation is Operation.PREDICT:
-            answer = Answer(0, job.output["content_type"], filename=job.output["filename"])
+            kept = job.output if isinstance(job.output, dict) else {}
+            answer = Answer(0, kept.get("content_type", BYTES), filename=kept.get("filename", ""))
             return await _send(request, answer, _opening(self._runner.files.result(job.uuid)))
         if is_filed(job):
             return await _send(request, Answer(0, JSON), _opening(self._runner.files.output(job.uuid)))
-        return web.Response(body=orjson.dumps(job.output), content_type=JSON)
+        return web.Response(body=to_json(job.output), content_type=JSON)
 
 
 def media_type(name: str) -> str:

@@ -18,7 +18,7 @@ def show_job(job: Job, *, with_result: bool = True) -> dict[str, Any]:
 
     ``message`` is there where something is to be said, ``progress`` and ``metrics`` where the author has reported them,
     ``result`` once the job is done. An output that is too large for the object is None in it; ``output_bytes`` then is
-    its size, and the result route has it.
+    its size, and the result route has it. An output that cannot be read is text, and the result has a ``note``.
     """
     shown: dict[str, Any] = {
         "uuid": job.uuid,
@@ -59,11 +59,13 @@ def when(time: datetime) -> str:
 
 def _result(job: Job) -> dict[str, Any]:
     shown: dict[str, Any] = {"output": job.output}
-    if job.operation is Operation.PREDICT:
+    if job.operation is Operation.PREDICT and isinstance(job.output, dict):
         shown = {"output": job.output.get("output"), "content_type": job.output["content_type"]}
         shown["output_bytes"] = job.output_bytes or job.output["bytes"]
     elif is_filed(job):
         shown["output_bytes"] = job.output_bytes
+    if job.note:
+        shown["note"] = job.note
     if job.finished is not None:
         shown["finish_date"] = when(job.finished)
         shown["duration"] = str(job.finished - (job.started or job.created))  # as DEEPaaS writes it: 0:00:12.345678

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+from modelserve.exact import to_json
 
 __all__ = ["SHOWN_BYTES", "shown_args"]
 
@@ -29,13 +29,13 @@ def shown_args(args: Mapping[str, Any]) -> dict[str, Any]:
     >>> shown_args({"epochs": 3, "text": "x" * 20_000})["text"][96:]
     'xxxx... (20002 bytes)'
     """
-    if len(orjson.dumps(args)) <= SHOWN_BYTES:
+    if len(to_json(args)) <= SHOWN_BYTES:
         return dict(args)
     return {name: _shown(value) for name, value in args.items()}
 
 
 def _shown(value: Any) -> Any:
-    data = orjson.dumps(value)
+    data = to_json(value)
     if len(data) <= LARGE_BYTES:
         return value
     text = value if isinstance(value, str) else data[: 4 * BEGINNING].decode(errors="ignore")

@@ -8,7 +8,6 @@ The job is stored before the answer goes out. A client that leaves before leaves
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import uuid as uuids
 from collections.abc import Callable, Coroutine
@@ -16,10 +15,10 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
-import orjson
 from aiohttp import web
 
 from modelserve.errors import BadRequest, NotImplementedByModel
+from modelserve.exact import from_json
 from modelserve.jobs.job import Job, NewJob, Operation
 from modelserve.jobs.runner import Runner
 from modelserve.messages import Argument, Call
@@ -32,6 +31,7 @@ from modelserve.web.preferences import RESPOND_ASYNC
 from modelserve.web.proxies import prefix_of
 from modelserve.web.responses import json_response
 from modelserve.web.upload_file import no_space
+from modelserve.web.v2.fingerprint import fingerprint_of
 from modelserve.web.v2.job_object import show_job
 from modelserve.web.v2.shown_args import shown_args
 
@@ -102,7 +102,7 @@ class Submit:
             if answer.failure is not None:
                 log_failure(answer.failure, call.request_id, self._deployment.name)
                 return failure_response(answer.failure, call.request_id)
-            new = self._new_job(call, operation, orjson.loads(answer.body), callback_url)
+            new = self._new_job(call, operation, from_json(answer.body), callback_url)
             return self._response(request, await _whole(self._keep(new, call, key)))
         finally:
             if uploads is not None:
@@ -110,14 +110,26 @@ class Submit:
 
     def _take_callback(self, call: Call, operation: Operation) -> str:
         """Take the callback's address off the query, unless the model has an argument of that name, and check it."""
-        description = self._deployment.description
-        declared: list[Argument] = [] if description is None else getattr(description, operation.value)
-        if CALLBACK_URL not in call.query or any(argument.name == CALLBACK_URL for argument in declared):
+        if CALLBACK_URL not in call.query or CALLBACK_URL in self._declared(operation):
             return ""
         given = [url for name, url in parse_qsl(call.query, keep_blank_values=True) if name == CALLBACK_URL]
         pairs = call.query.split("&")
         call.query = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != CALLBACK_URL)
         return check_callback(given[-1], self._settings) if given else ""
+
+    def _declared(self, operation: Operation) -> set[str]:
+        """Return the names of the model's arguments."""
+        description = self._deployment.description
+        declared: list[Argument] = [] if description is None else getattr(description, operation.value)
+        return {argument.name for argument in declared}
+
+    def _fingerprint(self, new: NewJob, call: Call) -> str:
+        """Return what tells whether a repeated request is the same; blocks.
+
+        The media type that is asked for counts only where it is an argument: else the first request has it.
+        """
+        asked = call if "accept" in self._declared(new.operation) else msgspec.structs.replace(call, accept="")
+        return fingerprint_of(asked, new.operation, new.callback_url)
 
     def _new_job(self, call: Call, operation: Operation, args: dict[str, Any], callback_url: str) -> NewJob:
         return NewJob(
@@ -133,7 +145,7 @@ class Submit:
 
     async def _keep(self, new: NewJob, call: Call, key: str) -> Job:
         """Store the job with its files; where it is not stored, the runner removes them."""
-        fingerprint = await asyncio.to_thread(_fingerprint, new, call) if key else ""
+        fingerprint = await asyncio.to_thread(self._fingerprint, new, call) if key else ""
         with no_space():
             call = await asyncio.to_thread(self._runner.files.keep_uploads, new.uuid, call)
         whole = msgspec.structs.replace(
@@ -161,20 +173,6 @@ def _key(request: web.Request) -> str:
     if key and not _KEY.fullmatch(key):
         raise BadRequest("An Idempotency-Key has 1 to 255 printable ASCII characters.")
     return key
-
-
-def _fingerprint(new: NewJob, call: Call) -> str:
-    """Return what tells whether two requests are for the same: the arguments, and the files by content. It blocks.
-
-    The media type that is asked for is not part of it where it is not an argument: the first request has it.
-    """
-    hashed = hashlib.blake2b(digest_size=16)
-    hashed.update(orjson.dumps([new.operation.value, new.args, new.callback_url], option=orjson.OPT_SORT_KEYS))
-    for part in call.files:
-        hashed.update(orjson.dumps([part.name, part.filename, part.content_type, part.size]))
-        with open(part.path, "rb") as file:
-            hashed.update(hashlib.file_digest(file, hashlib.blake2b).digest())
-    return hashed.hexdigest()
 
 
 async def _whole(work: Coroutine[Any, Any, T]) -> T:
