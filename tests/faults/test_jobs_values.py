@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from tests.faults.aftermath import aftermath
 from tests.faults.trainings import BEGIN_S, ENDED
 from tests.running import Reply, Running, eventually, running
-from tests.web.receiver import SECRET, Receiver, receiving
+from tests.web.receiver import SECRET, Message, Receiver, receiving
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -88,6 +89,11 @@ def ended(server: Running, path: str, body: str | dict[str, Any], query: str = "
     return found
 
 
+def told_of(receiver: Receiver, uuid: str) -> Message | None:
+    """Return the callback of a job, once it has come."""
+    return next((each for each in receiver.messages if uuid.encode() in each.body), None)
+
+
 def said(seed: str, odd: str = "1") -> str:
     """Return a body with numbers as they are written here."""
     return f'{{"seed": {seed}, "odd": {odd}}}'
@@ -117,8 +123,7 @@ def test_a_result_is_kept_and_told_exactly_whatever_its_numbers(server: Running,
             assert {"metrics": {"seen": 2**70 + 1}} in told
             (point,) = server.get(f"{path}{job['uuid']}/metrics").json()
             assert point["metrics"] == {"seen": 2**70 + 1}
-        eventually(lambda uuid=job["uuid"]: any(uuid.encode() in each.body for each in receiver.messages))
-        (message,) = [each for each in receiver.messages if job["uuid"].encode() in each.body]
+        message = eventually(partial(told_of, receiver, job["uuid"]))
         assert message.verified() == job
 
 
