@@ -40,6 +40,8 @@ _NPY_TYPES = (str, bytes, bytearray, memoryview, UploadedFile)
 _JSON_NAMES = {bool: "booleans", str: "text", type(None): "null", dict: "objects"}
 _RAGGED = "Not an array: its lists have different lengths, are too deep, or hold lists and numbers side by side."
 _TOO_LARGE = "Not an array: a number is too large."
+# Numbers in one entry of an array that has no entry.
+_MOST_OF_EMPTY = 1 << 24
 # 32 bits are what JSON readers agree on; wider limits cannot be written exactly in a schema.
 _EXACT_BYTES = 4
 
@@ -216,7 +218,7 @@ def _read_npy(file: BinaryIO, size: int, np: Any) -> _Array:
         version = np.lib.format.read_magic(file)
         reader = {(1, 0): "read_array_header_1_0", (2, 0): "read_array_header_2_0"}[version]
         shape, _, dtype = getattr(np.lib.format, reader)(file)
-        _check_header(shape, dtype, size - file.tell())
+        _check_header(shape, dtype, size, size - file.tell())
         file.seek(0)
         return np.load(file, allow_pickle=False)  # type: ignore[no-any-return]
     except _HeaderError as error:
@@ -229,11 +231,23 @@ class _HeaderError(Exception):
     """An npy header that says what we refuse."""
 
 
-def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], remaining: int) -> None:
+def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], size: int, remaining: int) -> None:
     if dtype.kind not in _FITTING:
         raise _HeaderError(f"Not an array of numbers: its dtype is {dtype}.")
     if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize > remaining:
         raise _HeaderError(f"The .npy file is too short for the shape {_in_words(shape)} that it says.")
+    if 0 in shape and _is_wide(shape, size):
+        raise _HeaderError(f"The .npy file holds no number, but its shape {_in_words(shape)} is that of a large array.")
+
+
+def _is_wide(shape: tuple[int, ...], size: int) -> bool:
+    """Tell whether an array without numbers, behind which no byte need stand, would cost a model as a large one does.
+
+    (1000000, 0) is a million rows, of which there may be no more than bytes were sent. The axes behind an empty one
+    cost less: an empty batch of pictures is (0, 1024, 1024, 3).
+    """
+    empty = shape.index(0)
+    return math.prod(shape[:empty]) > size or math.prod(filter(None, shape[empty:])) > _MOST_OF_EMPTY
 
 
 def _check_shape(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> None:

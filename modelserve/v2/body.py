@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
+from itertools import accumulate, islice
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -31,10 +32,20 @@ MAX_FIELDS = 1000
 _MAX_SHOWN = 100
 # In longer texts a sign is looked for, not counted: to find the next takes about 60 ns, to count 0.3 ns a byte.
 _SHORT_BYTES = 512
+# urllib reads shorter forms, and query strings, quickly whatever they hold.
+_SHORT_FORM_BYTES = 4096
+_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ALL_BUT_BRACKETS_AND_QUOTES = bytes(set(range(256)) - set(b'[]{}"'))
+_ALL_BUT_COLONS_AND_QUOTES = bytes(set(range(256)) - set(b':"'))
+# A text from here on has its keys counted before they are read one by one.
+_LARGE_BYTES = 64 * 1024
+# Of so many brackets, only these levels are peeled; each that opens is a step down, each that closes one up (-1).
+_MANY_BRACKETS = 100_000
+_PEELS_OF_MANY = 4
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _JSON_NAMES = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -128,13 +139,17 @@ def _decode(body: _Text) -> Any:
 
 
 def _too_deep(text: _Text) -> bool:
-    """Peel the innermost pair of brackets from everywhere at once; as many times as there are levels."""
+    """Peel the innermost pair of brackets from everywhere at once; of much that is deep, count level by level.
+
+    Peeling is quicker where most lies a few levels deep, and slower where all lies as deep as it may.
+    """
     brackets = _brackets(text)
-    for _ in range(MAX_DEPTH):
+    peels = MAX_DEPTH if len(brackets) < _MANY_BRACKETS else _PEELS_OF_MANY
+    for _ in range(peels):
         if not brackets:
             return False
         brackets = _peel(brackets)
-    return bool(brackets)
+    return max(accumulate(memoryview(brackets.translate(_STEPS)).cast("b")), default=0) > MAX_DEPTH - peels
 
 
 def _brackets(text: _Text) -> bytes:
@@ -152,8 +167,24 @@ def _peel(brackets: bytes) -> bytes:
 
 
 def _refuse_duplicate_keys(text: _Text, value: Any) -> None:
-    if not (isinstance(value, dict) and _is_surely_flat(text, value)):
+    if isinstance(value, dict) and _is_surely_flat(text, value):
+        return
+    if len(text) < _LARGE_BYTES or not _has_all_keys(text, value):
         json.loads(text, object_pairs_hook=_object_of_unique_keys)
+
+
+def _has_all_keys(text: _Text, value: Any) -> bool:
+    """Tell whether as many keys are in the value as in its text: the slow reader has a call for each object."""
+    try:
+        return _count_keys(text) == _count_keys(msgspec.json.encode(value))
+    except (OverflowError, ValueError, UnicodeEncodeError):  # what msgspec reads and does not write; the other tells
+        return False
+
+
+def _count_keys(text: _Text) -> int:
+    if b"\\" in text:
+        return _STRING.sub(b"", text).count(b":")
+    return _STRING.sub(b"", bytes(text.translate(None, _ALL_BUT_COLONS_AND_QUOTES))).count(b":")
 
 
 def _is_surely_flat(text: _Text, value: dict[str, Any]) -> bool:
@@ -188,9 +219,32 @@ def parse_form(body: Body) -> list[tuple[str, str]]:
     if text.count(b"&") >= MAX_FIELDS:
         raise BadRequest(f"The form or query string has more than {MAX_FIELDS} fields.")
     try:
-        return parse_qsl(text.decode(), keep_blank_values=True, errors="strict")
+        if len(text) <= _SHORT_FORM_BYTES:
+            return parse_qsl(text.decode(), keep_blank_values=True, errors="strict")
+        return [_decoded_pair(pair) for pair in text.split(b"&") if pair]
     except UnicodeDecodeError as error:
         raise BadRequest("The form or query string is not valid UTF-8.") from error
+
+
+def _decoded_pair(pair: _Text) -> tuple[str, str]:
+    name, _, value = pair.partition(b"=")
+    return _decoded(name), _decoded(value)
+
+
+def _decoded(text: _Text) -> str:
+    """Return what percent-encoded text means, as urllib's ``unquote_plus`` does, at the same speed whatever it holds.
+
+    urllib makes an object of each percent sign: 30 MB of ``%41`` took it 9 s, and this 0.2 s. Each ``%41`` becomes
+    ``\\x41``, which the decoder of such escapes reads in one go.
+    """
+    text = bytes(text).replace(b"+", b" ")
+    if b"%" not in text:
+        return text.decode()
+    if wrong := next(islice(_NO_ESCAPE.finditer(text), MAX_FIELDS, None), None):
+        where = _shown(text[wrong.start() : wrong.start() + 3].decode(errors="replace"))
+        raise BadRequest(f"The form or query string is not percent-encoded: it has {where}.")
+    escaped = _NO_ESCAPE.sub(b"%25", text).replace(b"\\", b"\\\\").replace(b"%", b"\\x")
+    return escaped.decode("unicode_escape").encode("latin-1").decode()
 
 
 def _shown(text: str) -> str:

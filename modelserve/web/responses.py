@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -10,14 +11,28 @@ from multidict import CIMultiDict
 
 from modelserve.exact import to_json
 from modelserve.messages import Answer
+from modelserve.text import shown
 
-__all__ = ["SERVER", "answer_headers", "begun_response", "bytes_response", "json_response"]
+__all__ = ["SERVER", "answer_headers", "begun_response", "bytes_response", "is_shown", "json_response"]
 
 SERVER = "modelserve"
 
-# Types that a browser shows as a page and runs script from, beside all that end in +xml; they are only offered as a
-# download, without rights.
-ACTIVE_TYPES = ("text/html", "text/xml", "application/xml")
+# What a browser shows without running any of it; pictures, sounds and films are too, but for those in XML. All else is
+# only offered as a download, without rights: pages, scripts, style sheets, archives of them, and what nobody knows.
+SHOWN_TYPES = frozenset(
+    {
+        "application/json",
+        "application/jsonl",
+        "application/octet-stream",
+        "application/x-ndjson",
+        "application/x-npy",
+        "text/csv",
+        "text/event-stream",
+        "text/plain",
+        "text/tab-separated-values",
+    }
+)
+SHOWN_KINDS = ("audio/", "image/", "video/")
 
 
 def json_response(body: Any, *, status: int = 200) -> web.Response:
@@ -43,10 +58,25 @@ def answer_headers(answer: Answer) -> CIMultiDict[str]:
     headers = CIMultiDict({"Content-Type": answer.content_type, "X-Content-Type-Options": "nosniff"})
     if answer.content_type != "application/json" or answer.filename:
         disposition = "inline"
-        kind = answer.content_type.partition(";")[0].strip().lower()
-        if kind in ACTIVE_TYPES or kind.endswith("+xml"):
+        if not is_shown(answer.content_type):
             headers["Content-Security-Policy"] = "sandbox"
             headers["Content-Disposition"] = disposition = "attachment"
         if answer.filename:
-            headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{quote(answer.filename, safe='')}"
+            headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{quote(shown(answer.filename), safe='')}"
     return headers
+
+
+@lru_cache(maxsize=256)
+def is_shown(content_type: str) -> bool:
+    """Tell whether a browser may show a body of a media type itself.
+
+    With a comma, browsers take the header for several, of which the last counts (https://fetch.spec.whatwg.org/,
+    "extract a MIME type"), so that none is known.
+
+    >>> is_shown("image/png"), is_shown("image/svg+xml"), is_shown("text/javascript"), is_shown("image/a;a=,text/html")
+    (True, False, False, False)
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if "," in content_type or kind.endswith(("+xml", "/svg", "/xml")):
+        return False
+    return kind in SHOWN_TYPES or kind.startswith(SHOWN_KINDS)

@@ -128,10 +128,11 @@ def test_a_content_type_that_would_split_a_header_is_refused(server: Running) ->
 
 
 def test_an_active_type_is_only_offered_as_a_download(server: Running) -> None:
-    """C10, L08."""
-    reply = server.predict("chaos", {"mode": "out_ok", "text": "text/html"})
-    assert reply.headers["Content-Disposition"].startswith("attachment")
-    assert reply.headers["Content-Security-Policy"] == "sandbox"
+    """C10, L08, X18, Y17."""
+    for kind in ("text/html", "text/xsl", "text/javascript", "multipart/x-mixed-replace", "application/pdf"):
+        reply = server.predict("chaos", {"mode": "out_ok", "text": kind})
+        assert reply.headers["Content-Disposition"].startswith("attachment")
+        assert reply.headers["Content-Security-Policy"] == "sandbox"
 
 
 @pytest.mark.parametrize(

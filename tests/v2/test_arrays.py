@@ -166,7 +166,11 @@ def test_an_npy_file_is_cast_as_lists_are() -> None:
         (npy_saying((2**40, 2**40)), "too short"),
         (npy_saying((-1,)), "too short"),
         (npy_saying((2,), data=b"\0" * 15), "too short"),
-        (npy_saying((0, 10**30)), "Not a .npy file"),
+        (npy_saying((0, 10**30)), "is that of a large array"),
+        (npy_saying((10**6, 0)), "is that of a large array"),
+        (npy_saying((1000, 1000, 0), "|u1"), "is that of a large array"),
+        (npy_saying((2, 0, 10**9)), "is that of a large array"),
+        (npy_saying((-1, 0)), "too short"),
         (b"PK\x03\x04 a zip file", "Not a .npy file"),
         (b"\x80\x04a pickle", "Not a .npy file"),
         (b"\x93NUMPY\x03\x00\x10\x00\x00\x00", "Not a .npy file"),
@@ -239,3 +243,11 @@ else:
     raise SystemExit("no error")
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 224, 224, 3), (0, 0), (1, 0, 5)])
+def test_an_array_without_numbers_is_as_long_as_what_was_sent(shape: tuple[int, ...]) -> None:
+    """X14."""
+    content = npy(np.zeros(shape))
+    assert fields.NDArray().deserialize(content).shape == shape
+    assert fields.NDArray(dtype="int8").deserialize(npy(np.zeros(shape, ">i8", order="F"))).shape == shape

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
@@ -252,3 +253,66 @@ def test_a_long_body_of_numbers_takes_hardly_longer_than_to_decode_it() -> None:
         return min(times)
 
     assert cost(parse_value) < 2 * cost(msgspec.json.decode)
+
+
+PIECES = [
+    "%",
+    "%4",
+    "%41",
+    "%C3%A9",
+    "é",
+    "%ff",
+    "%2B",
+    "%5c",
+    "%00",
+    "%25",
+    "\\",
+    "\\x41",
+    "\\u0041",
+    "+",
+    "&",
+    "=",
+    ";",
+    "a",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_a_long_form_means_what_a_short_one_means(pieces: list[str]) -> None:
+    """X19."""
+    text = "".join(pieces)
+    long = f"{'y' * 5000}&{text}".encode()
+    try:
+        expected = parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        with pytest.raises(BadRequest, match="UTF-8"):
+            parse_form(long)
+    else:
+        assert parse_form(long)[1:] == expected
+
+
+def test_a_form_that_is_not_percent_encoded_at_all_is_a_400() -> None:
+    """X19."""
+    assert parse_form(b"a=" + b"%zz" * 1000 + b"x" * 5000) == [("a", "%zz" * 1000 + "x" * 5000)]
+    with pytest.raises(BadRequest, match="it has"):
+        parse_form(b"a=" + b"%zz" * 2000)
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 2, MAX_DEPTH])
+def test_the_depth_of_very_many_lists_is_seen(depth: int) -> None:
+    """X19."""
+    body = b"[" + b",".join([nested(depth)] * 3000) + b"]"
+    if depth < MAX_DEPTH:
+        assert len(parse_value(body)) == 3000
+    else:
+        with pytest.raises(BadRequest, match="nested more than 64 levels"):
+            parse_value(body)
+
+
+@pytest.mark.parametrize("more", ["", '"\\u0041:"', '{"b":":"}', str(2**70), "1e5"])
+def test_a_key_given_twice_is_found_in_a_large_body(more: str) -> None:
+    """X19, FAULTS D03."""
+    objects = ",".join(['{"a:":1,"b":{"c":"x:y"}}'] * 5000 + ([more] if more else []))
+    assert len(parse_value(f"[{objects}]".encode())) == 5000 + bool(more)
+    with pytest.raises(BadRequest, match="twice in one object"):
+        parse_value(f'[{objects},{{"a":1,"a":2}}]'.encode())

@@ -92,3 +92,56 @@ def test_a_client_that_leaves_while_a_file_is_sent_leaves_no_file_and_no_descrip
     eventually(lambda: not list(server.temp.rglob("outfile-*")))
     eventually(lambda: process.num_fds() < before + 6)  # the store of jobs opens its files when it first needs them
     assert json.loads(server.get("/healthz").body) == {"status": "alive"}
+
+
+ACTIVE = (
+    "text/html",
+    "text/xsl",
+    "text/xml",
+    "text/javascript",
+    "text/ecmascript",
+    "text/css",
+    "text/cache-manifest",
+    "text/calendar",
+    "application/javascript",
+    "application/x-javascript",
+    "application/xhtml+xml",
+    "application/rss+xml",
+    "application/wasm",
+    "application/pdf",
+    "application/x-shockwave-flash",
+    "application/manifest+json",
+    "image/svg+xml",
+    "IMAGE/SVG+XML ; charset=utf-8",
+    "image/svg",
+    "message/rfc822",
+    "multipart/x-mixed-replace; boundary=b",
+    "multipart/related",
+    "image/png; a=, text/html",
+    "unknown/unknown",
+    "*/*",
+)
+
+
+@pytest.mark.parametrize("kind", ACTIVE)
+def test_only_what_a_browser_cannot_run_is_shown_by_it(kind: str) -> None:
+    """X18, Y17."""
+    for filename in ("", "answer"):
+        headers = bytes_response(Answer(1, kind, b"", filename=filename)).headers
+        assert headers["Content-Security-Policy"] == "sandbox"
+        assert headers["Content-Disposition"].startswith("attachment")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "kind", ["image/png", "Image/JPEG", "audio/wav", "video/mp4", "text/plain; charset=utf-8", "text/csv"]
+)
+def test_pictures_sounds_films_and_plain_text_are_shown(kind: str) -> None:
+    headers = bytes_response(Answer(1, kind, b"", filename="answer")).headers
+    assert headers["Content-Disposition"].startswith("inline")
+    assert "Content-Security-Policy" not in headers
+
+
+def test_a_name_that_is_no_text_is_offered_with_what_stands_for_it() -> None:
+    headers = bytes_response(Answer(1, "image/png", b"", filename="cat\udcff.png")).headers
+    assert unquote(headers["Content-Disposition"]).endswith("cat\ufffd.png")
