@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import gc
 import logging
 import os
@@ -45,6 +46,7 @@ from modelserve.web.app import Parts, build_app
 from modelserve.web.connection import Patience
 from modelserve.web.control import build_control, connections
 from modelserve.web.deliveries import Callbacks, require_secret
+from modelserve.web.expiry import end_expired
 from modelserve.web.front import Front
 from modelserve.web.health import Health
 
@@ -153,6 +155,8 @@ class Server:
         stack.push_async_callback(front.close)
         site = await front.listen(listening, None if self._certificate is None else self._certificate.context)
         stack.callback(site.close)
+        expiring = self.supervisor.task("expiry", functools.partial(end_expired, self.roll, front.requests))
+        stack.callback(expiring.cancel)
         self.url = address_of(listening, "http" if self._certificate is None else "https") + self._settings.base_path
 
     async def _call_back(self, stack: contextlib.AsyncExitStack, jobs: Runner) -> None:

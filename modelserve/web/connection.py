@@ -4,9 +4,12 @@
     a client that reads nothing of an answer for stall_timeout_s -> closed
     bytes that are no request -> 400 in JSON, closed, and nothing of them in the answer or, above debug, in the log
 
-aiohttp has one limit for heads and for idle connections, which has to be long for the latter. Three of its private
+    nothing more will come, and a whole request waits for its answer -> answered, then closed
+
+aiohttp has one limit for heads and for idle connections, which has to be long for the latter. Some of its private
 attributes are read here: ``_waiter`` is pending while a connection waits for a request, ``_request_count`` is how many
-have come, ``_force_close`` is set once it is to be closed.
+have come, ``_messages`` are those that wait for their turn, ``_current_request`` is the one that is answered, and
+``_force_close`` is set once it is to be closed.
 """
 
 from __future__ import annotations
@@ -18,12 +21,14 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from modelserve.errors import BadRequest, ModelserveError
 from modelserve.messages import Failure
 from modelserve.web.failures import UNEXPECTED, failure_response
+from modelserve.web.half_closed import HalfClosed
 
 __all__ = ["Connection", "Patience", "stall_timeout_s"]
 
@@ -77,7 +82,7 @@ class Connection(RequestHandler):
         options: aiohttp's own.
     """
 
-    __slots__ = ("_awaited", "_on_end", "_stall_timer", "_timer", "patience")
+    __slots__ = ("_awaited", "_half_closed", "_on_end", "_stall_timer", "_timer", "patience")
 
     def __init__(
         self, manager: web.Server, *, patience: Patience, on_end: Callable[[Connection], None], **options: Any
@@ -88,6 +93,7 @@ class Connection(RequestHandler):
         self._awaited = SILENT  # the number of the request whose head has begun last
         self._timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._half_closed: HalfClosed | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -97,8 +103,56 @@ class Connection(RequestHandler):
         for timer in (self._timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
+        if self._half_closed is not None:
+            self._half_closed.stop()
         super().connection_lost(exc)
         self._on_end(self)
+
+    @property
+    def request(self) -> web.BaseRequest | None:
+        """The request that is being answered."""
+        return self._current_request
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's returns nothing, which closes
+        """Keep the connection for the answers to what has come whole; nothing more will come.
+
+        Over TLS that cannot be: the loop closes the connection whatever is said here.
+        """
+        if self._half_closed is None and self._owes_answers():
+            assert self.transport is not None, "it has just received this"
+            self._half_closed = HalfClosed(self.transport, self._may_send_interim)
+            if not self._messages:
+                self.close()  # once the one that is being answered is
+            elif isinstance(self._messages[-1][0], RawRequestMessage):  # else it is malformed, and closes anyway
+                last, payload = self._messages[-1]
+                self._messages[-1] = (last._replace(should_close=True), payload)
+        return self._half_closed is not None
+
+    def _owes_answers(self) -> bool:
+        """Tell whether there is a request whose answer is due; one behind it that is cut off is dropped."""
+        if self.ssl_context is not None or not self._request_count or self._force_close:
+            return False
+        is_answering = self._waiter is None
+        if self._messages and not self._messages[-1][1].is_eof():
+            if len(self._messages) == 1 and not is_answering:
+                return False
+            self._messages.pop()
+        if self._messages or not is_answering:
+            return bool(self._messages)
+        if self._current_request is None:  # its task begins before what is called soon
+            self._loop.call_soon(self._end_if_cut_off)
+        return not self._is_cut_off()
+
+    def _is_cut_off(self) -> bool:
+        return self._current_request is not None and not self._current_request.content.is_eof()
+
+    def _end_if_cut_off(self) -> None:
+        if self._is_cut_off() and self.transport is not None:
+            self.transport.close()
+
+    def _may_send_interim(self) -> bool:
+        request = self._current_request
+        return request is not None and request.version >= HttpVersion11 and not request.writer.output_size
 
     def abort(self) -> None:
         """End it at once, whatever is under way."""

@@ -14,7 +14,7 @@ import asyncio
 import secrets
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -104,6 +104,12 @@ class Front:
         handshakes = Handshakes(listening, tls, self, limit_s=limit_s, metrics=self._metrics)
         handshakes.start(self._supervisor)
         return handshakes
+
+    def requests(self) -> Iterator[web.BaseRequest]:
+        """Yield the requests that are being answered."""
+        for connection in self._open:
+            if (request := connection.request) is not None:
+                yield request
 
     async def close(self) -> None:
         """Close the reserved connections; the others are the server's to close."""

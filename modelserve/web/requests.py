@@ -21,9 +21,12 @@ from modelserve.errors import TooManyRequests
 from modelserve.web.counting import Counting
 from modelserve.web.failures import BrokenAnswer, describe_error, failure_response, log_failure
 
-__all__ = ["CLIENT", "REQUEST_ID", "client_of", "expect", "make_surround"]
+__all__ = ["CLIENT", "HAS_FAILED", "REQUEST_ID", "client_of", "expect", "make_surround"]
 
 REQUEST_ID = web.RequestKey("request_id", str)
+
+# Set where the answer is an error.
+HAS_FAILED = web.RequestKey("has_failed", bool)
 
 # Set only where there are clients; client_of reads it.
 CLIENT = web.RequestKey("client", Client)
@@ -130,6 +133,7 @@ def _end(request: web.Request) -> web.StreamResponse:
 def _failure(error: Exception, request: web.Request, request_id: str, counting: Counting) -> web.StreamResponse:
     if isinstance(error, web.HTTPRedirection | web.HTTPNoContent):
         return error
+    request[HAS_FAILED] = True
     failure = describe_error(error)
     log_failure(failure, request_id, client=client_of(request).name)
     counting.failed(request, failure.status, failure.code)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
+from modelserve.access.client import Role
 from modelserve.jobs.runner import Runner
 from modelserve.metrics import Metrics
 from modelserve.runtime.fleet import Fleet
@@ -155,6 +158,50 @@ def test_an_expired_token_ends(there: Guarded) -> None:
     """K06."""
     there.add("brief", expires=datetime.now(UTC) + timedelta(seconds=2))
     eventually(lambda: there.ask("GET", "/v2/", name="brief").status in (401, 429))
+
+
+FOLLOW = "GET /v2/models/mine/log?follow=1 HTTP/1.1"
+SEND = "POST /v2/models/mine/predict/ HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 1000"
+
+
+@contextlib.contextmanager
+def going_on(there: Guarded, name: str, what: str) -> Iterator[socket.socket]:
+    """Begin what goes on for long as a client, and yield its connection once the server is at it."""
+    token = there.headers(name)["Authorization"]
+    with socket.create_connection(("127.0.0.1", there.server.port), timeout=20) as connection:
+        connection.sendall(f"{what}\r\nHost: localhost\r\nAuthorization: {token}\r\n\r\n".encode())
+        if what == FOLLOW:
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        yield connection
+
+
+def ends(connection: socket.socket) -> float:
+    """Return after how long a connection ends."""
+    since = time.monotonic()
+    with contextlib.suppress(ConnectionError):
+        while connection.recv(1 << 16):
+            pass
+    return time.monotonic() - since
+
+
+@pytest.mark.parametrize("what", [FOLLOW, SEND], ids=["a log that is followed", "a body that is sent"])
+def test_what_goes_on_ends_with_the_token_of_its_client_and_of_no_other(there: Guarded, what: str) -> None:
+    """X10."""
+    name = "follower" if what == FOLLOW else "sender"
+    there.add(name, Role.ADMIN)
+    with going_on(there, name, what) as connection, going_on(there, "root", FOLLOW) as other:
+        there.clients.revoke(name)
+        assert ends(connection) < 3  # a second where the machine is idle
+        other.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            ends(other)
+
+
+def test_what_goes_on_ends_when_the_token_expires(there: Guarded) -> None:
+    """X10."""
+    there.add("briefly", Role.ADMIN, expires=datetime.now(UTC) + timedelta(seconds=4))
+    with going_on(there, "briefly", FOLLOW) as connection:
+        assert ends(connection) < 8
 
 
 def test_a_token_elsewhere_than_in_its_header_is_none(there: Guarded) -> None:
