@@ -40,6 +40,7 @@ from modelserve.open_files import count_connections, raise_limit
 from modelserve.runtime.fleet import Fleet, Status
 from modelserve.runtime.hearing import Hearing
 from modelserve.settings import Settings, load_settings
+from modelserve.stalls import Stalls
 from modelserve.supervised import Supervisor
 from modelserve.tracing import Tracing, start_tracing
 from modelserve.web.app import Parts, build_app
@@ -87,11 +88,15 @@ class Server:
         self.metrics = Metrics(seldon=settings.seldon_metrics)
         for bound in logs.bounds():
             self.metrics.watch_held(bound)
+        self._stalls = Stalls()
+        self.metrics.watch_stalls(lambda: self._stalls.lost_s)
         self.metrics.watch_tasks(lambda: len(asyncio.all_tasks()))
         self.supervisor = supervisor or Supervisor()
         self.metrics.watch_failures(self.supervisor.failures)
         self._hearing = Hearing(self.supervisor)
-        self.fleet = Fleet(refs, settings, self.metrics, hearing=self._hearing, supervisor=self.supervisor)
+        self.fleet = Fleet(
+            refs, settings, self.metrics, hearing=self._hearing, supervisor=self.supervisor, stalls=self._stalls
+        )
         self._names = [ref.name for ref in refs]
         self._logs: KeptLogs
         self._tracing: Tracing | None = None
@@ -107,6 +112,8 @@ class Server:
         connections = count_connections(self._settings.max_connections)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(self.supervisor.hooked())
+            self._stalls.start()
+            stack.callback(self._stalls.stop)
             listening = stack.enter_context(listen(self._settings.host, self._settings.port))
             self._logs = stack.enter_context(keep_logs(self._settings, self._names, self.supervisor))
             self.metrics.watch_log(lambda: logs.lost_records() + self._logs.not_written + self._hearing.dropped)
@@ -148,7 +155,7 @@ class Server:
             Health(self.fleet, self.metrics, self.roll),
             self._settings.base_path,
             max_connections=connections,
-            patience=Patience(self._settings.header_timeout_s, self._settings.body_timeout_s),
+            patience=Patience(self._settings.header_timeout_s, self._settings.body_timeout_s, self._stalls),
             metrics=self.metrics.connections,
             supervisor=self.supervisor,
         )

@@ -41,6 +41,7 @@ WORDS = (
     "modelserve.text",
     "modelserve.exact",
     "modelserve.supervised",
+    "modelserve.stalls",
     "modelserve.regular_files",
     "modelserve.file_threads",
 )

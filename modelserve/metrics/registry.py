@@ -62,7 +62,10 @@ class Metrics:
             ["part"],
         )
         self._held = HeldRead()
-        own = (self._tasks, self._lost, self._failures, self._held)
+        self._stalled = Read(
+            CounterMetricFamily, "modelserve_stalled_seconds", "Seconds in which the server's event loop stood still."
+        )
+        own = (self._tasks, self._stalled, self._lost, self._failures, self._held)
         for collector in (*self.requests.families, *self.connections.families, *own, self.machine, self.models):
             self.registry.register(collector)
         self._seldon = Seldon(self.registry) if seldon else None
@@ -70,6 +73,10 @@ class Metrics:
     def watch_tasks(self, count: Callable[[], float]) -> None:
         """Read from here how many tasks the server's event loop has."""
         self._tasks.watch_one(number=count)
+
+    def watch_stalls(self, lost_s: Callable[[], float]) -> None:
+        """Read from here for how many seconds the server stood still."""
+        self._stalled.watch_one(number=lost_s)
 
     def watch_log(self, lost_records: Callable[[], float]) -> None:
         """Read from here how many records of the log could not be written."""

@@ -32,6 +32,7 @@ from modelserve.runtime.rotation import Rotation
 from modelserve.runtime.slot import MakeReplica, Slot
 from modelserve.runtime.status import ReloadFailed, Status, message, refusal
 from modelserve.runtime.watch import Watch, overran
+from modelserve.stalls import Stalls
 
 __all__ = ["Deployment", "ReloadFailed", "Status"]
 
@@ -55,10 +56,18 @@ class Deployment:
         limits: What it allows.
         metrics: Where this deployment counts.
         gpus: Which GPUs of the server have failed.
+        stalls: Tells how long the server stood still.
     """
 
     def __init__(
-        self, name: str, slots: Sequence[Slot], *, limits: Limits, metrics: DeploymentMetrics, gpus: Gpus | None = None
+        self,
+        name: str,
+        slots: Sequence[Slot],
+        *,
+        limits: Limits,
+        metrics: DeploymentMetrics,
+        gpus: Gpus | None = None,
+        stalls: Stalls | None = None,
     ) -> None:
         self.name = name
         self.status = Status.STARTING
@@ -72,10 +81,13 @@ class Deployment:
         self._limits = limits
         self._metrics = metrics
         self._gpus = gpus or Gpus()
+        self._stalls = stalls or Stalls()
         self._budget = Budget(limits.restart_budget, lambda: self._loop.time())
         self._queue = Queue(limits.max_queue, limits.max_queue_bytes)
         self._dealer = Dealer(self._queue, metrics, limits.batch_wait_s)
-        self._watch = Watch(limits, self._queue, self._dealer, budget=self._budget, metrics=metrics)
+        self._watch = Watch(
+            limits, self._queue, self._dealer, budget=self._budget, metrics=metrics, stalls=self._stalls
+        )
         self._rotation = Rotation(self, slots, self._dealer, limits)
         self._loop: asyncio.AbstractEventLoop
         self._ids = itertools.count(1)
@@ -196,7 +208,7 @@ class Deployment:
         call.id = next(self._ids)
         left_s = min(CHECK_S, call.deadline - time.monotonic()) if call.deadline else CHECK_S
         try:
-            async with asyncio.timeout(left_s):
+            async with self._stalls.timeout(left_s):
                 return await lane.replica.check(call)
         except TimeoutError:
             raise QueueTimeout("The workers were too busy to look at the arguments in time.") from None

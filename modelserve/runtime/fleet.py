@@ -27,6 +27,7 @@ from modelserve.runtime.slot import MakeReplica, Slot
 from modelserve.runtime.status import ReloadFailed, Status
 from modelserve.runtime.streams import Streamed, discard
 from modelserve.settings import Settings
+from modelserve.stalls import Stalls
 from modelserve.supervised import Supervisor
 
 __all__ = ["Cache", "Deployment", "Fleet", "FromCache", "ReloadFailed", "Status", "Streamed", "discard"]
@@ -46,6 +47,7 @@ class Fleet:
         metrics: Where to count; new ones by default.
         hearing: Hears what workers print and log; without it they write to our standard error.
         supervisor: Keeps the threads going that it starts.
+        stalls: Tells how long the server stood still.
 
     Raises:
         SettingsError: On entering, when the device or the temporary folder is not there.
@@ -59,12 +61,14 @@ class Fleet:
         *,
         hearing: Hearing | None = None,
         supervisor: Supervisor | None = None,
+        stalls: Stalls | None = None,
     ) -> None:
         self._refs = {ref.name: ref for ref in refs}
         self._settings = settings
         self._metrics = metrics or Metrics()
         self._hearing = hearing
         self._supervisor = supervisor or Supervisor()
+        self._stalls = stalls or Stalls()
         self._stack = contextlib.AsyncExitStack()
         self._starting: asyncio.Future[list[None]] | None = None
         self._machine: Machine
@@ -81,7 +85,7 @@ class Fleet:
         self._placements = {name: self._plan(name, self._settings.of(name).workers) for name in self._refs}
         await asyncio.to_thread(sweep, self._settings.temp_dir)
         self.folder = self._make_folder()
-        backend = LocalBackend(self.folder, self._hearing, self._supervisor)
+        backend = LocalBackend(self.folder, self._hearing, self._supervisor, self._stalls)
         self._backend = await self._stack.enter_async_context(backend)
         self.deployments = {name: self._deployment(name) for name in self._refs}
         self.caches = {name: self._cache(name) for name in self._refs if self._settings.of(name).cache_size}
@@ -214,7 +218,7 @@ class Fleet:
     def _deployment(self, name: str) -> Deployment:
         slots = [Slot(make, place.gpu) for place, make in self._places(self._refs[name])]
         limits, metrics = limits_of(self._settings.of(name)), self._metrics.deployment(name)
-        return Deployment(name, slots, limits=limits, metrics=metrics, gpus=self._gpus)
+        return Deployment(name, slots, limits=limits, metrics=metrics, gpus=self._gpus, stalls=self._stalls)
 
     def _cache(self, name: str) -> Cache:
         settings, metrics = self._settings.of(name), self._metrics.cache(name)

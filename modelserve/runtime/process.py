@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from typing import NamedTuple
 
 from modelserve.messages import Answer, Call, Calls, Cancel, Check, Description, Failed, More, Scrape, Scraped
 from modelserve.private_folder import make_private
@@ -26,6 +27,7 @@ from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, StartFaile
 from modelserve.runtime.launch import added_paths, launch, what_is_wrong
 from modelserve.runtime.offspring import kill_offspring
 from modelserve.runtime.remains import Remains
+from modelserve.stalls import Delay, Stalls
 from modelserve.supervised import Supervisor
 
 __all__ = ["LocalBackend", "LocalReplica"]
@@ -48,16 +50,25 @@ class LocalBackend:
         folder: Under which their temporary files live.
         hearing: Hears what they print and log; without it, they write to our standard error.
         supervisor: Keeps the threads going that remove what they leave behind.
+        stalls: Tells how long the server stood still.
     """
 
-    def __init__(self, folder: str, hearing: Hearing | None = None, supervisor: Supervisor | None = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        hearing: Hearing | None = None,
+        supervisor: Supervisor | None = None,
+        stalls: Stalls | None = None,
+    ) -> None:
         self._folder = folder
         self._hearing = hearing
         self._remains = Remains(supervisor or Supervisor())
+        self._stalls = stalls or Stalls()
         self._paths = added_paths()
 
     def replica(self, spec: WorkerSpec) -> LocalReplica:
-        return LocalReplica(spec, self._folder, self._paths, remains=self._remains, hearing=self._hearing)
+        machinery = Machinery(self._paths, self._remains, self._stalls, self._hearing)
+        return LocalReplica(spec, self._folder, machinery)
 
     async def __aenter__(self) -> LocalBackend:
         return self
@@ -74,17 +85,23 @@ class LocalBackend:
         kill_offspring(self._folder)
 
 
+class Machinery(NamedTuple):
+    """What the workers of one backend share."""
+
+    paths: boot.AddedPaths
+    remains: Remains
+    stalls: Stalls
+    hearing: Hearing | None
+
+
 class LocalReplica:
     """A :class:`modelserve.runtime.interface.Replica` that is a process of this machine."""
 
-    def __init__(
-        self, spec: WorkerSpec, folder: str, paths: boot.AddedPaths, *, remains: Remains, hearing: Hearing | None = None
-    ) -> None:
+    def __init__(self, spec: WorkerSpec, folder: str, machinery: Machinery) -> None:
         self._spec = spec
-        self._remains = remains
-        self._hearing = None if spec.log_path else hearing
         self._folder = folder
-        self._paths = paths
+        self._paths, self._remains, self._stalls, hearing = machinery
+        self._hearing = None if spec.log_path else hearing
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: channel.Channel | None = None
         self._listener: Listener | None = None
@@ -92,7 +109,7 @@ class LocalReplica:
         self._checks = Checks()
         self._scraped: asyncio.Future[Scraped] | None = None
         self._stage = "load"
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Delay | None = None
         self._giving_up: asyncio.TimerHandle | None = None
         self._pidfd = -1
         self._end: Exit | None = None
@@ -244,8 +261,7 @@ class LocalReplica:
     def _bound(self, seconds: float, setting: str) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(seconds, self._overrun, seconds, setting) if seconds else None
+        self._timer = self._stalls.call_later(seconds, self._overrun, seconds, setting) if seconds else None
 
     def _overrun(self, seconds: float, setting: str) -> None:
         became = "warm" if setting == "warm_timeout_s" else "loaded"
@@ -265,7 +281,7 @@ class LocalReplica:
             self._bury()
         else:
             self._channel.on_closed = self._bury
-            loop.call_later(DRAIN_S, self._channel.abort)
+            self._stalls.call_later(DRAIN_S, self._channel.abort)
 
     def _bury(self) -> None:
         """Take the dead worker's status, tell who waits for it, and remove what it had."""

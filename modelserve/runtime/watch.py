@@ -3,6 +3,9 @@
 A deadline has a timer of its own, as few calls have one. Calls that overrun are found by one timer for the whole
 deployment, which ticks only while something runs: it sees a worker's progress in the count of calls begun and in its
 answers, so a call costs nothing for being watched, and even a frozen worker is noticed.
+
+A time in which the server itself stood still is charged to nobody. And nobody is late who is found so only once: what a
+worker has sent is read between two looks.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ from modelserve.runtime.lane import Lane
 from modelserve.runtime.limits import Limits
 from modelserve.runtime.pending import Pending
 from modelserve.runtime.queue import Queue
+from modelserve.stalls import Mark, Stalls
 
 __all__ = ["Watch", "overran"]
 
-# How often progress is looked at; a call that overruns is noticed at most two of these late.
+# How often progress is looked at; a call that overruns is noticed at most three of these late.
 TICK_S = 0.1
 
 # A worker is killed for a client that left only if it is still at the call by then: most calls are nearly done.
@@ -44,11 +48,22 @@ class Watch:
         dealer: Has the lanes where they run.
         budget: Of replacements; a client's leaving ends no worker beyond it.
         metrics: Where calls that took too long are counted.
+        stalls: Tells how long the server stood still.
     """
 
     def __init__(
-        self, limits: Limits, queue: Queue, dealer: Dealer, *, budget: Budget, metrics: DeploymentMetrics
+        self,
+        limits: Limits,
+        queue: Queue,
+        dealer: Dealer,
+        *,
+        budget: Budget,
+        metrics: DeploymentMetrics,
+        stalls: Stalls,
     ) -> None:
+        self._stalls = stalls
+        self._lost_s = 0.0
+        self._suspects: set[Lane] = set()
         self._limits = limits
         self._queue = queue
         self._dealer = dealer
@@ -70,6 +85,7 @@ class Watch:
     def wake(self) -> None:
         """Tick from now on, until nothing runs; to be called for every call where there is a predict_timeout_s."""
         if self._ticking is None:
+            self._lost_s = self._stalls.lost_s
             self._ticking = self._loop.call_later(self._tick_s, self._tick)
 
     def limit(self, pending: Pending) -> None:
@@ -80,7 +96,7 @@ class Watch:
         """
         if pending.call.deadline <= self._loop.time():
             raise QueueTimeout("The call's deadline passed before it could wait for a worker.")
-        pending.timer = self._loop.call_at(pending.call.deadline, self._overdue, pending)
+        self._await_deadline(pending, pending.call.deadline - self._loop.time())
 
     def left(self, pending: Pending) -> None:
         """A client has left: its waiting call is dropped; a running one is finished, or ended where that is chosen."""
@@ -90,9 +106,16 @@ class Watch:
         else:
             self._give_up(pending)
 
-    def _overdue(self, pending: Pending) -> None:
+    def _await_deadline(self, pending: Pending, left_s: float) -> None:
+        pending.timer = self._loop.call_later(left_s, self._overdue, pending, left_s, self._stalls.mark())
+
+    def _overdue(self, pending: Pending, seconds: float, since: Mark) -> None:
         pending.timer = None
         if pending.is_settled:
+            return
+        if owed_s := self._stalls.owed_s(seconds, since):
+            pending.call.deadline = self._loop.time() + owed_s  # the worker that it is not yet sent to looks at it too
+            self._await_deadline(pending, owed_s)
             return
         lane = None if pending.replica is None else self._dealer.lanes.get(pending.replica)
         if lane is not None and lane.has_begun(pending):
@@ -108,7 +131,7 @@ class Watch:
         if pending.replica in self._dealer.lanes:
             pending.replica.cancel([pending.call.id])
             if self._limits.kill_cancelled:
-                self._loop.call_later(KILL_AFTER_S, self._kill, pending)
+                self._stalls.call_later(KILL_AFTER_S, self._kill, pending)
 
     def _kill(self, pending: Pending) -> None:
         """End the worker that is still at a call nobody waits for. Calls of an async model are cancelled instead."""
@@ -121,16 +144,33 @@ class Watch:
     def _tick(self) -> None:
         self._ticking = None
         now = self._loop.time()
-        for lane in list(self._dealer.lanes.values()):
-            if lane.is_ending:
+        lanes = [lane for lane in self._dealer.lanes.values() if not lane.is_ending]
+        self._forget_lost(lanes)
+        before, self._suspects = self._suspects, set()
+        for lane in lanes:
+            is_late = any(self._late(lane, now)) if lane.is_concurrent else self._is_stuck(lane, now)
+            if not is_late and not self._is_unheard(lane, now):
                 continue
-            if lane.is_concurrent:
+            if lane not in before:
+                self._suspects.add(lane)
+            elif lane.is_concurrent:
                 self._look_at_each(lane, now)
-            elif self._is_stuck(lane, now):
+            else:
                 self._time_out(lane.running())
                 self._end_overrun(lane)
         if not self._dealer.is_idle:
             self.wake()
+
+    def _forget_lost(self, lanes: list[Lane]) -> None:
+        """Charge nobody for the time in which the server stood still since the last look."""
+        lost_s, self._lost_s = self._stalls.lost_s - self._lost_s, self._stalls.lost_s
+        if not lost_s:
+            return
+        for lane in lanes:
+            lane.progress_s += lost_s
+            for pending in lane.pendings():
+                pending.sent_s += lost_s
+                pending.overran_s += lost_s if pending.overran_s else 0.0
 
     def _is_stuck(self, lane: Lane, now: float) -> bool:
         """Tell whether a worker that runs calls in turn has made no progress for too long."""
@@ -149,16 +189,21 @@ class Watch:
         One that was sent so long ago and has not begun is not to blame: the worker's event loop is blocked, and another
         worker runs the call.
         """
-        late = [pending for pending in lane.pendings() if self._is_late(pending, now)]
+        late = self._late(lane, now)
         begun = [pending for pending in late if lane.has_begun(pending)]
         self._time_out(begun, f"it ran longer than predict_timeout_s = {self._limits.predict_timeout_s:g}; cancelled")
         if begun:
             lane.replica.cancel([pending.call.id for pending in begun])
         for pending in begun:
             pending.overran_s = now
-        is_unheard = any(pending.overran_s and now - pending.overran_s >= UNHEARD_S for pending in lane.pendings())
-        if is_unheard or len(begun) < len(late):
+        if self._is_unheard(lane, now) or len(begun) < len(late):
             self._end_overrun(lane)
+
+    def _late(self, lane: Lane, now: float) -> list[Pending]:
+        return [pending for pending in lane.pendings() if self._is_late(pending, now)]
+
+    def _is_unheard(self, lane: Lane, now: float) -> bool:
+        return any(pending.overran_s and now - pending.overran_s >= UNHEARD_S for pending in lane.pendings())
 
     def _is_late(self, pending: Pending, now: float) -> bool:
         stream = pending.stream

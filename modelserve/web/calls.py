@@ -21,6 +21,7 @@ from modelserve.messages import Call
 from modelserve.runtime.interface import Answering
 from modelserve.settings import Settings
 from modelserve.text import is_text, shown
+from modelserve.web.connection import stalls_of
 from modelserve.web.patience import patience
 from modelserve.web.proxies import client_address
 from modelserve.web.requests import REQUEST_ID, client_of
@@ -113,7 +114,7 @@ class CallReader:
             if request.content.is_eof():  # it came with its head, as most do
                 call.body = await request.read()
             else:
-                async with patience(request.content, self._timeout_s):
+                async with patience(request.content, self._timeout_s, stalls_of(request)):
                     call.body = await request.read()
             if len(call.body) > self._max_body_bytes:  # it told no length, and another model may take more
                 raise TooLarge(f"The body is larger than the {self._max_body_bytes} bytes that are accepted.")
@@ -133,7 +134,7 @@ class CallReader:
     async def _read_form(self, request: web.Request, call: Call) -> Uploads:
         uploads = Uploads(self._folder, max_bytes=self._max_upload_bytes, max_text_bytes=self._max_body_bytes)
         try:
-            async with patience(request.content, self._timeout_s):
+            async with patience(request.content, self._timeout_s, stalls_of(request)):
                 await uploads.read(request)
         except BaseException:
             uploads.remove()

@@ -27,10 +27,11 @@ from aiohttp.web_protocol import RequestHandler
 
 from modelserve.errors import BadRequest, ModelserveError
 from modelserve.messages import Failure
+from modelserve.stalls import Delay, Mark, Stalls
 from modelserve.web.failures import UNEXPECTED, failure_response
 from modelserve.web.half_closed import HalfClosed
 
-__all__ = ["Connection", "Patience", "stall_timeout_s"]
+__all__ = ["Connection", "Patience", "stall_timeout_s", "stalls_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,17 +60,25 @@ MALFORMED = Failure(400, BadRequest.code, "The request is malformed.")
 class Patience:
     """How long a client may take; 0 is any time.
 
-    ``header_timeout_s`` is for the whole head of a request, ``stall_timeout_s`` for reading any byte of an answer.
+    ``header_timeout_s`` is for the whole head of a request, ``stall_timeout_s`` for reading any byte of an answer. What
+    ``stalls`` tells of is not the client's.
     """
 
     header_timeout_s: float
     stall_timeout_s: float
+    stalls: Stalls = dataclasses.field(default_factory=Stalls)
 
 
 def stall_timeout_s(request: web.BaseRequest) -> float | None:
     """Return how long the client may take to read any byte of the answer, None for any time."""
     protocol = request.protocol
     return (protocol.patience.stall_timeout_s or None) if isinstance(protocol, Connection) else None
+
+
+def stalls_of(request: web.BaseRequest) -> Stalls:
+    """Return what tells how long the server stood still."""
+    protocol = request.protocol
+    return protocol.patience.stalls if isinstance(protocol, Connection) else Stalls()
 
 
 class Connection(RequestHandler):
@@ -92,7 +101,7 @@ class Connection(RequestHandler):
         self._on_end = on_end
         self._awaited = SILENT  # the number of the request whose head has begun last
         self._timer: asyncio.TimerHandle | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: Delay | None = None
         self._half_closed: HalfClosed | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -174,12 +183,15 @@ class Connection(RequestHandler):
     def _limit_head(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self.patience.header_timeout_s:
-            self._timer = self._loop.call_later(self.patience.header_timeout_s, self._end_slow)
+        if limit_s := self.patience.header_timeout_s:
+            self._timer = self._loop.call_later(limit_s, self._end_slow, limit_s, self.patience.stalls.mark())
 
-    def _end_slow(self) -> None:
+    def _end_slow(self, limit_s: float, since: Mark) -> None:
         """Close the connection if that head, or the first byte of the first one, is still not here."""
         self._timer = None
+        if owed_s := self.patience.stalls.owed_s(limit_s, since):
+            self._timer = self._loop.call_later(owed_s, self._end_slow, owed_s, self.patience.stalls.mark())
+            return
         if max(self._awaited, 0) != self._request_count or self._force_close or self.transport is None:
             return
         if self._awaited != SILENT:
@@ -202,7 +214,8 @@ class Connection(RequestHandler):
         """Look in a while whether the client has read anything of what waits for it."""
         if self.patience.stall_timeout_s and self.transport is not None:
             waits = self.transport.get_write_buffer_size()
-            self._stall_timer = self._loop.call_later(self.patience.stall_timeout_s, self._end_stalled, waits)
+            limit_s, stalls = self.patience.stall_timeout_s, self.patience.stalls
+            self._stall_timer = stalls.call_later(limit_s, self._end_stalled, waits)
 
     def _end_stalled(self, waited: int) -> None:
         if not self._paused or self.transport is None:

@@ -26,7 +26,8 @@ from modelserve.errors import BadAnswer
 from modelserve.file_threads import FileThreads
 from modelserve.messages import Answer, FileAnswer
 from modelserve.regular_files import open_regular, opened
-from modelserve.web.connection import stall_timeout_s
+from modelserve.stalls import Stalls
+from modelserve.web.connection import stall_timeout_s, stalls_of
 from modelserve.web.failures import BrokenAnswer
 from modelserve.web.responses import begun_response
 
@@ -108,7 +109,7 @@ async def _send(request: web.Request, writer: AbstractStreamWriter, source: int,
         while sent < size:
             count = await threads.run(_send_piece, target, source, sent, min(PIECE_BYTES, size - sent))
             if count is None:
-                await _writable(target, stall_timeout_s(request))
+                await _writable(target, stall_timeout_s(request), stalls_of(request))
             elif count:
                 sent += count
             else:
@@ -158,11 +159,11 @@ async def _flush(request: web.Request, writer: AbstractStreamWriter) -> None:
         transport.set_write_buffer_limits()
 
 
-async def _writable(target: int, limit_s: float | None) -> None:
+async def _writable(target: int, limit_s: float | None, stalls: Stalls) -> None:
     loop, turn = asyncio.get_running_loop(), asyncio.Event()
     loop.add_writer(target, turn.set)
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(None) if limit_s is None else stalls.timeout(limit_s):
             await turn.wait()
     except TimeoutError:
         raise ConnectionResetError("the client reads nothing") from None

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from aiohttp import StreamReader
 
 from modelserve.errors import BodyTimeout
+from modelserve.stalls import Stalls
 
 __all__ = ["MIN_BYTES_PER_S", "patience"]
 
@@ -23,23 +24,24 @@ MIN_BYTES_PER_S = 16 * 1024
 
 
 @contextlib.asynccontextmanager
-async def patience(content: StreamReader, limit_s: float) -> AsyncIterator[None]:
+async def patience(content: StreamReader, limit_s: float, stalls: Stalls) -> AsyncIterator[None]:
     """Read a body inside this block.
 
     Args:
         content: What is read.
         limit_s: How long it may take at least, 0 for any time.
+        stalls: Tells how long the server stood still, which is not charged to the client.
 
     Raises:
         BodyTimeout: It has not arrived in time.
     """
     loop = asyncio.get_running_loop()
-    since = loop.time()
+    since = loop.time() - stalls.lost_s
     timer: asyncio.TimerHandle | None = None
 
     def check() -> None:
         nonlocal timer
-        until = since + limit_s + content.total_bytes / MIN_BYTES_PER_S
+        until = since + stalls.lost_s + limit_s + content.total_bytes / MIN_BYTES_PER_S
         if until > loop.time():
             timer = loop.call_at(until, check)
         else:
@@ -47,7 +49,7 @@ async def patience(content: StreamReader, limit_s: float) -> AsyncIterator[None]
 
     try:
         async with asyncio.timeout(None) as waiting:
-            timer = loop.call_at(since + limit_s, check) if limit_s else None
+            timer = loop.call_later(limit_s, check) if limit_s else None
             yield
     except TimeoutError:
         if not waiting.expired():

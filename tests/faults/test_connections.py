@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -77,6 +78,24 @@ def test_a_head_that_drips_is_ended_in_time(chaos: Chaos) -> None:
     assert status(answer) == 408
     assert b'"header_timeout"' in answer
     assert TIMEOUT_S - 0.5 < after_s < 6 * TIMEOUT_S
+
+
+@pytest.mark.parametrize("rest", [b"localhost\r\nContent-Length: 2\r\n\r\n{}", b"{}"], ids=["head", "body"])
+def test_what_came_while_the_server_stood_still_came_in_time(chaos: Chaos, rest: bytes) -> None:
+    """Y23: a client is not to blame for it."""
+    whole = f"POST {PATH} HTTP/1.1\r\nContent-Type: application/json\r\nHost: ".encode()
+    whole += b"localhost\r\nContent-Length: 2\r\n\r\n{}"
+    with connect(chaos.server) as connection:
+        connection.sendall(whole.removesuffix(rest))
+        eventually(lambda: chaos.server.get("/healthz").status == 200)  # so that it has seen it
+        chaos.server.process.send_signal(signal.SIGSTOP)
+        try:
+            connection.sendall(rest)
+            until = time.monotonic() + 1.5 * TIMEOUT_S
+            eventually(lambda: time.monotonic() > until)
+        finally:
+            chaos.server.process.send_signal(signal.SIGCONT)
+        assert status(read_until(connection, b"}")) == 200
 
 
 def test_a_head_that_drips_behind_a_whole_request_is_ended_too(chaos: Chaos) -> None:

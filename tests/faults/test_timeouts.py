@@ -80,6 +80,25 @@ def test_a_call_that_overruns_is_answered_in_time_and_its_worker_is_replaced_by_
     assert faults_logged(server, "fault-overrun")
 
 
+def test_calls_that_were_answered_while_the_server_itself_stood_still_are_in_time(serve: Serve, log: Path) -> None:
+    """Y23: their workers are not ended for what the server did not see."""
+    server = serve("chaos", "--workers", "2", "--predict-timeout-s", "2", CHAOS_LOG=str(log))
+    workers = server.workers()
+    futures = [server.predict_soon("chaos", {"mode": "sleep", "n": 0.5}) for _ in range(2)]
+    eventually(lambda: len(side_log(log, "predict")) == 2)
+    since = time.monotonic()
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: len(side_log(log, "predicted")) == 2)
+        eventually(lambda: time.monotonic() > since + 3)
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    assert [future.result(20).status for future in futures] == [200, 200]
+    assert counted(server, "modelserve_stalled_seconds_total") > 1
+    assert counted(server, "modelserve_worker_exits_total", deployment="chaos") == 0
+    assert server.workers() == workers
+
+
 def test_calls_that_wait_behind_an_endless_one_are_served_by_the_replacement(limited: Limited, log: Path) -> None:
     """A08."""
     server = limited()

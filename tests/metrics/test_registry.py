@@ -191,6 +191,14 @@ def test_the_tasks_of_the_servers_loop_are_counted_when_asked_for() -> None:
     assert read(metrics)["modelserve_tasks",] == 2
 
 
+def test_the_seconds_in_which_the_server_stood_still_are_read_when_asked_for() -> None:
+    metrics = Metrics()
+    lost_s = 0.0
+    metrics.watch_stalls(lambda: lost_s)
+    lost_s = 2.5
+    assert read(metrics)["modelserve_stalled_seconds_total",] == 2.5
+
+
 def test_jobs_are_counted_where_they_are_kept() -> None:
     metrics = Metrics()
     assert not [key for key in read(metrics) if key[0].startswith("modelserve_jobs")]

@@ -12,6 +12,7 @@ from modelserve.runtime.budget import Gpus
 from modelserve.runtime.deployment import Deployment
 from modelserve.runtime.limits import Limits
 from modelserve.runtime.slot import Slot
+from modelserve.stalls import Stalls
 from tests.runtime.fakes import FakeReplica
 
 __all__ = ["Story", "code", "now", "text", "turn"]
@@ -26,6 +27,7 @@ class Story:
         self._coming = list(replicas)
         self.used: list[FakeReplica] = []
         self.metrics = Metrics()
+        self.stalls = Stalls()
         slots = [Slot(self.make, gpu) for _ in range(workers)]
         self.deployment = Deployment(
             "m",
@@ -33,6 +35,7 @@ class Story:
             limits=Limits(**{"max_queue": 100, **limits}),
             metrics=self.metrics.deployment("m"),
             gpus=gpus,
+            stalls=self.stalls,
         )
 
     def make(self, generation: int = 0) -> FakeReplica:

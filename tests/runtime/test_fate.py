@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
-from modelserve.messages import Answer
-from modelserve.runtime.fate import MAX_TIMES
-from tests.runtime.fakes import FakeReplica, run
+from modelserve.messages import Answer, Call
+from modelserve.runtime.fate import MAX_TIMES, fates
+from modelserve.runtime.lane import Lane
+from modelserve.runtime.pending import Pending
+from tests.runtime.fakes import FakeReplica, describe, run
 from tests.runtime.story import Story, code, text, turn
 
 
@@ -84,15 +86,16 @@ def test_a_call_that_was_with_ever_so_many_workers_when_they_died_fails_at_last(
     """Y27: nothing is run again for ever, whoever is to blame."""
 
     async def story() -> None:
-        workers = [FakeReplica(f"m-{number}") for number in range(MAX_TIMES)]
-        it = Story(*workers, FakeReplica("m-last"), restart_budget=1000)
-        await it.deployment.start()
-        futures = await sent_as_one(it, workers[0], MAX_TIMES + 1)
-        for worker in workers:
-            assert not futures[-1].done()
-            await it.until(lambda worker=worker: worker.calls)  # type: ignore[misc]
-            worker.begin()
-            worker.die()
-        assert code(futures[-1]) == "worker_died"
+        def made(number: int) -> Pending:
+            return Pending.of(Call(id=number), 0, lambda pending: None, asyncio.get_running_loop())
+
+        waits = made(0)
+        for number in range(1, MAX_TIMES + 1):
+            replica = FakeReplica()
+            lane, bad = Lane(replica, describe()), made(number)
+            lane.send([bad, waits])
+            replica.begin()
+            failed, again = fates(lane, "signal")
+            assert (failed, again) == (([bad, waits], []) if number == MAX_TIMES else ([bad], [waits]))
 
     run(story())
