@@ -75,7 +75,7 @@ class Call(msgspec.Struct, array_like=True):
     ``files`` are the parts of a multipart body, in order; any other body is in ``body``. ``operation`` is "" to
     predict, "train" or "check" to have the arguments of ``train`` or of ``predict`` validated: the answer is those
     arguments as JSON. ``client`` is the name of who calls, "" where nobody had to say. ``traceparent`` is the W3C trace
-    context that the call is a part of, "" for none.
+    context that the call is a part of, "" for none. ``client_id`` tells clients apart that have had one name.
     """
 
     id: int = 0
@@ -91,6 +91,7 @@ class Call(msgspec.Struct, array_like=True):
     operation: str = ""
     client: str = ""
     traceparent: str = ""
+    client_id: str = ""
 
 
 class Calls(msgspec.Struct, array_like=True, tag="calls"):

@@ -46,13 +46,14 @@ class Client:
     """Who calls, proven by a token.
 
     ``deployments`` are those that it may call and see, all where there is none. ``token_id`` is the public part of the
-    token that it came with.
+    token that it came with. ``id`` is never given twice, where a name may be: by it, what it has left is its own.
     """
 
     name: str
     role: Role
     deployments: frozenset[str] = frozenset()
     token_id: str = ""
+    id: str = ""
 
     @property
     def right(self) -> Right:

@@ -7,6 +7,7 @@ blocks. Every method raises StoreUnavailable where the database cannot be used n
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -63,7 +64,8 @@ class Clients:
     def add(self, name: str, role: Role, deployments: Iterable[str] = (), expires: datetime | None = None) -> str:
         """Add a client and return its token, which nobody can be told again.
 
-        A client whose tokens are all revoked or expired may be added anew.
+        A client whose tokens are all revoked or expired may be added anew. One whose tokens were revoked is another one
+        then: it has no jobs yet, whoever had the name before.
 
         Raises:
             BadRequest: The name is none that a client may have.
@@ -77,6 +79,8 @@ class Clients:
                 _count_change(connection)
                 if connection.execute(select(tokens.c.id).where(tokens.c.client == name, _VALID)).first():
                     raise _taken(name)
+                if not connection.execute(select(tokens.c.id).where(tokens.c.client == name)).first():
+                    row["id"] = _new_id()
                 if not connection.execute(update(clients).where(clients.c.name == name).values(row)).rowcount:
                     connection.execute(insert(clients).values(name=name, created=Now(), **row))
                 return _add_token(connection, name, _seconds(expires))
@@ -142,7 +146,8 @@ class Clients:
             if number == known:
                 return None
             now = time.monotonic()
-            joined = select(tokens, clients.c.role, clients.c.deployments, Now().label("now")).join(clients)
+            its = (clients.c.id.label("client_id"), clients.c.role, clients.c.deployments)
+            joined = select(tokens, *its, Now().label("now")).join(clients)
             rows = connection.execute(joined.where(_VALID)).mappings().all()
             has_clients = connection.execute(select(clients.c.name).limit(1)).first() is not None
         return Snapshot(number, {row["id"]: _entry(row, now) for row in rows}, has_clients)
@@ -156,6 +161,11 @@ def _count_change(connection: Connection) -> None:
 def _require(connection: Connection, name: str) -> None:
     if connection.execute(select(clients.c.name).where(clients.c.name == name)).first() is None:
         raise NotFound(f"There is no client {name!r}.")
+
+
+def _new_id() -> str:
+    """Return an id that no client has had, and that is nobody's name."""
+    return f"#{secrets.token_hex(16)}"
 
 
 def _taken(name: str) -> Conflict:
@@ -175,7 +185,8 @@ def _as_long(old: Any) -> ColumnElement[float] | None:
 
 def _entry(row: Any, now: float) -> Entry:
     """Times of the database become monotonic ones: a clock that is set does not make a token live longer."""
-    client = Client(row["client"], Role(row["role"]), frozenset(_from_json(row["deployments"])), row["id"])
+    deployments = frozenset(_from_json(row["deployments"]))
+    client = Client(row["client"], Role(row["role"]), deployments, row["id"], row["client_id"] or row["client"])
     left_s = _FOREVER_S if row["expires"] is None else row["expires"] - row["now"]
     return Entry(row["digest"], client, now + left_s)
 

@@ -63,7 +63,7 @@ class NewJob(msgspec.Struct, frozen=True):
     validated arguments as JSON, a file by its original name. ``request`` is the :class:`modelserve.messages.Call`,
     encoded by msgspec. ``place`` is the id of the data folder that holds its files, "" for a job without files, which
     any server may run. ``retries`` is how often it may be queued again after its server has gone. ``fingerprint`` tells
-    whether a repeated Idempotency-Key comes with the same request. ``client`` is the name of the client whose job it
+    whether a repeated Idempotency-Key comes with the same request. ``client`` is the id of the client whose job it
     is, "" where nobody had to say.
     """
 

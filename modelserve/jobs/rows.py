@@ -127,7 +127,7 @@ def as_point(row: RowMapping) -> Point:
 def as_key(key: str, client: str = "") -> str | None:
     """Return what is kept of a client's Idempotency-Key, whatever its length and characters; None for none.
 
-    It differs between clients, whose names hold no line feed: none is given, or told of, the job of another.
+    It differs between clients, whose ids hold no line feed: none is given, or told of, the job of another.
     """
     whose = f"{client}\n{key}" if client else key
     return hashlib.sha256(whose.encode(errors="backslashreplace")).hexdigest() if key else None

@@ -50,6 +50,7 @@ def _texts(call: Call) -> Iterator[str]:
     yield _kind_of(call)
     yield call.accept
     yield call.client  # the model may ask who calls
+    yield call.client_id  # another client of this name is not told what it was told
     for header in sorted(call.headers.items()):
         yield from header
     for part in call.form:

@@ -119,9 +119,9 @@ class Guard:
 
 
 def whose(request: web.Request) -> str | None:
-    """Return the client whose jobs alone a request is about, None for all."""
+    """Return the id of the client whose jobs alone a request is about, None for all."""
     client = client_of(request)
-    return None if client.role is Role.ADMIN else client.name
+    return None if client.role is Role.ADMIN else client.id
 
 
 def _require(client: Client, need: Need, deployment: str) -> None:

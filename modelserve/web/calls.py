@@ -76,7 +76,7 @@ class CallReader:
             UnsupportedMedia: The body is compressed.
         """
         if self._limit is not None:
-            self._limit.check(client_of(request).name or f"@{client_address(request)}")
+            self._limit.check(client_of(request).id or f"@{client_address(request)}")
         self._check_size(request)
         headers = request.headers
         if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("", "identity"):
@@ -94,7 +94,8 @@ class CallReader:
             call.deadline = time.monotonic() + _seconds(timeout)
         description = self._deployment.description
         if not self._roll.is_empty:
-            call.client = client_of(request).name
+            client = client_of(request)
+            call.client, call.client_id = client.name, client.id
         if description is not None and description.headers:
             call.headers = self._read_headers(request, call.client, description.headers)
         return call

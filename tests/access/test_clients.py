@@ -55,6 +55,25 @@ def is_valid(clients: Clients, token: str) -> bool:
         return False
 
 
+def id_of(clients: Clients, token: str) -> str:
+    return roll_of(clients).find(f"Bearer {token}", "10.0.0.1").id
+
+
+def test_a_name_that_is_given_again_is_another_client(clients: Clients, name: str) -> None:
+    """Y18: but for one whose tokens only expired, or were rotated."""
+    first = id_of(clients, clients.add(name, Role.CLIENT))
+    assert first.startswith("#"), "no name begins so"
+    assert id_of(clients, clients.rotate(name, datetime.now(UTC) + timedelta(seconds=1))) == first
+    eventually(lambda: not _tokens_of(clients, name))
+    assert id_of(clients, clients.add(name, Role.CLIENT)) == first
+    clients.revoke(name)
+    assert id_of(clients, clients.add(name, Role.CLIENT)) not in ("", name, first)
+
+
+def _tokens_of(clients: Clients, name: str) -> int:
+    return sum(len(listed.tokens) for listed in clients.list() if listed.name == name)
+
+
 def test_a_client_that_was_added_is_known_with_all_it_may(clients: Clients, name: str) -> None:
     token = clients.add(name, Role.DEPLOYER, ["b", "a", "b"])
     found = roll_of(clients).find(f"Bearer {token}", "10.0.0.1")

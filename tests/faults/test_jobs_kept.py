@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from modelserve.access.client import Role
+from tests.faults.service import opened
 from tests.faults.trainings import ENDED, TRAIN, ask, becomes, train
 from tests.running import Running, eventually, running
 
@@ -59,3 +61,21 @@ def test_a_training_that_ends_last_outlives_the_short_jobs_that_ended_before_it(
         assert {job["uuid"] for job in server.get(PREDICT).json()} == set(predictions[2:])
         assert [job["uuid"] for job in server.get(TRAIN).json()] == [training]
         assert server.get(f"{TRAIN}{training}/artifacts/file-0.txt").body == b"artifact 0\n"
+
+
+def test_a_client_does_not_see_the_jobs_of_another_that_had_its_name(packages: dict[str, Path], tmp_path: Path) -> None:
+    """Y18: nor is it given one under an Idempotency-Key of that client, and its own stay its own."""
+    key = {"Idempotency-Key": "mine"}
+    with opened(packages, tmp_path) as service:
+        service.add("alice", Role.DEPLOYER)
+        service.start()
+        first = service.ask("POST", TRAIN, {"mode": "ok"}, name="alice", **key).json()["uuid"]
+        assert service.ask("POST", TRAIN, {"mode": "ok"}, name="alice", **key).json()["uuid"] == first
+        service.revoke("alice")
+        service.add("alice", Role.DEPLOYER)
+        assert service.ask("GET", TRAIN, name="alice").json() == []
+        for method, below in (("GET", ""), ("GET", "/log"), ("GET", "/result"), ("DELETE", "")):
+            assert service.ask(method, f"{TRAIN}{first}{below}", name="alice").status == 404
+        second = service.ask("POST", TRAIN, {"mode": "ok"}, name="alice", **key).json()["uuid"]
+        assert second != first
+        assert [job["uuid"] for job in service.ask("GET", TRAIN, name="alice").json()] == [second]

@@ -21,6 +21,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
 
 import modelserve
+from modelserve.access.clients import Clients
 from modelserve.jobs import schema
 from modelserve.jobs.job import Operation, Status
 from modelserve.jobs.store import Store
@@ -145,3 +146,18 @@ def test_a_percent_sign_in_the_place_of_the_migrations_means_nothing(tmp_path: P
     write_first_version(f"sqlite:///{tmp_path}/modelserve.db")
     command = [sys.executable, "-c", OPEN, str(tmp_path)]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(copied.parent)}, cwd=copied.parent)
+
+
+def test_a_client_of_before_keeps_its_jobs_and_what_waits_is_counted(url: str, tmp_path: Path) -> None:
+    """Y18, Y8: its id is its name, which its jobs have."""
+    with migrated(url, "0004") as connection:
+        connection.execute(text(JOB), [{"uuid": RUNNING, "status": "queued"}])
+        connection.execute(text("INSERT INTO requests SELECT id, :request FROM jobs"), {"request": b"four"})
+        connection.execute(text("INSERT INTO clients VALUES ('alice', 'client', '[]', 1)"))
+        connection.execute(text("INSERT INTO tokens VALUES ('t', 'alice', :digest, 1, NULL)"), {"digest": bytes(32)})
+    with contextlib.closing(Store.open(url, tmp_path)) as store:
+        snapshot = Clients(store.database).snapshot()
+        assert snapshot
+        assert snapshot.entries["t"].client.id == "alice"
+        with store.database.reading() as connection:
+            assert connection.execute(text("SELECT request_bytes, ended FROM jobs")).one() == (4, None)

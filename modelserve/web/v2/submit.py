@@ -140,7 +140,7 @@ class Submit:
             request_id=call.request_id,
             retries=self._settings.train_retries if operation is Operation.TRAIN else 0,
             callback_url=callback_url,
-            client=call.client,
+            client=call.client_id,
         )
 
     async def _keep(self, new: NewJob, call: Call, key: str) -> Job:
