@@ -24,7 +24,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import psutil
 
-__all__ = ["Reply", "Running", "are_gone", "eventually", "is_gone", "multipart", "running"]
+import modelserve
+
+__all__ = ["TREE", "Reply", "Running", "are_gone", "eventually", "import_path", "is_gone", "multipart", "running"]
+
+# Where the package lies that these tests import; whatever they start is to run the same.
+TREE = Path(modelserve.__file__).parents[1]
 
 READY = re.compile(r"ready on http://127\.0\.0\.1:(\d+)")
 
@@ -41,6 +46,12 @@ class Reply(NamedTuple):
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def import_path(*visible: Path | str) -> str:
+    """Return what ``PYTHONPATH`` is to be where these folders are visible too: the tree under test is, in any case."""
+    inherited = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join([*map(str, visible), str(TREE), *filter(None, [inherited])])
 
 
 def eventually(check: Callable[[], T], *, within_s: float = 10) -> T:
@@ -185,8 +196,11 @@ def running(
         within: Words in front of the command: see :func:`tests.faults.confined.confined`.
     """
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join([*map(str, visible), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-    own = {"PYTHONPATH": path, "TMPDIR": str(folder / "tmp"), "MODELSERVE_DATA_DIR": str(folder / "data")}
+    own = {
+        "PYTHONPATH": import_path(*visible),
+        "TMPDIR": str(folder / "tmp"),
+        "MODELSERVE_DATA_DIR": str(folder / "data"),
+    }
     environment = {**os.environ, **own, **env}
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
         process = subprocess.Popen(

@@ -23,7 +23,7 @@ from modelserve.discovery import ModelRef, carry, find
 from modelserve.errors import NoModel, PortInUse, SettingsError, StoreUnreachable
 from modelserve.server import Hooks, Server, run
 from modelserve.settings import Settings
-from tests.running import eventually
+from tests.running import eventually, import_path
 
 READY = re.compile(r"ready on (http://\S+?),")
 
@@ -69,7 +69,7 @@ class Program:
                 stdout=output,
                 stderr=output,
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": import_path(path)},
                 start_new_session=True,
                 # As a terminal's: whoever started the tests in the background may have had Ctrl-C ignored.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

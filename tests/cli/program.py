@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.running import import_path
+
 __all__ = ["Done", "environment", "modelserve"]
 
 
@@ -23,7 +25,7 @@ class Done(NamedTuple):
 def environment(folder: Path, variables: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment in which only the models of ``folder / "site"`` are installed, and nothing is set."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MODELSERVE_", "PYTHON"))}
-    return {**kept, "PYTHONPATH": str(folder / "site"), "TERM": "dumb", **(variables or {})}
+    return {**kept, "PYTHONPATH": import_path(folder / "site"), "TERM": "dumb", **(variables or {})}
 
 
 def modelserve(*arguments: str, folder: Path, variables: Mapping[str, str] | None = None) -> Done:

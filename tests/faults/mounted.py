@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.running import Running
+from tests.running import Running, import_path
 
 __all__ = ["MAY_MOUNT", "Mounted", "mounted"]
 
@@ -54,8 +54,7 @@ def mounted(
 ) -> Iterator[Mounted]:
     """Run a server until the block is left; ``size`` is that of the file system, such as ``1m``."""
     (folder / "tmp").mkdir(parents=True)
-    path = os.pathsep.join([*map(str, visible), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-    own = {"PYTHONPATH": path, "TMPDIR": str(folder / "tmp"), "XDG_RUNTIME_DIR": ""}
+    own = {"PYTHONPATH": import_path(*visible), "TMPDIR": str(folder / "tmp"), "XDG_RUNTIME_DIR": ""}
     run = [sys.executable, "-m", "modelserve", "run", "--port", "0", *arguments]
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
         process = subprocess.Popen(

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.conftest import Serve
 from tests.models.installed import side_log
-from tests.running import Running, eventually
+from tests.running import Running, eventually, import_path
 
 NEIGHBOURS = ("plain", "chaos")
 
@@ -100,9 +100,8 @@ def test_while_a_model_warms_the_server_is_live_and_not_ready(serve: Serve, tmp_
 def run(
     *arguments: str, folder: Path, packages: list[Path] | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    path = ":".join(map(str, packages or []))
     command = [sys.executable, "-m", "modelserve", "run", *arguments]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": path, **env}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": import_path(*packages or []), **env}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder, env=environment)
 
 

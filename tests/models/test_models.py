@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.models.installed import NAMES, flip, install, side_log
+from tests.running import import_path
 
 CALL = """
 import json, sys
@@ -85,7 +86,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(installed: Path, code: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run Python code that sees the installed packages; code that hangs is killed."""
-    environment = {**os.environ, "PYTHONPATH": str(installed), **environ}
+    environment = {**os.environ, "PYTHONPATH": import_path(installed), **environ}
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env=environment,

@@ -59,7 +59,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     (folder / "traced_models.py").write_text(MODEL)
     tables = [f'[deployments.{name.lower()}]\nmodel = "traced_models:{name}"\n' for name in NAMES]
     (folder / "modelserve.toml").write_text("".join(tables))
-    with collector() as found, running([], folder=folder, env={**found.variables, "PYTHONPATH": str(folder)}) as server:
+    with collector() as found, running([], folder=folder, visible=[folder], env=found.variables) as server:
         yield Traced(server, found)
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.program import Done, modelserve
-from tests.running import running
+from tests.running import import_path, running
 
 
 @pytest.fixture
 def command(old_packages: dict[str, Path], tmp_path: Path) -> Any:
-    path = os.pathsep.join([str(old_packages[name]) for name in ("leaf_classifier", "tile_segmenter", "sea_forecast")])
+    visible = [old_packages[name] for name in ("leaf_classifier", "tile_segmenter", "sea_forecast")]
 
     def run(*arguments: str) -> Done:
-        inherited = os.environ.get("PYTHONPATH", "")
-        return modelserve(*arguments, folder=tmp_path, variables={"PYTHONPATH": f"{path}{os.pathsep}{inherited}"})
+        return modelserve(*arguments, folder=tmp_path, variables={"PYTHONPATH": import_path(*visible)})
 
     return run
 
