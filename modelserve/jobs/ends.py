@@ -27,7 +27,7 @@ class Ends:
 
     ``counts`` are the jobs that this server has seen to their end, by deployment, operation and status. ``freed`` is
     what is called when a slot has become free, and ``owed`` when a job has ended that is to be posted to its callback.
-    With ``is_stopping``, the server stops and nothing is reloaded any more.
+    Once :meth:`stop` was called nothing is reloaded any more.
 
     Args:
         recorder: Writes ends down.
@@ -48,10 +48,15 @@ class Ends:
         self._files = files
         self._fleet = fleet
         self._settings = settings
-        self.is_stopping = False
+        self._is_stopping = False
         self.owed: Callable[[], None] = lambda: None
         self._reloads: set[asyncio.Task[None]] = set()
         self._removals: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """The server stops: ends are to be written down soon."""
+        self._is_stopping = True
+        self._recorder.is_hurried = True
 
     async def ended(self, job: Job, ending: Ending) -> Job | None:
         """Write down how a run ended."""
@@ -69,7 +74,7 @@ class Ends:
         elif recorded.status in ENDED:
             self.drop_uploads(job.uuid)
         is_trained = recorded is not None and recorded.status is Status.DONE and job.operation is Operation.TRAIN
-        if is_trained and self._settings.of(job.deployment).reload_after_train and not self.is_stopping:
+        if is_trained and self._settings.of(job.deployment).reload_after_train and not self._is_stopping:
             _keep(self._reloads, self._reload(job.deployment))
 
     def note(self, job: Job) -> None:

@@ -91,7 +91,7 @@ class JobFiles:
 
     def kept(self) -> list[str]:
         """Return the ids of the jobs that have a folder."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return sorted(name for name in os.listdir(self._data_dir / "jobs") if is_uuid(name))
         return []
 

@@ -1,5 +1,7 @@
 """Writes down how runs ended, and does not give up: a store that is unavailable is tried again and again.
 
+An output that cannot be kept is another matter: a job ends without it, and says so, rather than run for ever.
+
 Ending -> output over 64 KiB: a file -> Store.move, only from running and only if it is ours -> Job | None
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 
 from modelserve.errors import NoSpace, NotFound, Unavailable
@@ -30,11 +33,14 @@ LONGEST_PAUSE_S = 5.0
 # A failure that is none of the database's, nor of a full disk, is tried again so often.
 TRIES = 3
 
+# How long a disk that is full may take to have room for an output.
+ROOM_S = 60.0
+
 UNKEPT = "What it returned could not be kept; the server's log says why."
 
 
 class Recorder:
-    """Records the ends of runs.
+    """Records the ends of runs; with ``is_hurried``, since the server stops, no room is waited for.
 
     Args:
         store: Where they go.
@@ -48,10 +54,11 @@ class Recorder:
         self._files = files
         self._reports = reports
         self._outage = outage
+        self.is_hurried = False
 
     async def record(self, job: Job, ending: Ending) -> Job | None:
         """Write down how a job's run ended, however long that takes; None where another end was written before."""
-        pause_s, is_unsure, failures = FIRST_PAUSE_S, False, 0
+        pause_s, is_unsure, failures, end_s = FIRST_PAUSE_S, False, 0, time.monotonic() + ROOM_S
         while True:
             try:
                 recorded = await self._write(job, ending)
@@ -64,12 +71,17 @@ class Recorder:
                 self._outage.begin(error)
             except OSError as error:
                 self._outage.begin(NoSpace("The data folder cannot take an output.", log=str(error)))
-                failures += error.errno not in FULL
+                if self.is_hurried or time.monotonic() > end_s:
+                    failures = TRIES
+                else:
+                    failures += error.errno not in FULL
             except Exception:  # the border of a job: it must have an end, and if need be without its output
                 logger.exception("how a job ended could not be written down", extra={"job": job.uuid})
                 is_unsure, failures = True, failures + 1
             if failures == TRIES:
-                ending = _without_output(ending)
+                logger.error("what a job returned could not be kept", extra={"job": job.uuid})
+                ending, failures = _without_output(ending), 0
+                continue
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

@@ -221,7 +221,7 @@ class Runner:
     async def drain(self, grace_s: float) -> None:
         """Take no more jobs, ask trainings to end, give predictions their grace, and write down how all ended."""
         self._is_stopping = True
-        self._ends.is_stopping = True
+        self._ends.stop()
         self._wake.set()
         await asyncio.wait(self._tasks[:1])  # it has no pause that does not end, and what it takes must be run
         self._pool.stop(min(self._settings.train_cancel_s, grace_s), grace_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,57 @@ async def test_a_job_that_is_gone_meanwhile_has_no_end(store: Forgetful, job: Jo
     """H16."""
     store.purges = True
     assert await record(store, job, Ending(Status.DONE), tmp_path) is None
+
+
+class Full(JobFiles):
+    """Files of a data folder whose disk has no room for so many tries."""
+
+    tries = 0
+
+    def output(self, uuid: str) -> Path:
+        if self.tries:
+            self.tries -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().output(uuid)
+
+
+LARGE = Ending(Status.DONE, output=b'"' + b"x" * 70_000 + b'"')
+
+
+async def record_large(store: Forgetful, job: Job, files: JobFiles, *, is_hurried: bool = False) -> Job:
+    store.has_moved = True
+    recorder = Recorder(store, files, Reports(store, "o", Outage(), lambda uuid: None), Outage())
+    recorder.is_hurried = is_hurried
+    recorded = await recorder.record(job, LARGE)
+    assert recorded is not None
+    return recorded
+
+
+@pytest.mark.parametrize("place", ["nowhere", "file"])
+async def test_a_job_ends_without_an_output_that_its_folder_cannot_take_and_says_so(
+    store: Forgetful, job: Job, tmp_path: Path, place: str
+) -> None:
+    """Y12: the folder was removed, or is a file now."""
+    if place == "file":
+        (tmp_path / "file").touch()
+    recorded = await record_large(store, job, JobFiles(tmp_path / place))
+    assert (recorded.status, recorded.output, recorded.output_bytes) == (Status.ERROR, None, 0)
+    assert "could not be kept" in recorded.message
+
+
+async def test_a_disk_that_is_full_is_given_time(store: Forgetful, job: Job, tmp_path: Path) -> None:
+    """Y12."""
+    files = Full(tmp_path)
+    files.make(job.uuid)
+    files.tries = 2
+    recorded = await record_large(store, job, files)
+    assert (recorded.status, recorded.message, recorded.output_bytes) == (Status.DONE, "", 70_002)
+
+
+async def test_a_server_that_stops_waits_for_no_room(store: Forgetful, job: Job, tmp_path: Path) -> None:
+    """Y12."""
+    files = Full(tmp_path)
+    files.tries = 1000
+    recorded = await record_large(store, job, files, is_hurried=True)
+    assert recorded.status is Status.ERROR
+    assert "could not be kept" in recorded.message
