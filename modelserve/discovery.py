@@ -65,6 +65,18 @@ class ModelRef(msgspec.Struct, frozen=True):
         """Whether the package was written for DEEPaaS."""
         return self.group == DEEPAAS_GROUP
 
+    @property
+    def identity(self) -> str:
+        """What tells this model from another of its name, whatever its version; "" for one that a program carries.
+
+        A model that came with a package stays the same where it moves within that package.
+        """
+        if self.kind == "pickled":
+            return ""
+        if self.kind == "entry_point":
+            return f"{self.distribution.get('name', '').lower()}:{self.model or self.name}"
+        return self.target
+
 
 def installed(group: str = "") -> list[ModelRef]:
     """Return the models of all installed distributions, by name.

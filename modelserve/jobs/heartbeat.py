@@ -16,7 +16,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from modelserve.errors import Unavailable
@@ -46,7 +46,8 @@ class Heartbeat:
     """The heartbeat of one server, as an async context.
 
     ``has_beaten`` tells that others can know of this server; before, it should take no job. ``is_taking`` is to be true
-    while a job is on its way from the store to the pool.
+    while a job is on its way from the store to the pool. ``elsewhere`` is what other servers that may live serve, None
+    until that is known.
 
     Args:
         servers: Where it is written, on a connection of its own; it is closed at the end.
@@ -55,6 +56,7 @@ class Heartbeat:
         pool: What it runs.
         outage: Is told how the store works.
         reaped: Called with each job that a server that has gone was running.
+        serves: What this server serves, for the others.
         heard: Called after each beat.
         beat_s: The pause between two beats.
         stale_s: After how long of silence another server has gone.
@@ -69,6 +71,7 @@ class Heartbeat:
         *,
         outage: Outage,
         reaped: Callable[[Job], None],
+        serves: str = "",
         heard: Callable[[], None] = lambda: None,
         beat_s: float = BEAT_S,
         stale_s: float = STALE_S,
@@ -79,11 +82,13 @@ class Heartbeat:
         self._owner = owner
         self._pool = pool
         self._reaped = reaped
+        self._serves = serves
         self._heard = heard
         self._beat_s = beat_s
         self._silence = Silence(stale_s)
         self.has_beaten = False
         self.is_taking = False
+        self.elsewhere: Sequence[str] | None = None
         self._strays: Mapping[str, int] = {}
         self._loop: asyncio.AbstractEventLoop
         self._is_over = threading.Event()
@@ -119,16 +124,18 @@ class Heartbeat:
 
     def _beat(self) -> None:
         running = dict(self._pool.runs)  # before the store is asked: what is begun meanwhile may not be in its answer
-        self._tell(self._compare, running, self._servers.beat(self._owner.id))
+        self._tell(self._compare, running, self._servers.beat(self._owner.id, self._serves))
 
     def _reap(self, due_s: float) -> None:
         """End what servers were running that have gone, until the next beat is due: the rest has time."""
-        marks = self._servers.others(self._owner.id)
-        self._silence.heard(marks)
-        for id, mark in marks.items():
-            is_dead = self._owner.is_dead(id)
-            if is_dead or (is_dead is None and self._silence.has_gone(id)):
-                for job in self._servers.reap(id, unless_beyond=mark, is_sure=bool(is_dead)):
+        others = self._servers.others(self._owner.id)
+        self._silence.heard({id: other.mark for id, other in others.items()})
+        dead = {id: self._owner.is_dead(id) for id in others}
+        gone = {id for id in others if dead[id] or (dead[id] is None and self._silence.has_gone(id))}
+        self.elsewhere = [other.serves for id, other in others.items() if id not in gone]
+        for id in gone:
+            if others[id].has_jobs:
+                for job in self._servers.reap(id, unless_beyond=others[id].mark, is_sure=bool(dead[id])):
                     self._tell(self._note, job)
             if time.monotonic() > due_s or self._is_over.is_set():
                 return

@@ -64,7 +64,8 @@ class NewJob(msgspec.Struct, frozen=True):
     encoded by msgspec. ``place`` is the id of the data folder that holds its files, "" for a job without files, which
     any server may run. ``retries`` is how often it may be queued again after its server has gone. ``fingerprint`` tells
     whether a repeated Idempotency-Key comes with the same request. ``client`` is the id of the client whose job it
-    is, "" where nobody had to say.
+    is, "" where nobody had to say. ``model`` is the identity of the model that has validated it and alone may run it,
+    "" for any of the deployment's name.
     """
 
     uuid: str
@@ -78,6 +79,7 @@ class NewJob(msgspec.Struct, frozen=True):
     fingerprint: str = ""
     callback_url: str = ""
     client: str = ""
+    model: str = ""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -87,7 +89,8 @@ class Job(msgspec.Struct, frozen=True):
     none; ``metrics`` are the latest values by name, None for one that is not finite. ``output`` is what it returned, as
     JSON values; it is None in lists, and where it lies in a file, which ``output_bytes`` then is the size of. Where it
     cannot be read, it is text, and ``note`` says so. ``owner`` is the server that runs it, or has ended it, "" for
-    none; ``attempts`` counts how often it was begun. ``client`` is the id of the client whose job it is, "" for none.
+    none; ``attempts`` counts how often it was begun. ``client`` is the id of the client whose job it is, "" for none;
+    ``model`` the identity of the model that it is for, "" for any.
     """
 
     uuid: str
@@ -111,6 +114,7 @@ class Job(msgspec.Struct, frozen=True):
     owner: str = ""
     callback_url: str = ""
     client: str = ""
+    model: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -62,6 +62,7 @@ def as_row(new: NewJob, key: str) -> dict[str, Any]:
         "key": as_key(key, new.client),
         "args": to_json(new.args).decode(),
         "client": new.client,
+        "model": new.model,
     }
 
 
@@ -88,6 +89,7 @@ def as_job(row: RowMapping) -> Job:
         owner=row["owner"],
         callback_url=row["callback_url"],
         client=row["client"],
+        model=row["model"],
     )
 
 

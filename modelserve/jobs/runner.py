@@ -29,8 +29,10 @@ from modelserve.jobs.owners import Owner
 from modelserve.jobs.pool import Pool
 from modelserve.jobs.recorder import Recorder
 from modelserve.jobs.reports import Reports
+from modelserve.jobs.rows import to_json
 from modelserve.jobs.run import RunReport
 from modelserve.jobs.runs import Kind, Runs
+from modelserve.jobs.strangers import Strangers
 from modelserve.jobs.thread import AsyncStore
 from modelserve.jobs.tidying import Tidying
 from modelserve.jobs.unsure import surely
@@ -60,6 +62,8 @@ RECORD_S = 6.0
 
 class Runner:
     """The jobs of one server, as an async context; when it is left, nothing of any run is left.
+
+    ``models`` are the identities of the models behind its deployments, which jobs are submitted with.
 
     Args:
         store: Where the jobs are; open, and closed by whoever opened it.
@@ -93,13 +97,22 @@ class Runner:
         self._ends = Ends(recorder, self._followers.changed, files, fleet=fleet, settings=settings)
         self._runs = Runs(fleet, files, settings, self._reports.add, tracing=tracing)
         self._pool = Pool(self._runs.make, self._ends)
-        self._heartbeat = Heartbeat(
-            servers, store, owner, self._pool, outage=self._outage, reaped=self._reaped, heard=lambda: self._wake.set()
-        )
-        self._tidying = Tidying(
-            store, files, settings, deployments=frozenset(fleet.deployments), runs=lambda: self._pool.known
-        )
+        self.models: Mapping[str, str] = self._runs.models()
         self._wake = asyncio.Event()
+        self._heartbeat = Heartbeat(
+            servers,
+            store,
+            owner,
+            self._pool,
+            outage=self._outage,
+            reaped=self._reaped,
+            serves=to_json(self.models).decode(),
+            heard=self._wake.set,
+        )
+        self._strangers = Strangers(store, self.models, lambda: self._heartbeat.elsewhere, self._reaped)
+        self._tidying = Tidying(
+            store, files, settings, deployments=self._removable_deployments, runs=lambda: self._pool.known
+        )
         self._ends.freed = self._wake.set
         self._queued: Mapping[Kind, int] = {}
         self._is_stopping = False
@@ -250,7 +263,8 @@ class Runner:
     async def _take_one(self, free: Mapping[Kind, int]) -> bool:
         """Take a job and begin it; tell whether there was one. Of what breaks in between, the heartbeat knows."""
         # The earlier run of a job that was queued again may still be ending here.
-        job = await self.store.take(self._owner.id, free, self.files.place, without=tuple(self._pool.runs))
+        take = partial(self.store.take, models=self.models, without=tuple(self._pool.runs))
+        job = await take(self._owner.id, free, self.files.place)
         if job is None:
             return False
         request = await self.store.request(job)
@@ -261,6 +275,11 @@ class Runner:
 
     async def _count(self) -> None:
         self._queued = await self.store.queued()
+        await self._strangers.look(self._queued)
+
+    async def _removable_deployments(self) -> frozenset[str]:
+        """Return the deployments whose old jobs are for this server to remove: its own, and those of no server."""
+        return await self._strangers.orphaned() | frozenset(self.models)
 
     def _reaped(self, job: Job) -> None:
         self._ends.note(job)

@@ -52,6 +52,10 @@ class Runs:
         """Return every kind of job that this server runs."""
         return [(name, operation) for name in self._fleet.deployments for operation in self._operations(name)]
 
+    def models(self) -> dict[str, str]:
+        """Return the identity of the model behind each deployment."""
+        return {name: self._fleet.ref(name).identity for name in self._fleet.deployments}
+
     def free(self, busy: Mapping[Kind, Collection[int]]) -> dict[Kind, int]:
         """Return how many more jobs of each kind may run now, where that is any, besides those of the slots taken."""
         counts = {kind: self._slots(*kind) - len(busy.get(kind, ())) for kind in self.kinds()}

@@ -1,7 +1,7 @@
 """The servers that share a database: each says that it lives, and ends the jobs of those that have gone.
 
     beat    ->  one more beat of this server       and which jobs it runs by what is stored
-    others  ->  the servers whose jobs run, and the last beat of each
+    others  ->  the other servers, the last beat of each, and what it serves
     reap    ->  running to lost, or queued again   once its server has gone
 
 Whether a beat has changed is for each server to watch, by its own steady clock: the database's may be set back or
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Exists, delete, exists, insert, or_, select, update
+from sqlalchemy import Exists, and_, delete, exists, insert, or_, select, update
 
 from modelserve.jobs.database import Database
 from modelserve.jobs.deliveries import owe
@@ -20,7 +20,7 @@ from modelserve.jobs.job import Job, Status
 from modelserve.jobs.reading import ANEW, ended, of_jobs, one
 from modelserve.jobs.tables import Now, jobs, owners, points, requests
 
-__all__ = ["Mark", "Servers"]
+__all__ = ["Mark", "Other", "Servers"]
 
 # What a server that has gone leaves behind is said in one sentence.
 GONE = "The server that ran it has gone."
@@ -29,11 +29,23 @@ GONE = "The server that ran it has gone."
 FORGOTTEN_S = 30 * 24 * 3600.0
 
 
+# Of servers that own no job, only those of the last day are of interest: one that lives has been heard in it.
+LATELY_S = 24 * 3600.0
+
+
 class Mark(NamedTuple):
     """The last beat of a server: how many there were, and the database's time of it. Only a change says something."""
 
     beats: int
     at: float
+
+
+class Other(NamedTuple):
+    """Another server: its last beat, None where there was none, what it serves as JSON, and whether it runs jobs."""
+
+    mark: Mark | None
+    serves: str
+    has_jobs: bool
 
 
 class Servers:
@@ -70,14 +82,16 @@ class Servers:
                 connection.execute(insert(owners).values(id=owner, beats=1, **said))
             return {row.uuid: row.attempts for row in connection.execute(running)}
 
-    def others(self, owner: str) -> dict[str, Mark | None]:
-        """Return the last beat of each other server that runs jobs by what is stored; None where there was none."""
+    def others(self, owner: str) -> dict[str, Other]:
+        """Return the other servers that were heard of lately, and those that run jobs by the record, by their id."""
         running = select(jobs.c.owner).distinct().where(jobs.c.status == Status.RUNNING, jobs.c.owner != owner)
-        found = running.subquery()
-        query = select(found.c.owner, owners.c.beats, owners.c.beat).outerjoin(owners, owners.c.id == found.c.owner)
+        lately = select(owners.c.id, owners.c.beats, owners.c.beat, owners.c.serves)
+        is_recent = and_(owners.c.id != owner, owners.c.beat > Now() - LATELY_S)
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(found.c.owner)).all()
-        return {id: None if beats is None else Mark(beats, at) for id, beats, at in rows}
+            runs = set(connection.execute(running.order_by(jobs.c.owner)).scalars())
+            rows = connection.execute(lately.where(or_(is_recent, owners.c.id.in_(runs)))).all()
+        found = {row.id: Other(Mark(row.beats, row.beat), row.serves, row.id in runs) for row in rows}
+        return {id: Other(None, "", has_jobs=True) for id in sorted(runs)} | found
 
     def reap(self, gone: str, *, unless_beyond: Mark | None = None, is_sure: bool = False) -> list[Job]:
         """End or queue again what a server was running that has gone, and return these jobs as they then are.

@@ -19,7 +19,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from modelserve.errors import Conflict, QueueFull
@@ -40,6 +53,9 @@ WAIT_S = 10.0
 
 # How many jobs are removed in one transaction, so that others need not wait for long.
 PURGED_AT_ONCE = 500
+
+# How many jobs of other models are looked at at once.
+FOREIGN_AT_ONCE = 100
 
 _ENDED = sorted(ENDED)
 
@@ -149,7 +165,13 @@ class Store:
         return Page([as_job(row) for row in rows[:limit]], more)
 
     def take(
-        self, owner: str, free: Mapping[tuple[str, Operation], int], place: str, *, without: Collection[str] = ()
+        self,
+        owner: str,
+        free: Mapping[tuple[str, Operation], int],
+        place: str,
+        *,
+        models: Mapping[str, str] | None = None,
+        without: Collection[str] = (),
     ) -> Job | None:
         """Give a server the oldest job it may run, running from now on; None where there is none.
 
@@ -157,9 +179,14 @@ class Store:
             owner: The server's id.
             free: How many more jobs it can run, by deployment and operation.
             place: The id of its data folder; a job whose files lie in another is not for it.
+            models: The identity of the model of each deployment; jobs that another has validated are not for it.
             without: The uuids of jobs that are not for it now: an earlier run of them is still ending there.
         """
-        slots = [_is(deployment, operation) for (deployment, operation), count in free.items() if count > 0]
+        slots = [
+            and_(_is(deployment, operation), _is_for((models or {}).get(deployment, "")))
+            for (deployment, operation), count in free.items()
+            if count > 0
+        ]
         if not slots:
             return None
         wanted = [jobs.c.status == Status.QUEUED, or_(*slots), jobs.c.place.in_(("", place))]
@@ -240,6 +267,19 @@ class Store:
             if to in ENDED:
                 owe(connection, [id])
             return one(connection, jobs.c.id == id)
+
+    def foreign(self, models: Mapping[str, str]) -> builtins.list[Job]:
+        """Return some of the queued jobs of these deployments that another model has validated, oldest first."""
+        others = [and_(jobs.c.deployment == name, ~_is_for(model)) for name, model in models.items()]
+        query = select(*LIGHT).where(jobs.c.status == Status.QUEUED, or_(false(), *others))
+        with self.database.reading() as connection:
+            rows = connection.execute(query.order_by(jobs.c.id).limit(FOREIGN_AT_ONCE)).mappings().all()
+        return [as_job(row) for row in rows]
+
+    def deployments(self) -> frozenset[str]:
+        """Return the names of the deployments of which there are jobs."""
+        with self.database.reading() as connection:
+            return frozenset(connection.execute(select(jobs.c.deployment).distinct()).scalars())
 
     def queued(self) -> dict[tuple[str, Operation], int]:
         """Return how many jobs wait, by deployment and operation."""
@@ -335,6 +375,11 @@ def _beyond(most: int) -> Select[int]:
     place = func.row_number().over(partition_by=(jobs.c.deployment, jobs.c.operation), order_by=latest)
     ranked = select(jobs.c.id, place.label("place")).where(jobs.c.status.in_(_ENDED)).subquery()
     return select(ranked.c.id).where(ranked.c.place > most)
+
+
+def _is_for(model: str) -> ColumnElement[bool]:
+    """Return what tells whether a job may be run by this model; one of which nothing is known may run any."""
+    return or_(jobs.c.model.in_(("", model)), literal(not model))
 
 
 def _is(deployment: str, operation: Operation | str) -> ColumnElement[bool]:

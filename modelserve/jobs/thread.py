@@ -83,10 +83,17 @@ class AsyncStore:
         return await _done(self._reads, partial(wanted, deployment, operation))
 
     async def take(
-        self, owner: str, free: Mapping[tuple[str, Operation], int], place: str, *, without: Collection[str] = ()
+        self,
+        owner: str,
+        free: Mapping[tuple[str, Operation], int],
+        place: str,
+        *,
+        models: Mapping[str, str] | None = None,
+        without: Collection[str] = (),
     ) -> Job | None:
         """Give a server the oldest job it may run; see :meth:`Store.take`."""
-        return await _done(self._ends, partial(self._store.take, owner, dict(free), place, without=without))
+        wanted = partial(self._store.take, models=models, without=without)
+        return await _done(self._ends, partial(wanted, owner, dict(free), place))
 
     async def request(self, job: Job) -> bytes | None:
         """Return the request of a job that was taken; see :meth:`Store.request`."""
@@ -112,6 +119,14 @@ class AsyncStore:
         ended = partial(self._store.move, message=message, output=output, output_bytes=output_bytes)
         wanted = partial(ended, owner=owner, attempt=attempt, was_begun=was_begun)
         return await _done(self._ends, partial(wanted, uuid, to))
+
+    async def foreign(self, models: Mapping[str, str]) -> builtins.list[Job]:
+        """Return queued jobs that another model has validated; see :meth:`Store.foreign`."""
+        return await _done(self._reads, partial(self._store.foreign, models))
+
+    async def deployments(self) -> frozenset[str]:
+        """Return the names of the deployments of which there are jobs; see :meth:`Store.deployments`."""
+        return await _done(self._reads, self._store.deployments)
 
     async def queued(self) -> dict[tuple[str, Operation], int]:
         """Return how many jobs wait; see :meth:`Store.queued`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from modelserve.errors import NotFound
 from modelserve.jobs.files import JobFiles
@@ -36,7 +36,7 @@ class Tidying:
         store: The jobs.
         files: Their files.
         settings: How many jobs are kept, and for how long.
-        deployments: Of which jobs are removed; those of others are for the servers that run them.
+        deployments: Gives those of which jobs are removed; others are for the servers that run them.
         runs: Gives the uuids of the jobs of which something still runs here.
     """
 
@@ -46,7 +46,7 @@ class Tidying:
         files: JobFiles,
         settings: Settings,
         *,
-        deployments: Collection[str],
+        deployments: Callable[[], Awaitable[Collection[str]]],
         runs: Callable[[], Collection[str]],
     ) -> None:
         self._store = store
@@ -66,8 +66,9 @@ class Tidying:
             NoSpace: It is full.
         """
         now = self._clock.at(await self._store.clock())
+        deployments = await self._deployments()
         removed = await self._store.purge(
-            self._max_age_s, self._most, min_age_s=MIN_KEPT_S, deployments=self._deployments, now=now
+            self._max_age_s, self._most, min_age_s=MIN_KEPT_S, deployments=deployments, now=now
         )
         for uuid in removed:
             await asyncio.to_thread(self._files.remove, uuid)

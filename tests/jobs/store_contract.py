@@ -219,6 +219,20 @@ class StoreTests:
         assert take(store, "o", name, "there") is None
         assert take(store, "o", name, "here")
 
+    def test_a_job_is_for_the_model_that_validated_it(self, store: Store, name: str) -> None:
+        """Y13: one of which nothing is known may be run by any, and the other way round."""
+        for model in ("a:m", "", "b:m"):
+            store.add(a_job(name, model=model))
+        free = {(name, TRAIN): 1}
+        foreign = store.foreign({name: "a:m"})
+        assert [job.model for job in foreign] == ["b:m"]
+        assert store.foreign({name: ""}) == store.foreign({}) == store.foreign({f"{name}-2": "c:m"}) == []
+        taken = [store.take("o", free, "", models={name: "a:m"}) for _ in range(3)]
+        assert [job and job.model for job in taken] == ["a:m", "", None]
+        left = store.take("o", free, "", models={name: ""})
+        assert left
+        assert left.model == "b:m"
+
     # move
 
     @pytest.mark.parametrize("start", [Status.QUEUED, Status.RUNNING, *sorted(ENDED)])
@@ -394,7 +408,7 @@ class StoreTests:
         marks = []
         for _ in range(3):
             store.servers.beat(running.owner)
-            marks.append(store.servers.others("")[running.owner])
+            marks.append(store.servers.others("")[running.owner].mark)
         assert [mark and mark.beats for mark in marks] == [1, 2, 3]
 
     def test_the_jobs_of_a_server_that_has_gone_are_lost(self, store: Store, running: Job) -> None:
@@ -418,7 +432,7 @@ class StoreTests:
     def test_a_server_that_has_beaten_again_is_not_reaped(self, store: Store, running: Job) -> None:
         """Y6: in the transaction that would, not only before it."""
         store.servers.beat(running.owner)
-        mark = store.servers.others("")[running.owner]
+        mark = store.servers.others("")[running.owner].mark
         store.servers.beat(running.owner)
         assert store.servers.reap(running.owner, unless_beyond=mark) == []
         assert store.servers.reap(running.owner) == [], "nor where none was seen"
@@ -428,10 +442,18 @@ class StoreTests:
     def test_a_server_that_has_not_beaten_since_is_reaped(self, store: Store, running: Job, has_beaten: bool) -> None:
         if has_beaten:
             store.servers.beat(running.owner)
-        mark = store.servers.others("")[running.owner]
+        mark = store.servers.others("")[running.owner].mark
         assert (mark is not None) == has_beaten
         (job,) = store.servers.reap(running.owner, unless_beyond=mark)
         assert job.status is Status.LOST
+
+    def test_what_a_server_serves_is_told_to_the_others(self, store: Store) -> None:
+        """Y13."""
+        one, other = an_owner(), an_owner()
+        store.servers.beat(one, '{"m": "a:m"}')
+        found = store.servers.others(other)[one]
+        assert (found.serves, found.has_jobs) == ('{"m": "a:m"}', False)
+        assert one not in store.servers.others(one)
 
     def test_a_server_is_none_of_the_others(self, store: Store, running: Job) -> None:
         assert running.owner not in store.servers.others(running.owner)

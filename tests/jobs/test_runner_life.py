@@ -199,12 +199,15 @@ async def test_what_a_training_has_left_outlives_the_database_that_had_its_job(o
     (files.artifacts(trained) / "weights").write_text("dear")
     ages = {trained: 2 * ORPHAN_S, submitted: 2 * ORPHAN_S}
 
+    async def none() -> list[str]:
+        return []
+
     async def tidy() -> set[str]:
         for uuid in set(files.kept()) & set(ages):
             then = time.time() - ages[uuid]
             for path in (*files.folder(uuid).iterdir(), files.folder(uuid)):
                 os.utime(path, (then, then))
-        tidying = Tidying(store, files, settings, deployments=[], runs=set)
+        tidying = Tidying(store, files, settings, deployments=none, runs=set)
         for _ in range(2):  # the first time it looks at what came with requests only
             await tidying.tidy()
         return set(files.kept())

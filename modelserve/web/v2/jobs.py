@@ -9,6 +9,7 @@ each asks here for the job first. New jobs come in by submit.py.
 from __future__ import annotations
 
 import re
+from functools import partial
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -52,11 +53,13 @@ class Jobs:
     async def list(self, request: web.Request) -> web.Response:
         """Answer with a page of the client's own, newest first; its ``Link`` header leads to the next."""
         limit = whole_number(request, "limit", LIMIT, 1, MAX_LIMIT)
-        deployment = self.deployment(request)
+        deployment = self._kept(request)
         cursor = request.query.get("cursor", "")
         page = await self._runner.store.list(
             deployment, self._operation, limit=limit, cursor=cursor, client=whose(request)
         )
+        if not page.jobs:
+            self.deployment(request)
         response = json_response([show_job(job, with_result=False) for job in page.jobs])
         if page.cursor:
             response.headers["Link"] = f'<?{urlencode({"limit": limit, "cursor": page.cursor})}>; rel="next"'
@@ -73,9 +76,8 @@ class Jobs:
             Conflict: It has ended.
             NotFound: There is none of that id.
         """
-        deployment, uuid = self.deployment(request), request.match_info["uuid"]
-        if whose(request) is not None:
-            await self.job(request)
+        deployment, uuid = self._kept(request), request.match_info["uuid"]
+        await self.job(request)
         return json_response(show_job(await self._runner.cancel(deployment, self._operation, uuid)))
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -89,9 +91,23 @@ class Jobs:
         Raises:
             NotFound: There is none, here, of the client.
         """
-        deployment, uuid = self.deployment(request), request.match_info["uuid"]
-        client = whose(request)
-        return await self._runner.store.get(uuid, deployment=deployment, operation=self._operation, client=client)
+        deployment, uuid = self._kept(request), request.match_info["uuid"]
+        wanted = partial(self._runner.store.get, deployment=deployment, operation=self._operation)
+        try:
+            return await wanted(uuid, client=whose(request))
+        except NotFound:
+            self.deployment(request)  # which may say more
+            raise
+
+    def _kept(self, request: web.Request) -> str:
+        """Return the name of the deployment whose jobs a request is about.
+
+        Of one that is not served any more, or trains no more, an administrator can see jobs and cancel them.
+
+        Raises:
+            NotFound: There is none of that name for this client.
+        """
+        return request.match_info["name"] if whose(request) is None else self.deployment(request)
 
     def deployment(self, request: web.Request) -> str:
         """Return the name of the deployment that a request is about.

@@ -141,6 +141,7 @@ class Submit:
             retries=self._settings.train_retries if operation is Operation.TRAIN else 0,
             callback_url=callback_url,
             client=call.client_id,
+            model=self._runner.models[self._deployment.name],
         )
 
     async def _keep(self, new: NewJob, call: Call, key: str) -> Job:
