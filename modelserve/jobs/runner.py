@@ -29,7 +29,6 @@ from modelserve.jobs.owners import Owner
 from modelserve.jobs.pool import Pool
 from modelserve.jobs.recorder import Recorder
 from modelserve.jobs.reports import Reports
-from modelserve.jobs.rows import to_json
 from modelserve.jobs.run import RunReport
 from modelserve.jobs.runs import Kind, Runs
 from modelserve.jobs.strangers import Strangers
@@ -106,7 +105,7 @@ class Runner:
             self._pool,
             outage=self._outage,
             reaped=self._reaped,
-            serves=to_json(self.models).decode(),
+            serves=msgspec.json.encode(self.models).decode(),
             heard=self._wake.set,
         )
         self._strangers = Strangers(store, self.models, lambda: self._heartbeat.elsewhere, self._reaped)
