@@ -50,6 +50,7 @@ from modelserve.web.deliveries import Callbacks, require_secret
 from modelserve.web.expiry import end_expired
 from modelserve.web.front import Front
 from modelserve.web.health import Health
+from modelserve.web.rooms import Rooms
 
 __all__ = ["Hooks", "Server", "run", "serve"]
 
@@ -98,6 +99,9 @@ class Server:
             refs, settings, self.metrics, hearing=self._hearing, supervisor=self.supervisor, stalls=self._stalls
         )
         self._names = [ref.name for ref in refs]
+        self._rooms = Rooms.of(settings, self._names)
+        for bound in self._rooms.bounds():
+            self.metrics.watch_held(bound)
         self._logs: KeptLogs
         self._tracing: Tracing | None = None
         self.jobs: Runner | None = None
@@ -144,7 +148,7 @@ class Server:
         if not is_local and not self._settings.allowed_hosts:
             logger.warning("the server answers to any host name; name its own with --allowed-hosts")
         parts = Parts(self.fleet, self._settings, self.metrics, self.jobs, self.roll, is_local, self._logs)
-        app = build_app(dataclasses.replace(parts, tracing=self._tracing))
+        app = build_app(dataclasses.replace(parts, tracing=self._tracing, rooms=self._rooms))
         # A client that leaves takes its queued call with it.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=HANDLERS_S)
         await runner.setup()

@@ -93,6 +93,24 @@ class AccessRows:
         minimum=0,
         unit="seconds",
     )
+    max_receiving_bytes: int = setting(
+        Kind.SIZE,
+        512 * 1024**2,
+        "Bytes of all request bodies together that are on their way in and held in memory; where they are more, slow "
+        "senders are cut off, and then a further one is 503 no_space. One of the largest always fits.",
+    )
+    max_sending_bytes: int = setting(
+        Kind.SIZE,
+        512 * 1024**2,
+        "Bytes of all answers together that are held in memory until their clients have read them; a further large one "
+        "waits on disk. One of the largest always fits.",
+    )
+    max_files_bytes: int = setting(
+        Kind.SIZE,
+        16 * 1024**3,
+        "Bytes on disk of all uploads that are on their way in or in use, and of answers that wait there; where they "
+        "are more, slow senders and readers are cut off, and then a further one is 503 no_space.",
+    )
     max_connections: int = setting(
         Kind.WHOLE,
         0,

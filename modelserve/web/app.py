@@ -30,6 +30,7 @@ from modelserve.web.pages import Pages
 from modelserve.web.proxies import PROXIES
 from modelserve.web.published import Published
 from modelserve.web.requests import expect, make_surround
+from modelserve.web.rooms import Rooms
 from modelserve.web.slashes import SEVERAL, to_single
 from modelserve.web.timing import Timed, TimedCache
 from modelserve.web.traces import TracedCalls, make_traces
@@ -50,7 +51,7 @@ class Parts:
 
     ``jobs`` is None where trainings are switched off everywhere, and no jobs are kept. ``roll`` knows who may call.
     ``is_local`` is whether only this machine can reach the server. ``logs`` keeps what the log says of each deployment.
-    ``tracing`` makes spans, None where nobody wants them.
+    ``tracing`` makes spans, None where nobody wants them. ``rooms`` is what bodies and answers may take together.
     """
 
     fleet: Fleet
@@ -61,6 +62,7 @@ class Parts:
     is_local: bool = False
     logs: KeptLogs = dataclasses.field(default_factory=lambda: KeptLogs([], lines=1))
     tracing: Tracing | None = None
+    rooms: Rooms = dataclasses.field(default_factory=lambda: Rooms.of(Settings()))
 
 
 # What routes need of who calls; see auth.py. A new route is for administrators alone until it says otherwise.
@@ -128,8 +130,10 @@ def _most(parts: Parts) -> int:
 def _calls(parts: Parts, name: str) -> CallReader:
     deployment = parts.fleet.caches.get(name) or parts.fleet.find(name)
     if parts.tracing is None:
-        return CallReader(deployment, parts.settings.of(name), parts.fleet.folder, parts.roll)
-    return TracedCalls(deployment, parts.settings.of(name), parts.fleet.folder, parts.roll, tracing=parts.tracing)
+        return CallReader(deployment, parts.settings.of(name), parts.fleet.folder, parts.roll, parts.rooms)
+    return TracedCalls(
+        deployment, parts.settings.of(name), parts.fleet.folder, parts.roll, parts.rooms, tracing=parts.tracing
+    )
 
 
 def _around(parts: Parts, counting: Counting) -> list[Middleware]:

@@ -25,6 +25,7 @@ from modelserve.web.connection import stalls_of
 from modelserve.web.patience import patience
 from modelserve.web.proxies import client_address
 from modelserve.web.requests import REQUEST_ID, client_of
+from modelserve.web.rooms import Guest, Rooms
 from modelserve.web.uploads import Uploads
 
 __all__ = ["CallReader"]
@@ -44,9 +45,18 @@ class CallReader:
         settings: Of them the limits of bodies, of their time and of the rate, and whether the deployment is public.
         folder: Where requests keep their files.
         roll: Whom the server knows.
+        rooms: What bodies and their files may take together.
     """
 
-    def __init__(self, deployment: Answering, settings: Settings, folder: str, roll: Roll | None = None) -> None:
+    def __init__(
+        self,
+        deployment: Answering,
+        settings: Settings,
+        folder: str,
+        roll: Roll | None = None,
+        rooms: Rooms | None = None,
+    ) -> None:
+        self._rooms = rooms or Rooms.of(settings)
         self._deployment = deployment
         self._roll = roll or Roll()
         self._is_public = settings.access == "public"
@@ -106,7 +116,7 @@ class CallReader:
         Raises:
             BadRequest: It is a form that is not well-formed.
             BodyTimeout: It has not arrived in time.
-            NoSpace: The folder cannot take its files.
+            NoSpace: The folder cannot take its files, or there is no room for it.
             TooLarge: The body is larger than is taken.
         """
         if call.content_type[:10].lower() == "multipart/":
@@ -115,11 +125,23 @@ class CallReader:
             if request.content.is_eof():  # it came with its head, as most do
                 call.body = await request.read()
             else:
-                async with patience(request.content, self._timeout_s, stalls_of(request)):
-                    call.body = await request.read()
+                call.body = await self._read_body(request)
             if len(call.body) > self._max_body_bytes:  # it told no length, and another model may take more
                 raise TooLarge(f"The body is larger than the {self._max_body_bytes} bytes that are accepted.")
         return None
+
+    async def _read_body(self, request: web.Request) -> bytes:
+        """Return a body that comes bit by bit, and counts among all that do so until it is whole."""
+        body, content = bytearray(), request.content
+        async with patience(content, self._timeout_s, stalls_of(request)) as waiting:
+            with self._rooms.receiving.guest(waiting.cut) as guest:
+                while chunk := await content.readany():
+                    body += chunk
+                    if len(body) > self._max_body_bytes:
+                        break
+                    guest.move(len(chunk))
+                    guest.hold(len(body))
+        return bytes(body)
 
     def _read_headers(self, request: web.Request, client: str, names: Collection[str]) -> dict[str, str]:
         """Return those that the model reads: who calls as we know it, and no token."""
@@ -133,15 +155,24 @@ class CallReader:
         return found
 
     async def _read_form(self, request: web.Request, call: Call) -> Uploads:
-        uploads = Uploads(self._folder, max_bytes=self._max_upload_bytes, max_text_bytes=self._max_body_bytes)
+        uploads: Uploads | None = None
         try:
-            async with patience(request.content, self._timeout_s, stalls_of(request)):
-                await uploads.read(request)
+            async with patience(request.content, self._timeout_s, stalls_of(request)) as waiting:
+                disk = self._rooms.files.guest(waiting.cut)
+                with self._rooms.receiving.guest(waiting.cut) as memory:
+                    uploads = self._uploads(memory, disk)
+                    await uploads.read(request)
+                disk.settle()
         except BaseException:
-            uploads.remove()
+            if uploads is not None:
+                uploads.remove()
             raise
         call.form, call.files = uploads.form, uploads.files
         return uploads
+
+    def _uploads(self, memory: Guest, disk: Guest) -> Uploads:
+        most, most_text = self._max_upload_bytes, self._max_body_bytes
+        return Uploads(self._folder, max_bytes=most, max_text_bytes=most_text, memory=memory, disk=disk)
 
     def _check_size(self, request: web.Request) -> None:
         """Refuse a call that is too large or would find no place, before its body is read.

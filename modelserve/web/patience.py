@@ -17,14 +17,28 @@ from aiohttp import StreamReader
 from modelserve.errors import BodyTimeout
 from modelserve.stalls import Stalls
 
-__all__ = ["MIN_BYTES_PER_S", "patience"]
+__all__ = ["MIN_BYTES_PER_S", "Waiting", "patience"]
 
 # Slower than a telephone line of the last century with its best modem is 7 KiB/s; this is an old mobile network.
 MIN_BYTES_PER_S = 16 * 1024
 
 
+class Waiting:
+    """The reading of one body; :meth:`cut` ends it before its time."""
+
+    def __init__(self, timeout: asyncio.Timeout) -> None:
+        self._timeout = timeout
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """End it: there is no room for a body that comes slowly."""
+        self.is_cut = True
+        if not self._timeout.expired():
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+
 @contextlib.asynccontextmanager
-async def patience(content: StreamReader, limit_s: float, stalls: Stalls) -> AsyncIterator[None]:
+async def patience(content: StreamReader, limit_s: float, stalls: Stalls) -> AsyncIterator[Waiting]:
     """Read a body inside this block.
 
     Args:
@@ -50,10 +64,13 @@ async def patience(content: StreamReader, limit_s: float, stalls: Stalls) -> Asy
     try:
         async with asyncio.timeout(None) as waiting:
             timer = loop.call_later(limit_s, check) if limit_s else None
-            yield
+            cutting = Waiting(waiting)
+            yield cutting
     except TimeoutError:
         if not waiting.expired():
             raise
+        if cutting.is_cut:
+            raise BodyTimeout("The body comes too slowly for a server that has no room left for others.") from None
         raise BodyTimeout(f"The body has not arrived in the {limit_s:g} seconds that it has to begin with.") from None
     finally:
         if timer is not None:

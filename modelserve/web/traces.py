@@ -20,6 +20,7 @@ from modelserve.web.access_log import route_of
 from modelserve.web.calls import CallReader
 from modelserve.web.counting import Counting
 from modelserve.web.requests import CLIENT_LEFT, REQUEST_ID, client_of
+from modelserve.web.rooms import Rooms
 from modelserve.web.timing import TIMES, Times
 
 __all__ = ["TracedCalls", "make_traces"]
@@ -32,12 +33,14 @@ class TracedCalls(CallReader):
     """Reads requests into calls that carry on their trace.
 
     Args:
-        deployment, settings, folder, roll: As ``CallReader`` has them.
+        deployment, settings, folder, roll, rooms: As ``CallReader`` has them.
         tracing: Makes the spans.
     """
 
-    def __init__(self, deployment: Answering, settings: Settings, folder: str, roll: Roll, *, tracing: Tracing) -> None:
-        super().__init__(deployment, settings, folder, roll)
+    def __init__(
+        self, deployment: Answering, settings: Settings, folder: str, roll: Roll, rooms: Rooms, *, tracing: Tracing
+    ) -> None:
+        super().__init__(deployment, settings, folder, roll, rooms)
         self._tracing = tracing
 
     def begin(self, request: web.Request) -> Call:

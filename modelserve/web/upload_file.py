@@ -44,6 +44,13 @@ class UploadFile:
         self._chunks: list[bytes] = []
         self._gathered = 0
         self._writing: asyncio.Future[None] | None = None
+        self._writing_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of it is in memory: what has gathered, and what is being written."""
+        is_writing = self._writing is not None and not self._writing.done()
+        return self._gathered + (self._writing_bytes if is_writing else 0)
 
     async def __aenter__(self) -> UploadFile:
         return self
@@ -80,7 +87,8 @@ class UploadFile:
             self._writing.add_done_callback(lambda _: os.close(self._end))
 
     def _start(self) -> None:
-        chunks, self._chunks, self._gathered = self._chunks, [], 0
+        chunks, self._writing_bytes = self._chunks, self._gathered
+        self._chunks, self._gathered = [], 0
         self._writing = asyncio.get_running_loop().run_in_executor(None, _write, self._end, chunks)
         self._writing.add_done_callback(_seen)
 

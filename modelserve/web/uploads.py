@@ -22,6 +22,7 @@ from modelserve.errors import BadRequest, TooLarge
 from modelserve.messages import FilePart
 from modelserve.private_folder import make_private
 from modelserve.text import is_text, shown
+from modelserve.web.rooms import Guest
 from modelserve.web.upload_file import UploadFile, no_space
 
 __all__ = ["Uploads", "clean_filename"]
@@ -64,15 +65,20 @@ class Uploads:
         folder: Where the request's private folder is made.
         max_bytes: The limit of the whole body.
         max_text_bytes: The limit of all text parts together.
+        memory: Holds its text, and what of its files is not written yet.
+        disk: Holds its files, until they are removed.
     """
 
-    def __init__(self, folder: str, *, max_bytes: int, max_text_bytes: int) -> None:
+    def __init__(self, folder: str, *, max_bytes: int, max_text_bytes: int, memory: Guest, disk: Guest) -> None:
         self.form: list[tuple[str, str]] = []
         self.files: list[FilePart] = []
         self._folder = folder
         self._own_folder = ""
         self._left = max_bytes
         self._text_left = max_text_bytes
+        self._text_bytes = 0
+        self._memory = memory
+        self._disk = disk
 
     async def read(self, request: web.Request) -> None:
         """Read the whole body.
@@ -80,7 +86,7 @@ class Uploads:
         Raises:
             BadRequest: The body is no well-formed multipart/form-data.
             TooLarge: It has too many parts, too much text, or is too large.
-            NoSpace: The folder cannot take its files.
+            NoSpace: The folder cannot take its files, or there is no room for it.
         """
         try:
             await self._read_parts(_Form(request.headers, request.content))
@@ -92,6 +98,7 @@ class Uploads:
         """Delete the files; blocks for as long as the system takes to unlink them."""
         if self._own_folder:
             shutil.rmtree(self._own_folder, ignore_errors=True)
+        self._disk.close()
 
     async def _read_parts(self, reader: MultipartReader) -> None:
         count = 0
@@ -122,6 +129,8 @@ class Uploads:
             if self._text_left < 0:
                 raise TooLarge("The text fields of the form are too large together.")
             self._count(chunk)
+            self._text_bytes += len(chunk)
+            self._memory.hold(self._text_bytes)
             chunks.append(chunk)
         try:
             return part.decode(b"".join(chunks)).decode("utf-8")
@@ -140,13 +149,18 @@ class Uploads:
             while chunk := await part.read_chunk(CHUNK_BYTES):
                 self._count(chunk)
                 size += len(chunk)
+                self._disk.hold(self._disk.size + len(chunk))
                 await file.write(part.decode(chunk))
+                self._memory.hold(self._text_bytes + file.held_bytes)
+        self._memory.hold(self._text_bytes)
         return FilePart(name, path, content_type, cleaned, size)
 
     def _count(self, chunk: bytes) -> None:
         self._left -= len(chunk)
         if self._left < 0:
             raise TooLarge("The request's body is too large.")
+        for guest in (self._memory, self._disk):
+            guest.move(len(chunk))
 
     def _make_folder(self) -> str:
         if not self._own_folder:

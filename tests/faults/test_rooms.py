@@ -1,0 +1,148 @@
+"""Many slow clients together: what their bodies and answers take of memory and disk stays within bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import select
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.running import Running, eventually, multipart, running
+from tests.web import telling
+
+MIB = 1 << 20
+BODY, LIMIT, FILES = 4 * MIB, 16 * MIB, 64 * MIB
+PREDICT = "/v2/models/telling/predict/"
+SETTINGS = {
+    "max-body-bytes": BODY,
+    "max-receiving-bytes": LIMIT,
+    "max-sending-bytes": LIMIT,
+    "max-answer-bytes": 8 * MIB,
+    "max-upload-bytes": 8 * MIB,
+    "max-files-bytes": FILES,
+}
+
+# What Python and its allocator keep beside what is counted.
+BESIDE = 48 * MIB
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    arguments = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    with running([f"{telling.__file__}:Telling", *arguments], folder=tmp_path_factory.mktemp("rooms")) as server:
+        yield server
+
+
+class Watch:
+    """The memory and the metrics of a server from now on."""
+
+    def __init__(self, server: Running) -> None:
+        self._server = server
+        self._process = psutil.Process(server.process.pid)
+        self._before = self._process.memory_info().rss
+
+    def grown(self) -> int:
+        return self._process.memory_info().rss - self._before
+
+    def held(self, what: str, name: str = "modelserve_held_bytes") -> float:
+        families = text_string_to_metric_families(self._server.get("/metrics").body.decode())
+        samples = [sample for family in families for sample in family.samples]
+        return next(sample.value for sample in samples if sample.name == name and sample.labels == {"what": what})
+
+    def canary(self) -> None:
+        reply = self._server.request("POST", PREDICT, b'{"x": 1}', {"Content-Type": "application/json"})
+        assert reply.status == 200
+
+
+def begin(server: Running, kind: str, length: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+    connection.sendall(head.encode())
+    return connection
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    """Send as much as the server takes; one that is refused meanwhile is not read on."""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        connection.sendall(data)
+
+
+def statuses(connections: list[socket.socket]) -> Counter[str]:
+    """Return how many have been answered with which status, and how many wait."""
+    found: Counter[str] = Counter()
+    for connection in connections:
+        answer = b""
+        if select.select([connection], [], [], 0)[0]:
+            with contextlib.suppress(ConnectionError):
+                answer = connection.recv(65536, socket.MSG_PEEK)
+        status = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
+        found[status[1].decode() if status else "waits"] += 1
+    return found
+
+
+JSON = b'{"x": "' + b"x" * (BODY - 10)
+PART = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n' + b"x" * (BODY - 1000)
+FILE = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' + b"x" * (BODY - 1000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [("application/json", JSON), ("multipart/form-data; boundary=b", PART)],
+    ids=["a JSON body", "a form's text"],
+)
+def test_bodies_that_stop_before_their_end_take_a_bounded_room_and_make_way(
+    server: Running, kind: str, data: bytes
+) -> None:
+    """X4."""
+    watch = Watch(server)
+    with contextlib.ExitStack() as stack:
+        slow = []
+        for _ in range(30):
+            slow.append(stack.enter_context(begin(server, kind, BODY)))
+            send(slow[-1], data)
+            assert watch.held("receiving") <= LIMIT
+        assert eventually(lambda: statuses(slow)["503"] + statuses(slow)["408"] >= 20)
+        watch.canary()
+        assert watch.grown() < LIMIT + BESIDE
+        eventually(lambda: _is_taken(server))
+        assert set(statuses(slow)) <= {"503", "408", "waits"}
+        assert statuses(slow)["408"] >= 1
+    assert eventually(lambda: watch.held("receiving") == 0)
+    assert watch.held("receiving", "modelserve_held_limit_bytes") == LIMIT
+
+
+def _is_taken(server: Running) -> bool:
+    """Tell whether there is room for a whole body, which slow ones make once they are slow."""
+    body = b'{"x": 1' + b" " * (BODY - 100) + b"}"
+    with begin(server, "application/json", len(body)) as connection:
+        send(connection, body[:100])
+        time.sleep(0.05)  # so that it does not come at once
+        send(connection, body[100:])
+        return connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_uploads_that_stop_before_their_end_take_a_bounded_part_of_the_disk_and_little_memory(server: Running) -> None:
+    """X4."""
+    watch = Watch(server)
+    with contextlib.ExitStack() as stack:
+        slow = []
+        for _ in range(40):
+            slow.append(stack.enter_context(begin(server, "multipart/form-data; boundary=b", BODY)))
+            send(slow[-1], FILE)
+        on_disk = sum(path.stat().st_size for path in server.uploads())
+        assert on_disk <= FILES
+        assert watch.held("files") <= FILES
+        assert watch.grown() < LIMIT + BESIDE
+        watch.canary()
+        body, kind = multipart({"x": "1"}, {})
+        assert server.request("POST", PREDICT, body, {"Content-Type": kind}).status == 200
+        eventually(lambda: statuses(slow)["503"] + statuses(slow)["408"] >= 20)
+    assert eventually(lambda: watch.held("files") == 0)
+    assert eventually(lambda: not server.uploads())
