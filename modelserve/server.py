@@ -130,7 +130,7 @@ class Server:
             self._hearing.start()
             stack.callback(self._hearing.close)
             await stack.enter_async_context(self.fleet)
-            self.roll = await stack.enter_async_context(keep_roll(self._settings))
+            self.roll = await stack.enter_async_context(keep_roll(self._settings, self.supervisor))
             require_clients(listening, self._settings, has_clients=not self.roll.is_empty)
             # Only now: a server that is refused must not have begun with what waits in the store.
             self.jobs = await stack.enter_async_context(keep_jobs(self.fleet, self._settings, tracing))
@@ -173,7 +173,7 @@ class Server:
     async def _call_back(self, stack: contextlib.AsyncExitStack, jobs: Runner) -> None:
         """Post jobs that have ended, where any host is allowed; what is owed stays owed where none is."""
         if self._settings.callback_hosts:
-            callbacks = Callbacks(jobs.store, self._settings, self.metrics.called_back)
+            callbacks = Callbacks(jobs.store, self._settings, self.metrics.called_back, supervisor=self.supervisor)
             jobs.watch_callbacks((await stack.enter_async_context(callbacks)).wake)
 
     async def _open_control(self, stack: contextlib.AsyncExitStack, port: int) -> None:
@@ -364,15 +364,11 @@ async def _run(
 async def _serve_until(stop: asyncio.Future[None], server: Server, orders: _Orders, hooks: Hooks) -> None:
     """Wait for the first stop, and do meanwhile what runs beside the server."""
 
-    tasks = {asyncio.ensure_future(_reload_on(orders, server))}
+    tasks = {server.supervisor.task("reloading", functools.partial(_reload_on, orders, server))}
     if hooks.beside is not None:
-        tasks.add(asyncio.ensure_future(hooks.beside(server.fleet)))
-    waiting = {stop, *tasks}
+        tasks.add(server.supervisor.task("watching sources", functools.partial(hooks.beside, server.fleet)))
     try:
-        while not stop.done():
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+        await asyncio.wait([stop])
     finally:
         await _cancel(tasks)
 
@@ -381,10 +377,7 @@ async def _reload_on(orders: _Orders, server: Server) -> None:
     while True:
         await orders.reload.wait()
         orders.reload.clear()
-        try:
-            await server.reload()
-        except Exception:  # the border of an order: what serves goes on serving
-            logger.exception("the reload failed")
+        await server.reload()
 
 
 async def _cancel(tasks: Iterable[asyncio.Future[None]]) -> None:

@@ -46,20 +46,28 @@ class Supervisor:
         with self._lock:
             return dict(self._counts)
 
-    def failed(self, part: str, error: BaseException | None = None, *, what: str = "") -> None:
-        """Count a failure, and log it with its traceback; from any thread."""
+    def failed(self, part: str, error: BaseException | None = None, *, what: str = "", **fields: Any) -> None:
+        """Count a failure, and log it with its traceback, what has failed, and further fields; from any thread."""
         with self._lock:
             self._counts[part] = self._counts.get(part, 0) + 1
-        logger.error(what or "a part of the server has failed, and goes on", exc_info=error, extra={"part": part})
+        logger.error(
+            what or "a part of the server has failed, and goes on", exc_info=error, extra={**fields, "part": part}
+        )
+
+    def expect(self, *parts: str) -> None:
+        """Have parts there from now on, with 0, that tell of their failures themselves."""
+        with self._lock:
+            for part in parts:
+                self._counts.setdefault(part, 0)
 
     def thread(self, part: str, work: Callable[[], None]) -> Supervised:
         """Return a thread that runs this, and is not started yet."""
-        self._expect(part)
+        self.expect(part)
         return Supervised(self, part, work)
 
     def task(self, part: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Start a task that runs this; cancelling it is the end."""
-        self._expect(part)
+        self.expect(part)
         return asyncio.create_task(self._keep(part, work), name=part)
 
     @contextlib.contextmanager
@@ -74,10 +82,6 @@ class Supervisor:
         finally:
             loop.set_exception_handler(before[0])
             threading.excepthook, sys.unraisablehook = before[1:]
-
-    def _expect(self, part: str) -> None:
-        with self._lock:
-            self._counts.setdefault(part, 0)
 
     async def _keep(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
         pauses = _Pauses()

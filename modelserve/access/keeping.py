@@ -20,6 +20,7 @@ from modelserve.errors import ModelserveError
 from modelserve.jobs.data_folder import data_folder, has_database
 from modelserve.jobs.outage import Outage
 from modelserve.settings import Settings
+from modelserve.supervised import Supervisor
 
 if TYPE_CHECKING:  # it loads SQLAlchemy
     from modelserve.jobs.database import Database
@@ -36,11 +37,12 @@ WAIT_S = 10.0
 
 
 @contextlib.asynccontextmanager
-async def keep_roll(settings: Settings) -> AsyncIterator[Roll]:
+async def keep_roll(settings: Settings, supervisor: Supervisor | None = None) -> AsyncIterator[Roll]:
     """Give the roll of a server, and keep it up to date.
 
     Args:
         settings: Where the database is.
+        supervisor: Keeps it up to date; one of its own by default.
 
     Raises:
         StoreBroken: On entering, when the database is damaged: whether there are clients cannot be known then.
@@ -48,11 +50,11 @@ async def keep_roll(settings: Settings) -> AsyncIterator[Roll]:
         StoreUnreachable: On entering, when it cannot be reached.
         StoreUnavailable: On entering, when it cannot be read now.
     """
-    keeper = _Keeper(settings)
+    keeper = _Keeper(settings, supervisor or Supervisor())
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(keeper.close)
         await keeper.refresh()
-        following = asyncio.ensure_future(keeper.follow())
+        following = keeper.supervisor.task("clients", keeper.follow)
         stack.push_async_callback(_cancel, following)
         yield keeper.roll
 
@@ -60,7 +62,8 @@ async def keep_roll(settings: Settings) -> AsyncIterator[Roll]:
 class _Keeper:
     """Reads the database on a thread of its own: that of the jobs may wait for seconds for a lock."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
         self.roll = Roll(settings.failed_logins)
         self._settings = settings
         self._database: Database | None = None
@@ -76,8 +79,8 @@ class _Keeper:
                 self._outage.end()
             except ModelserveError as error:  # one that is for a start too, where the database came after it
                 self._tell(error)
-            except Exception:  # the border of a task that must go on
-                logger.exception("the clients could not be read from the database")
+            except Exception as error:  # the border of a task that must go on
+                self.supervisor.failed("clients", error, what="the clients could not be read from the database")
 
     async def refresh(self) -> None:
         """Put into the roll what is new."""

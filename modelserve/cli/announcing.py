@@ -60,11 +60,10 @@ class ReadyLine:
 
 
 def _write(line: str) -> None:
+    stream = sys.__stdout__
     with unheard():
-        if (
-            sys.stdout is not None and sys.stdout is sys.__stdout__
-        ):  # past its buffer, whose lock the end of the program would wait for
-            os.write(sys.stdout.fileno(), line.encode())
+        if stream is not None and stream is sys.stdout:  # past its buffer, whose lock the end would wait for
+            os.write(stream.fileno(), line.encode())
         else:
             click.echo(line, nl=False)
 

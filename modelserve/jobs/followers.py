@@ -14,6 +14,7 @@ from modelserve.errors import NotFound
 from modelserve.jobs.job import ENDED, Job
 from modelserve.jobs.outage import Outage
 from modelserve.jobs.thread import AsyncStore
+from modelserve.supervised import Supervisor
 
 __all__ = ["Followers"]
 
@@ -53,9 +54,12 @@ class Followers:
     Args:
         store: Where the jobs are.
         outage: Is told how reading went.
+        supervisor: Is told what failed; one of its own by default.
     """
 
-    def __init__(self, store: AsyncStore, outage: Outage) -> None:
+    def __init__(self, store: AsyncStore, outage: Outage, supervisor: Supervisor | None = None) -> None:
+        self._supervisor = supervisor or Supervisor()
+        self._supervisor.expect("following jobs")
         self._store = store
         self._outage = outage
         self._topics: dict[str, _Topic] = {}
@@ -118,8 +122,8 @@ class Followers:
                 with self._outage.noticed():
                     topic.tell(await self._read(topic.latest.uuid))
                 await asyncio.sleep(PAUSE_S)
-        except Exception:  # the border of a task: nobody is to wait for ever for what does not come
-            logger.exception("a job cannot be followed", extra={"job": topic.latest.uuid})
+        except Exception as error:  # the border of a task: nobody is to wait for ever for what does not come
+            self._supervisor.failed("following jobs", error, what="a job cannot be followed", job=topic.latest.uuid)
             topic.tell(None)
         self._topics.pop(topic.latest.uuid, None)
 

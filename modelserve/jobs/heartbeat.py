@@ -27,6 +27,7 @@ from modelserve.jobs.pool import Pool
 from modelserve.jobs.run import Run
 from modelserve.jobs.silence import Silence
 from modelserve.jobs.thread import AsyncStore
+from modelserve.supervised import Supervisor
 
 if TYPE_CHECKING:  # it loads SQLAlchemy, which the server does on a thread while its workers start
     from modelserve.jobs.servers import Servers
@@ -60,6 +61,7 @@ class Heartbeat:
         heard: Called after each beat.
         beat_s: The pause between two beats.
         stale_s: After how long of silence another server has gone.
+        supervisor: Keeps its thread going; one of its own by default.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Heartbeat:
         heard: Callable[[], None] = lambda: None,
         beat_s: float = BEAT_S,
         stale_s: float = STALE_S,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self._servers = servers
         self._store = store
@@ -92,7 +95,8 @@ class Heartbeat:
         self._strays: Mapping[str, int] = {}
         self._loop: asyncio.AbstractEventLoop
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="modelserve-heartbeat", daemon=True)
+        self._supervisor = supervisor or Supervisor()
+        self._thread = self._supervisor.thread("heartbeat", self._run)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Heartbeat:
@@ -102,7 +106,7 @@ class Heartbeat:
 
     async def __aexit__(self, *error: object) -> None:
         self._is_over.set()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.close)
         await asyncio.to_thread(self._servers.close)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -117,9 +121,9 @@ class Heartbeat:
             except Unavailable as error:
                 self._silence.interrupt()
                 self._tell(self._outage.begin, error)
-            except Exception:  # the border of a thread that must go on
+            except Exception as error:  # the border of a thread that must go on
                 self._silence.interrupt()
-                logger.exception("the heartbeat has failed, and goes on")
+                self._supervisor.failed("heartbeat", error)
             self._is_over.wait(max(0.0, due_s - time.monotonic()))
 
     def _beat(self) -> None:

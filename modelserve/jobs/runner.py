@@ -89,8 +89,9 @@ class Runner:
         self.files = files
         self._owner = owner
         self._settings = settings
+        self._supervisor = fleet.supervisor
         self._outage = Outage()
-        self._followers = Followers(store, self._outage)
+        self._followers = Followers(store, self._outage, self._supervisor)
         self._reports = Reports(store, owner.id, self._outage, self._followers.changed)
         recorder = Recorder(store, files, self._reports, self._outage)
         self._ends = Ends(recorder, self._followers.changed, files, fleet=fleet, settings=settings)
@@ -107,6 +108,7 @@ class Runner:
             reaped=self._reaped,
             serves=msgspec.json.encode(self.models).decode(),
             heard=self._wake.set,
+            supervisor=self._supervisor,
         )
         self._strangers = Strangers(store, self.models, lambda: self._heartbeat.elsewhere, self._reaped)
         self._tidying = Tidying(
@@ -121,9 +123,13 @@ class Runner:
     async def __aenter__(self) -> Runner:
         await asyncio.to_thread(lambda: self.files.place)  # it is in a file
         await self._heartbeat.__aenter__()
-        counting = self._again_and_again(self._count, BEAT_S)
-        tidying = self._again_and_again(self._tidying.tidy, TIDY_S)
-        self._tasks = [asyncio.create_task(work) for work in (self._take(), counting, tidying, self._reports.run())]
+        parts: dict[str, Callable[[], Awaitable[None]]] = {
+            "taking jobs": self._take,
+            "counting jobs": partial(self._again_and_again, "counting jobs", self._count, BEAT_S),
+            "tidying jobs": partial(self._again_and_again, "tidying jobs", self._tidying.tidy, TIDY_S),
+            "reports": self._reports.run,
+        }
+        self._tasks = [self._supervisor.task(part, work) for part, work in parts.items()]
         return self
 
     async def __aexit__(
@@ -246,7 +252,7 @@ class Runner:
         while not self._is_stopping:
             self._wake.clear()
             if self._heartbeat.has_beaten:
-                await self._attempt(self._take_all)
+                await self._attempt("taking jobs", self._take_all)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_S)
 
@@ -285,16 +291,16 @@ class Runner:
         if job.status in ENDED and job.uuid not in self._pool.runs:
             self._ends.drop_uploads(job.uuid)
 
-    async def _again_and_again(self, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    async def _again_and_again(self, part: str, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
         while True:
-            await self._attempt(work)
+            await self._attempt(part, work)
             await asyncio.sleep(pause_s)
 
-    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _attempt(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do something that may fail now and work the next time."""
         try:
             await work()
         except Unavailable as error:
             self._outage.begin(error)
-        except Exception:  # the border of a task that must go on
-            logger.exception("the runner of jobs has failed, and goes on")
+        except Exception as error:  # the border of a task that must go on
+            self._supervisor.failed(part, error)

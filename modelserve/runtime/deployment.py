@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from modelserve.errors import ModelserveError, QueueTimeout, Stopping, WorkerDied
 from modelserve.messages import Answer, Answers, Call, Description, Failed, Part
@@ -33,6 +34,7 @@ from modelserve.runtime.slot import MakeReplica, Slot
 from modelserve.runtime.status import ReloadFailed, Status, message, refusal
 from modelserve.runtime.watch import Watch, overran
 from modelserve.stalls import Stalls
+from modelserve.supervised import Supervisor
 
 __all__ = ["Deployment", "ReloadFailed", "Status"]
 
@@ -68,6 +70,7 @@ class Deployment:
         metrics: DeploymentMetrics,
         gpus: Gpus | None = None,
         stalls: Stalls | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.name = name
         self.status = Status.STARTING
@@ -88,7 +91,8 @@ class Deployment:
         self._watch = Watch(
             limits, self._queue, self._dealer, budget=self._budget, metrics=metrics, stalls=self._stalls
         )
-        self._rotation = Rotation(self, slots, self._dealer, limits)
+        self._supervisor = supervisor or Supervisor()
+        self._rotation = Rotation(self, slots, self._dealer, limits, supervisor=self._supervisor)
         self._loop: asyncio.AbstractEventLoop
         self._ids = itertools.count(1)
         self._failed_starts = 0
@@ -357,7 +361,8 @@ class Deployment:
         if self._is_stopped:
             return
         for slot in self._tried - self._keepers.keys():
-            self._keepers[slot] = asyncio.create_task(slot.keep(self, self._budget, self._gpus))
+            keep = partial(slot.keep, self, self._budget, self._gpus)
+            self._keepers[slot] = self._supervisor.task("keeping workers", keep)
 
     async def _keep_no_more(self) -> None:
         """Start no worker in place of one that is gone, and end those that are being started so."""

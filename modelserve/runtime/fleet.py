@@ -67,8 +67,8 @@ class Fleet:
         self._settings = settings
         self._metrics = metrics or Metrics()
         self._hearing = hearing
-        self._supervisor = supervisor or Supervisor()
         self._stalls = stalls or Stalls()
+        self.supervisor = supervisor or Supervisor()
         self._stack = contextlib.AsyncExitStack()
         self._starting: asyncio.Future[list[None]] | None = None
         self._machine: Machine
@@ -85,7 +85,7 @@ class Fleet:
         self._placements = {name: self._plan(name, self._settings.of(name).workers) for name in self._refs}
         await asyncio.to_thread(sweep, self._settings.temp_dir)
         self.folder = self._make_folder()
-        backend = LocalBackend(self.folder, self._hearing, self._supervisor, self._stalls)
+        backend = LocalBackend(self.folder, self._hearing, self.supervisor, self._stalls)
         self._backend = await self._stack.enter_async_context(backend)
         self.deployments = {name: self._deployment(name) for name in self._refs}
         self.caches = {name: self._cache(name) for name in self._refs if self._settings.of(name).cache_size}
@@ -218,7 +218,15 @@ class Fleet:
     def _deployment(self, name: str) -> Deployment:
         slots = [Slot(make, place.gpu) for place, make in self._places(self._refs[name])]
         limits, metrics = limits_of(self._settings.of(name)), self._metrics.deployment(name)
-        return Deployment(name, slots, limits=limits, metrics=metrics, gpus=self._gpus, stalls=self._stalls)
+        return Deployment(
+            name,
+            slots,
+            limits=limits,
+            metrics=metrics,
+            gpus=self._gpus,
+            stalls=self._stalls,
+            supervisor=self.supervisor,
+        )
 
     def _cache(self, name: str) -> Cache:
         settings, metrics = self._settings.of(name), self._metrics.cache(name)

@@ -29,6 +29,7 @@ from modelserve.messages import Answer, Call, Calls, Cancel, Check, Checked, Fai
 from modelserve.runtime.interface import FIRST_PARTS
 from modelserve.runtime.model_metrics import ModelMetrics
 from modelserve.runtime.outlet import Outlet
+from modelserve.runtime.vital import start_vital
 from modelserve.v2.predictor import Parsed
 
 __all__ = ["CANCELLED", "Intake", "Item"]
@@ -77,8 +78,8 @@ class Intake:
         self._wake = threading.Event()
 
     def start(self) -> None:
-        """Start the thread; it ends with the process."""
-        threading.Thread(target=self._look_after, name="intake", daemon=True).start()
+        """Start the thread; it ends with the process, or the process with it."""
+        start_vital("intake", self._look_after)
 
     def next_frame(self) -> int:
         """Wait for the next frame and return how many calls it has, 0 once the server has closed the channel."""

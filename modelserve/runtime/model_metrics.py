@@ -8,6 +8,7 @@ of its own, and nothing else waits for it; while one is made, further questions 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -50,15 +51,13 @@ class ModelMetrics:
     def _answer(self, library: Any) -> None:
         try:
             self._last = _read(library)
-        except Exception:  # the border to a collector of the model's own
+        except BaseException:  # the border to a collector of the model's own, which may end its thread
             if not self._has_failed:
                 logger.warning("the model's own metrics cannot be read", exc_info=True)
             self._has_failed = True  # what it said last stands, for numbers that were gone would count as new ones
         self._is_reading = False  # before it is sent: the next question may come at once
-        try:
+        with contextlib.suppress(OSError):  # the server has gone
             self._outlet.send(self._last)
-        except OSError:  # the server has gone
-            return
 
 
 def _read(library: Any) -> Scraped:

@@ -9,6 +9,7 @@ Telling costs a few microseconds and never waits for the server: while it does n
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from modelserve.messages import Part, TrainingProgress, encode_training_event, s
 from modelserve.runtime.outlet import Outlet
 
 __all__ = ["MOST_POINTS", "News"]
+
+logger = logging.getLogger(__name__)
 
 # News is sent at once, and then not again for so long.
 GATHER_S = 0.1
@@ -110,8 +113,16 @@ class News:
         with contextlib.suppress(OSError):  # the server has gone, and with it this process in a moment
             while not self._over.is_set():
                 self._due.wait()
-                self._send()
+                self._try_to_send()
                 self._over.wait(GATHER_S)
+
+    def _try_to_send(self) -> None:
+        try:
+            self._send()
+        except OSError:
+            raise
+        except Exception:  # the border of a thread that must go on: what was gathered then is lost
+            logger.exception("some progress of the training was lost")
 
     def _send(self) -> None:
         if parts := [Part(self._call_id, encode_training_event(event)) for event in self._taken()]:

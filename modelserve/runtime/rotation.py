@@ -23,6 +23,7 @@ from modelserve.runtime.lane import Lane
 from modelserve.runtime.limits import Limits
 from modelserve.runtime.memory import rss_bytes
 from modelserve.runtime.slot import Fresh, MakeReplica, Owner, Slot
+from modelserve.supervised import Supervisor
 
 __all__ = ["Rotation"]
 
@@ -52,9 +53,14 @@ class Rotation:
         slots: The places of its workers.
         dealer: Has the lanes of its workers.
         limits: Say when a worker is recycled.
+        supervisor: Keeps the weighing going.
     """
 
-    def __init__(self, owner: Owner, slots: Sequence[Slot], dealer: Dealer, limits: Limits) -> None:
+    def __init__(
+        self, owner: Owner, slots: Sequence[Slot], dealer: Dealer, limits: Limits, *, supervisor: Supervisor
+    ) -> None:
+        self._supervisor = supervisor
+        self._supervisor.expect("recycling")
         self._owner = owner
         self._slots = slots
         self._dealer = dealer
@@ -72,7 +78,7 @@ class Rotation:
     def start(self) -> None:
         """Weigh the workers from now on, where there is a limit."""
         if self._limits.max_rss_bytes:
-            self._weighing = asyncio.create_task(self._weigh())
+            self._weighing = self._supervisor.task("weighing workers", self._weigh)
 
     async def close(self) -> None:
         """Renew no more, and end the workers that are being started for it. Idempotent."""
@@ -159,8 +165,8 @@ class Rotation:
                 await asyncio.sleep(RETRY_S)
             if lane.closing:
                 await self._leave(lane)
-        except Exception:  # the border of a task
-            logger.exception("a worker could not be recycled", extra=self._about(lane))
+        except Exception as error:  # the border of a task
+            self._supervisor.failed("recycling", error, what="a worker could not be recycled", **self._about(lane))
         finally:
             del self._recycling[lane]
             lane.call_limit = lane.answered_calls  # where it serves on, it is to be recycled after its next answer

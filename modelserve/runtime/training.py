@@ -34,6 +34,7 @@ from modelserve.runtime.intake import CANCELLED
 from modelserve.runtime.news import News
 from modelserve.runtime.outlet import Outlet
 from modelserve.runtime.turns import Begun
+from modelserve.runtime.vital import start_vital
 from modelserve.v2.current_call import about, running
 from modelserve.v2.failures import failure_of
 from modelserve.v2.progress import progress
@@ -71,7 +72,7 @@ class Training:
         while not self._calls:
             if not self._read():
                 return
-        threading.Thread(target=self._listen, name="intake", daemon=True).start()
+        start_vital("intake", self._listen)
         self._begun.value += 1
         self._answer(self._calls[0])
         self._closed.wait()

@@ -143,6 +143,13 @@ class Watch:
 
     def _tick(self) -> None:
         self._ticking = None
+        try:
+            self._look()
+        finally:  # whatever becomes of one look, the event loop tells of it and calls are watched on
+            if not self._dealer.is_idle:
+                self.wake()
+
+    def _look(self) -> None:
         now = self._loop.time()
         lanes = [lane for lane in self._dealer.lanes.values() if not lane.is_ending]
         self._forget_lost(lanes)
@@ -158,8 +165,6 @@ class Watch:
             else:
                 self._time_out(lane.running())
                 self._end_overrun(lane)
-        if not self._dealer.is_idle:
-            self.wake()
 
     def _forget_lost(self, lanes: list[Lane]) -> None:
         """Charge nobody for the time in which the server stood still since the last look."""

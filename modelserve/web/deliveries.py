@@ -26,6 +26,7 @@ from modelserve.exact import to_json
 from modelserve.jobs.job import Delivery
 from modelserve.jobs.thread import AsyncStore
 from modelserve.settings import Settings
+from modelserve.supervised import Supervisor
 from modelserve.web.outward import Outward, Unanswered
 from modelserve.web.signing import signed
 from modelserve.web.v2.job_object import show_job
@@ -79,11 +80,19 @@ class Callbacks:
         settings: Which hosts are allowed, and the secret.
         count: Called with the outcome of each try: "delivered", "failed", "gone", "given_up".
         pace: Other than a day in tests.
+        supervisor: Keeps them going; one of its own by default.
     """
 
     def __init__(
-        self, store: AsyncStore, settings: Settings, count: Callable[[str], None], *, pace: Pace = PACE
+        self,
+        store: AsyncStore,
+        settings: Settings,
+        count: Callable[[str], None],
+        *,
+        pace: Pace = PACE,
+        supervisor: Supervisor | None = None,
     ) -> None:
+        self._supervisor = supervisor or Supervisor()
         self._store = store
         self._secret = settings.callback_secret
         self._count = count
@@ -96,7 +105,7 @@ class Callbacks:
 
     async def __aenter__(self) -> Callbacks:
         await self._outward.open()
-        self._task = asyncio.create_task(self._run(), name="callbacks")
+        self._task = self._supervisor.task("callbacks", self._run)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -121,8 +130,8 @@ class Callbacks:
                 await self._begin_all()
             except Unavailable:  # the runner of jobs says so in the log
                 pass
-            except Exception:  # the border of a task that must go on
-                logger.exception("callbacks have failed, and go on")
+            except Exception as error:  # the border of a task that must go on
+                self._supervisor.failed("callbacks", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._pace.look_s)
 
@@ -154,8 +163,8 @@ class Callbacks:
         try:
             outcome, said = await self._tried(delivery)
             await self._note(delivery, outcome, said)
-        except Exception:  # the border of a task; it is due again when its lease is over
-            logger.exception("a callback failed in the server", extra={"job": delivery.job.uuid})
+        except Exception as error:  # the border of a task; it is due again when its lease is over
+            self._supervisor.failed("callbacks", error, what="a callback failed", job=delivery.job.uuid)
 
     async def _tried(self, delivery: Delivery) -> tuple[str, str]:
         """Post once; whatever goes wrong in the server is a try that has failed, and not one without an end."""
