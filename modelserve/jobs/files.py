@@ -1,6 +1,7 @@
 """Where the files of a job lie, in the data folder.
 
     DATA_DIR/id                        the data folder's own id
+    DATA_DIR/database                  the mark that it and its database have
     DATA_DIR/jobs/UUID/log             what its process has printed
                       /uploads/        the files that came with the request; they go when it ends
                       /artifacts/      the files that its author keeps
@@ -50,6 +51,11 @@ class JobFiles:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write_once(path, uuids.uuid4().hex)
         return path.read_text()
+
+    @property
+    def mark(self) -> Path:
+        """The path of the mark that the data folder and its database have."""
+        return self._data_dir / "database"
 
     def folder(self, uuid: str) -> Path:
         """Return the folder of a job, which need not be there.

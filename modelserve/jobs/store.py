@@ -38,6 +38,7 @@ from sqlalchemy.exc import IntegrityError
 from modelserve.errors import Conflict, QueueFull
 from modelserve.jobs.database import Database
 from modelserve.jobs.deliveries import Deliveries, owe
+from modelserve.jobs.folders import Folders
 from modelserve.jobs.history import add_points
 from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Point, Report, Status
 from modelserve.jobs.opening import open_database
@@ -61,7 +62,8 @@ _ENDED = sorted(ENDED)
 
 
 class Store:
-    """The jobs of one database; ``deliveries`` are the callbacks of those that have ended, ``servers`` who runs them.
+    """The jobs of one database; ``deliveries`` are the callbacks of those that have ended, ``servers`` who runs them,
+    ``folders`` where their files may lie.
 
     Args:
         database: An open one.
@@ -71,6 +73,7 @@ class Store:
         self.database = database
         self.deliveries = Deliveries(database)
         self.servers = Servers(database)
+        self.folders = Folders(database)
 
     @classmethod
     def open(cls, url: str, data_dir: Path, *, wait_s: float = WAIT_S) -> Self:

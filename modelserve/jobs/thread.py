@@ -153,6 +153,18 @@ class AsyncStore:
         wanted = partial(self._store.purge, min_age_s=min_age_s, deployments=deployments, now=now)
         return await _done(self._work, partial(wanted, max_age_s, max_jobs))
 
+    async def mark(self, place: str) -> str | None:
+        """Return the mark of a data folder; see :meth:`Folders.mark`."""
+        return await _done(self._reads, partial(self._store.folders.mark, place))
+
+    async def set_mark(self, place: str, before: str | None, mark: str) -> bool:
+        """Give a data folder another mark; see :meth:`Folders.set_mark`."""
+        return await _done(self._work, partial(self._store.folders.set_mark, place, before, mark))
+
+    async def knows_any(self, uuids: Sequence[str]) -> bool:
+        """Tell whether one of these jobs is known; see :meth:`Folders.knows_any`."""
+        return await _done(self._reads, partial(self._store.folders.knows_any, uuids))
+
     async def take_delivery(self, lease_s: float) -> Delivery | None:
         """Give this server a callback that is due; see :meth:`Deliveries.take`."""
         return await _done(self._ends, partial(self._store.deliveries.take, lease_s))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from modelserve.errors import NotFound
+from modelserve.jobs.belonging import Belonging
 from modelserve.jobs.files import JobFiles
 from modelserve.jobs.job import ENDED
 from modelserve.jobs.thread import AsyncStore
@@ -57,6 +58,7 @@ class Tidying:
         self._max_age_s = max(settings.keep_jobs_days * DAY_S, MIN_KEPT_S)
         self._is_first = True
         self._clock = _SteadyClock()
+        self._belonging = Belonging(store, files)
 
     async def tidy(self) -> None:
         """Do it once; the first time only files that came with requests are looked for, of which there are few.
@@ -72,8 +74,9 @@ class Tidying:
         )
         for uuid in removed:
             await asyncio.to_thread(self._files.remove, uuid)
+        sure_s = await self._belonging.confirm()
         for uuid in await asyncio.to_thread(self._folders):
-            await self._look_at(uuid)
+            await self._look_at(uuid, sure_s)
             await asyncio.sleep(PAUSE_S)
         self._is_first = False
 
@@ -81,27 +84,29 @@ class Tidying:
         kept: Iterable[str] = self._files.kept()
         return [uuid for uuid in kept if self._files.uploads(uuid).exists() or not self._is_first]
 
-    async def _look_at(self, uuid: str) -> None:
+    async def _look_at(self, uuid: str, sure_s: float | None) -> None:
         try:
             job = await self._store.get(uuid)
         except NotFound:
-            await asyncio.to_thread(self._remove_orphan, uuid)
+            if sure_s is not None:
+                await asyncio.to_thread(self._remove_orphan, uuid, sure_s)
             return
         if job.status in ENDED and uuid not in self._runs():
             await asyncio.to_thread(self._files.remove_uploads, uuid)
 
-    def _remove_orphan(self, uuid: str) -> None:
+    def _remove_orphan(self, uuid: str, sure_s: float) -> None:
         """Remove a folder without a job: soon where that was never stored, else once a job would be too old.
 
         What a job has left may be all that there is of it: its database was lost or moved away, or is another one now.
         """
         folder = self._files.folder(uuid)
         try:
-            age_s = time.time() - max(entry.stat().st_mtime for entry in (folder, *folder.iterdir()))
+            changed_s = max(entry.stat().st_mtime for entry in (folder, *folder.iterdir()))
             has_run = any(self._files.artifacts(uuid).iterdir()) or self._files.log(uuid).exists()
         except FileNotFoundError:
             return
-        if age_s > (self._max_age_s if has_run else ORPHAN_S):
+        is_old = time.time() - changed_s > (self._max_age_s if has_run else ORPHAN_S)
+        if is_old and changed_s < sure_s:  # the database is the one whose job it was, and as new as that at least
             self._files.remove(uuid)
 
 
