@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -26,12 +27,13 @@ from modelserve.runtime.fate import OURS, fates
 from modelserve.runtime.interface import Exit, Replica, StartFailed
 from modelserve.runtime.lane import Lane
 from modelserve.runtime.limits import Limits
+from modelserve.runtime.outlook import LOOK_S, Outlook
 from modelserve.runtime.pending import Pending
 from modelserve.runtime.queue import Queue, size_of
 from modelserve.runtime.report import DeploymentReport, ExitReport, ReloadReport, count_workers, report_workers
 from modelserve.runtime.rotation import Rotation
 from modelserve.runtime.slot import MakeReplica, Slot
-from modelserve.runtime.status import ReloadFailed, Status, message, refusal
+from modelserve.runtime.status import ReloadFailed, Status, message, refusal, too_late
 from modelserve.runtime.watch import Watch, overran
 from modelserve.stalls import Stalls
 from modelserve.supervised import Supervisor
@@ -91,6 +93,8 @@ class Deployment:
         self._watch = Watch(
             limits, self._queue, self._dealer, budget=self._budget, metrics=metrics, stalls=self._stalls
         )
+        self._outlook = Outlook(slots, self._queue)
+        self._looking: asyncio.TimerHandle | None = None
         self._supervisor = supervisor or Supervisor()
         self._rotation = Rotation(self, slots, self._dealer, limits, supervisor=self._supervisor)
         self._loop: asyncio.AbstractEventLoop
@@ -162,8 +166,8 @@ class Deployment:
             QueueFull: ``max_queue`` calls or ``max_queue_bytes`` are waiting.
             Stopping: The server is shutting down.
         """
-        if self.status is not Status.READY and self.status is not Status.RESTARTING:
-            raise refusal(self.status, self.trouble)
+        if self.status is not Status.READY:
+            self._check_outlook()
         self._queue.check_room(size)
 
     def call(self, call: Call) -> asyncio.Future[Answer]:
@@ -183,6 +187,7 @@ class Deployment:
         call.id = next(self._ids)
         pending = Pending.of(call, size, self._watch.left, self._loop)
         if call.deadline:
+            self._check_outlook(call.deadline - self._loop.time())
             self._watch.limit(pending)
         if self._limits.batch_wait_s:
             pending.since = self._loop.time()
@@ -240,6 +245,8 @@ class Deployment:
         self._is_stopped = True
         self.abandon()
         self._watch.stop()
+        if self._looking is not None:
+            self._looking.cancel()
         await asyncio.gather(self._rotation.stop(), self._keep_no_more(), return_exceptions=True)
         held = {slot.replica for slot in self._slots}
         leaving = [replica.stop(wait_s) for replica in self._dealer.lanes if replica not in held]
@@ -330,6 +337,7 @@ class Deployment:
         for slot in self._slots:
             slot.lost(replica, end.reason)
         self._dealer.soon()
+        self._look_ahead()
         if self.status is Status.STOPPING and self._queue.calls and not self._dealer.open:
             self._keep()
 
@@ -340,6 +348,7 @@ class Deployment:
         self.last_exit = ExitReport(name, end.reason, end.detail, datetime.now(UTC))
         self._metrics.worker_ended(end.reason)
         if end.reason not in OURS:
+            self._outlook.died(lane.answered_calls)
             running = ", ".join(pending.call.request_id for pending in lane.running()) or "no call"
             extra = {"deployment": self.name, "worker": name}
             logger.error("worker %s while it ran %s", end.detail, running, extra=extra)
@@ -371,6 +380,25 @@ class Deployment:
         for keeper in keepers:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
+
+    def _check_outlook(self, left_s: float = math.inf) -> None:
+        """Refuse a call that is not taken now, or for which no worker would be there in time."""
+        if self.status not in (Status.READY, Status.RESTARTING):
+            raise refusal(self.status, self.trouble)
+        if self.status is Status.RESTARTING and self._outlook.is_hopeless(left_s):
+            raise too_late()
+
+    def _look_ahead(self) -> None:
+        """While there is no worker, refuse what waits in vain, now and again later."""
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        if self.status is not Status.RESTARTING:
+            return
+        for pending in self._outlook.late(self._loop.time()):
+            pending.fail(too_late())
+            self._queue.forget(pending)
+        self._looking = self._loop.call_later(LOOK_S, self._look_ahead)
 
     def _give_up(self, why: str) -> None:
         if self._dealer.open or self.status not in (Status.RESTARTING, Status.STOPPING):

@@ -72,6 +72,10 @@ class Queue:
         if len(self._waiting) - self.calls > max(GAPS, self.calls):
             self._waiting = deque(waiting for waiting in self._waiting if not waiting.done())
 
+    def waiting(self) -> list[Pending]:
+        """Return the calls that wait, the next one first."""
+        return [pending for pending in self._waiting if not pending.done()]
+
     def oldest(self) -> Pending | None:
         """Return the call that is the next."""
         while self._waiting and self._waiting[0].done():

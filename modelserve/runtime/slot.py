@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -67,7 +68,7 @@ class Slot:
     """One worker's place.
 
     ``status`` is "starting", "warm", "waiting" (for the next start), "failed" or "down"; ``name`` is that of its latest
-    worker.
+    worker. ``start_s`` is how long it took to be warm, and ``early_deaths`` how many in a row died young.
 
     Args:
         make_replica: Makes the workers for this place.
@@ -86,7 +87,9 @@ class Slot:
         self._gone = asyncio.Event()
         self._reason = "start"
         self._warm_since: float | None = None
-        self._early_deaths = 0
+        self.early_deaths = 0
+        self.start_s = 0.0
+        self._next_s = 0.0  # when the next one is started, or the present start has begun
 
     async def start(self, owner: Owner) -> Failed | None:
         """Start a worker; return None once it is warm, or why it could not start, which is logged here.
@@ -96,6 +99,7 @@ class Slot:
         generation = self._generation
         self.status = "starting"
         self._warm_since = None
+        self._next_s = asyncio.get_running_loop().time()
         fresh = Fresh(self._make_replica, generation)
         self.name = fresh.replica.name
         try:
@@ -105,11 +109,12 @@ class Slot:
                 return None
             self.status = "failed"
             self._reason = "start"
-            self._gone.set()
+            self._note_gone()
             self._log_failure(owner, fresh.replica, error.failed)
             owner.failed(error.failed)
             return error.failed
         if generation == self._generation:
+            self.start_s = asyncio.get_running_loop().time() - self._next_s
             self.adopt(owner, fresh)
         else:  # a renewal was quicker
             await self.discard(fresh)
@@ -167,7 +172,7 @@ class Slot:
                 await gpus.forgiven(self.gpu)
                 continue
             self.status = "waiting"
-            await asyncio.sleep(self._next_pause_s())
+            await asyncio.sleep(max(0.0, self._next_s - asyncio.get_running_loop().time()))
             await self._allowed(owner, budget)
             if self._gone.is_set():  # else a renewal was quicker
                 owner.replacing(self._reason)
@@ -177,9 +182,15 @@ class Slot:
         """Note that a worker has died, if it was this slot's, and of what."""
         if replica is self.replica:
             self._reason = reason
-            self._gone.set()
+            self._note_gone()
         for fresh in self._coming:
             fresh.is_lost = fresh.is_lost or fresh.replica is replica
+
+    def due_s(self) -> float:
+        """Return in how many seconds the next worker will probably be warm, where there is none."""
+        if self.status == "down":
+            return math.inf
+        return max(0.0, self._next_s + self.start_s - asyncio.get_running_loop().time())
 
     async def stop(self, wait_s: float) -> None:
         """End the workers."""
@@ -198,6 +209,10 @@ class Slot:
             self._coming.remove(fresh)
             raise
 
+    def _note_gone(self) -> None:
+        self._next_s = asyncio.get_running_loop().time() + self._next_pause_s()
+        self._gone.set()
+
     async def _allowed(self, owner: Owner, budget: Budget) -> None:
         while wait_s := budget.wait_s():
             owner.exhausted("its workers keep dying")
@@ -206,9 +221,9 @@ class Slot:
     def _next_pause_s(self) -> float:
         now = asyncio.get_running_loop().time()
         if self._warm_since is not None and now - self._warm_since > GROWN_UP_S:
-            self._early_deaths = 0
-        pause_s = FIRST_PAUSE_S * 2 ** min(self._early_deaths - 1, 10) if self._early_deaths else 0.0
-        self._early_deaths += 1
+            self.early_deaths = 0
+        pause_s = FIRST_PAUSE_S * 2 ** min(self.early_deaths - 1, 10) if self.early_deaths else 0.0
+        self.early_deaths += 1
         return min(pause_s, LONGEST_PAUSE_S)
 
     def _log_failure(self, owner: Owner, replica: Replica, failed: Failed) -> None:

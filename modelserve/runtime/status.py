@@ -7,7 +7,7 @@ from enum import StrEnum
 from modelserve.errors import ModelserveError, NotReady, Stopping, Unavailable
 from modelserve.messages import Failed
 
-__all__ = ["ReloadFailed", "Status", "message", "refusal"]
+__all__ = ["ReloadFailed", "Status", "message", "refusal", "too_late"]
 
 FAILED = {
     "load": "The model could not be loaded.",
@@ -44,6 +44,11 @@ def refusal(status: Status, trouble: str) -> Unavailable:
     if status is Status.FAILED:
         return NotReady("This model could not be started; the server's log says why.")
     return NotReady("This model is still being started; try again in a moment.")
+
+
+def too_late() -> NotReady:
+    """Return why a call is refused that would wait for a worker for too long."""
+    return NotReady("The workers of this model have died, and none will be there in time; try again in a moment.")
 
 
 def message(status: Status, trouble: str, failed: Failed | None) -> str:

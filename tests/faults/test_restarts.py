@@ -137,3 +137,16 @@ async def use_and_end(fleet: Fleet, for_s: float = 1.0) -> None:
         assert chaos.status_report().last_exit is None
     finally:
         await fleet.__aexit__(None, None, None)
+
+
+def test_in_a_storm_of_deadly_calls_nobody_waits_long(chaos: Chaos) -> None:
+    """X22: who would have to wait for one death after the other is told to come back."""
+    since = time.monotonic()
+    deadly = [chaos.server.predict_soon("chaos", {"mode": "exit3"}) for _ in range(16)]
+    replies = [future.result(60) for future in deadly]
+    assert time.monotonic() - since < 20, "sixteen deaths in turn take twice that"
+    codes = Counter(reply.json()["code"] for reply in replies)
+    assert set(codes) == {"worker_died", "not_ready"}
+    assert codes["worker_died"] >= 3
+    refused = [reply for reply in replies if reply.status == 503]
+    assert all(int(reply.headers["Retry-After"]) >= 1 for reply in refused)
