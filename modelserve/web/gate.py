@@ -64,12 +64,16 @@ class Rules:
         return cls(frozenset(hosts | own) if checks_hosts else None, origins, proxies)
 
 
-def make_gate(rules: Rules) -> Gate:
+def make_gate(rules: Rules, known: set[str] | None = None) -> Gate:
     """Return a function that lets a request in, or raises.
+
+    Args:
+        rules: What is let in.
+        known: Where the hosts that were found good are noted, ``KNOWN`` of them at most.
 
     It raises BadRequest, Forbidden or WrongHost, and HTTPNoContent for a pre-flight that is answered.
     """
-    known: set[str] | None = None if rules.hosts is None else set()
+    known = None if rules.hosts is None else set() if known is None else known
     proxies = rules.proxies
 
     def gate(request: web.Request) -> None:

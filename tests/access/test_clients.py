@@ -166,6 +166,18 @@ def test_the_old_token_may_be_kept_for_a_while(clients: Clients, name: str) -> N
     assert [is_valid(clients, old), is_valid(clients, new)] == [False, True]
 
 
+def test_keeping_the_old_token_never_makes_it_live_longer(clients: Clients, name: str) -> None:
+    """K06: one that ends soon ends then, however long the others are kept; one without an end is kept so long."""
+    soon = datetime.now(UTC) + timedelta(seconds=0.5)
+    old = clients.add(name, Role.CLIENT, expires=soon)
+    new = clients.rotate(name, datetime.now(UTC) + timedelta(days=30), keep_s=3600)
+    (ends,) = (token.expires for client in clients.list() if client.name == name for token in client.tokens[:1])
+    assert ends is not None
+    assert abs(ends - soon) < timedelta(seconds=0.01)
+    eventually(lambda: not is_valid(clients, old))
+    assert is_valid(clients, new)
+
+
 def test_what_is_not_there_is_said(clients: Clients, name: str) -> None:
     for act in (clients.revoke, clients.rotate):
         with pytest.raises(NotFound, match="There is no client"):

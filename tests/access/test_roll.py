@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import base64
+import dataclasses
 import inspect
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -252,3 +254,35 @@ def test_a_header_is_known_once_it_was_right_and_while_nobody_has_failed(made: t
     refused(roll, "Bearer wrong")
     assert roll.known(header) is None, "who has failed is looked for"
     assert roll.find(header, HERE).name == "alice"
+
+
+def test_a_right_token_that_was_known_before_is_refused_too_after_ten_failures_for_its_name_from_there(
+    roll: Roll, made: token.Token
+) -> None:
+    """K05: what is remembered of its header is no way around."""
+    header = basic("alice", made.text)
+    assert roll.find(header, HERE).name == "alice"
+    assert roll.known(header) is not None
+    for _ in range(10):
+        refused(roll, basic("alice", "wrong"))
+    assert roll.known(header) is None, "it has to be asked for with its address"
+    with pytest.raises(TooManyRequests):
+        roll.find(header, HERE)
+    assert roll.find(header, "10.0.0.2").name == "alice"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"role": Role.ADMIN}, {"deployments": frozenset({"one"})}, {"name": "bob"}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_what_goes_on_for_long_ends_once_its_token_stands_for_another_client(
+    roll: Roll, made: token.Token, changed: dict[str, Any]
+) -> None:
+    """K06: the token is the same, and valid."""
+    client = roll.find(f"Bearer {made.text}", HERE)
+    assert roll.is_valid(client)
+    other = dataclasses.replace(entry(made), client=dataclasses.replace(client, **changed))
+    roll.replace(Snapshot(2, {made.id: other}, has_clients=True))
+    assert not roll.is_valid(client)
+    assert roll.is_valid(roll.find(f"Bearer {made.text}", HERE))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
-from modelserve.errors import SettingsError
+from modelserve.errors import SettingsError, WrongHost
 from modelserve.settings import load_settings
+from modelserve.web.gate import KNOWN, Rules, make_gate
 from tests.faults.raw import read_all
 from tests.running import Reply, Running, running
 from tests.web import telling
@@ -257,3 +261,19 @@ def test_links_lead_back_through_a_proxy_that_takes_a_prefix_off(opened: Running
     ]:
         assert told in raw(opened, request.format(path), address="127.0.0.2"), path
         assert b"/lab" not in raw(opened, request.format(path)), path
+
+
+def test_no_more_good_hosts_are_remembered_than_the_bound() -> None:
+    """A client can make up ports: each is let in, and few are kept."""
+    known = set[str]()
+    gate = make_gate(Rules(frozenset({"localhost"})), known)
+    for port in range(1, 2 * KNOWN):
+        gate(request_for(f"localhost:{port}"))
+    assert len(known) == KNOWN
+    with pytest.raises(WrongHost):
+        gate(request_for("evil.example"))
+    assert "evil.example" not in known
+
+
+def request_for(host: str) -> web.Request:
+    return make_mocked_request("GET", "/", {"Host": host}, transport=asyncio.Transport())
