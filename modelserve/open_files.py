@@ -50,10 +50,11 @@ def count_connections(wanted: int = 0) -> int:
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     room = MOST if soft == resource.RLIM_INFINITY else (soft - OWN_FILES) // PER_CONNECTION
-    if soft != resource.RLIM_INFINITY and room < max(wanted, FEWEST):
-        needed = OWN_FILES + PER_CONNECTION * max(wanted, FEWEST)
+    least = wanted or FEWEST
+    if soft != resource.RLIM_INFINITY and room < least:
+        needed = OWN_FILES + PER_CONNECTION * least
         raise SettingsError(
-            f"This process may have {soft} files open, but {max(wanted, FEWEST)} connections need {needed}: raise the "
+            f"This process may have {soft} files open, but {least} connections need {needed}: raise the "
             f"limit with 'ulimit -n {needed}', or LimitNOFILE of its systemd unit."
         )
     return wanted or min(MOST, room)

@@ -110,6 +110,17 @@ class Tracing:
         span = self._tracer.start_span(name, self._context(parent), kind, dict(fields), start_time=start_ns)
         return cast(Span, span)
 
+    def sampled_here(self, name: str, traceparent: str) -> str:
+        """Return the trace context of somebody else, whose word on whether the trace is kept is replaced by our own.
+
+        Who calls may name the trace, but not fill our store. Our sampler is asked as for a trace that begins here.
+        """
+        parts = traceparent.split("-")
+        if len(parts) < 4:
+            return ""
+        own = self._provider.sampler.should_sample(None, self._provider.id_generator.generate_trace_id(), name)
+        return f"00-{parts[1]}-{parts[2]}-{int(own.decision.is_sampled()):02x}"
+
     def current(self, span: Span) -> AbstractContextManager[Any]:
         """Return a context in which a span is the current one; it does not end with it."""
         return self._trace.use_span(

@@ -44,3 +44,4 @@ def test_more_connections_than_open_files_are_refused_with_what_would_be_right()
     sentence = told(256, 1000, 1000)
     assert "may have 1000 files open, but 1000 connections need 2128" in sentence
     assert "ulimit -n 2128" in sentence
+    assert "but 8 connections need 144" in told(130, 130, 8)

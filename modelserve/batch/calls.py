@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import orjson
 
 from modelserve.batch.rows import Row, refused
 from modelserve.errors import BadRequest, InvalidArguments, ModelserveError, SettingsError
+from modelserve.json_reason import reason_of
 from modelserve.messages import Argument, Call, Description, FilePart
+from modelserve.text import shown
 
 __all__ = ["CallMaker", "Wishes"]
 
@@ -84,23 +87,29 @@ class CallMaker:
         if self._is_plain:
             return Row(Call(0, "", self._query, JSON, self._accept, line, self._fixed.headers))
         try:
-            values = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            return refused(BadRequest(f"The JSON cannot be read: {error.msg}."))
-        if not isinstance(values, dict):
-            return refused(InvalidArguments({"_schema": ["The row must be a JSON object of arguments."]}))
-        return self.of_values(values)
+            values = msgspec.json.decode(line)
+            if not isinstance(values, dict):
+                return refused(InvalidArguments({"_schema": ["The row must be a JSON object of arguments."]}))
+            label = self._label_as_written(line)
+        except UnicodeDecodeError:
+            return refused(BadRequest("The JSON is not valid UTF-8."))
+        except RecursionError:
+            return refused(BadRequest("The JSON is nested too deep."))
+        except msgspec.DecodeError as error:
+            return refused(BadRequest(f"The JSON cannot be read: {reason_of(error, line)}."))
+        return self._row(values.items(), label, _add_value)
 
     def of_values(self, values: dict[str, Any]) -> Row:
         """Return the row of JSON values by argument."""
-        return self._row(values.items(), values.get(self._id_column), _add_value)
+        return self._row(values.items(), self._label(values.get(self._id_column)), _add_value)
 
     def of_texts(self, names: Sequence[str], cells: Sequence[str]) -> Row:
         """Return the row of the cells of a table; an empty one is an argument that is not given."""
+        label = self._label(dict(zip(names, cells, strict=False)).get(self._id_column) or None)
         if len(cells) != len(names):
-            return refused(BadRequest(f"The row has {len(cells)} cells, and the header {len(names)}."))
+            return refused(BadRequest(f"The row has {len(cells)} cells, and the header {len(names)}."), label)
         given = [(name, cell) for name, cell in zip(names, cells, strict=True) if cell]
-        return self._row(given, dict(given).get(self._id_column), _add_text)
+        return self._row(given, label, _add_text)
 
     def of_file(self, path: Path, name: str) -> Row:
         """Return the row of one file of a folder, which is known by a name there."""
@@ -127,8 +136,18 @@ class CallMaker:
             raise SettingsError(f"--field must say which argument gets the files; there is {_listed(names)}.")
         self._field = asked or names[0]
 
-    def _row(self, given: Iterable[tuple[str, Any]], identity: Any, add: Any) -> Row:
-        label = b"" if not self._id_column else b',"id":' + orjson.dumps(_plain(identity))
+    def _label(self, identity: Any) -> bytes:
+        return b"" if not self._id_column else b',"id":' + msgspec.json.encode(_plain(identity))
+
+    def _label_as_written(self, line: bytes) -> bytes:
+        """Return the label with the id's own text, so that 1.0 is not 1, nor 2 to the power of 70 rounded."""
+        if not self._id_column:
+            return b""
+        written = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get(self._id_column, msgspec.Raw(b"null"))
+        bytes(written).decode()  # the reader skips it without a look at its bytes
+        return b',"id":' + bytes(written)
+
+    def _row(self, given: Iterable[tuple[str, Any]], label: bytes, add: Any) -> Row:
         parts = self._parts()
         try:
             for name, value in given:
@@ -269,7 +288,11 @@ def _text(value: Any) -> str:
 def _dump(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_stand_in)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
+        pass  # a whole number of more than 64 bits, which msgspec writes
+    try:
+        return msgspec.json.encode(value, enc_hook=_stand_in)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadRequest(f"The row cannot be written as JSON: {error}.") from error
 
 
@@ -279,8 +302,10 @@ def _stand_in(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return an id as a text, a number or nothing."""
-    return value if isinstance(value, str | int | float | None) else str(value)
+    """Return an id as a text that can be written, a number or nothing."""
+    if isinstance(value, int | float | None):
+        return value
+    return shown(value if isinstance(value, str | bytes) else str(value))
 
 
 def _printable(text: object) -> str:

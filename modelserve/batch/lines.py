@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,8 +49,11 @@ class JsonLines:
     def _lines(self, limit: int) -> Iterator[list[bytes]]:
         """Yield lines as they come; of one over the limit only its beginning is held, which is over the limit too."""
         pieces: list[bytes] = []
-        held = 0
-        while block := self._block():
+        held, block = 0, self._block()
+        if block.startswith(codecs.BOM_UTF8):
+            self.read += len(codecs.BOM_UTF8)
+            block = block[len(codecs.BOM_UTF8) :] or self._block()
+        while block:
             first, *more = block.split(b"\n")
             if held <= limit:
                 pieces.append(first)
@@ -57,6 +61,7 @@ class JsonLines:
             if more:
                 yield [b"".join(pieces), *more[:-1]]
                 pieces, held = [more[-1]], len(more[-1])
+            block = self._block()
         if held:
             yield [b"".join(pieces)]
 

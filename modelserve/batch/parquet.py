@@ -9,13 +9,17 @@ from typing import Any, BinaryIO
 from modelserve.batch.calls import CallMaker
 from modelserve.batch.interface import CHUNK_ROWS
 from modelserve.batch.lines import identity_of
-from modelserve.batch.rows import BatchError, Row
-from modelserve.errors import SettingsError
+from modelserve.batch.rows import BatchError, Row, refused
+from modelserve.errors import BadRequest, SettingsError
 
 __all__ = ["Parquet"]
 
 # Rows are decoded, and handed over, in lists of about so many bytes at most.
 CHUNK_BYTES = 1024**2
+
+
+# What pyarrow raises for a cell that is no value of Python's: a text that is no UTF-8, a date behind the year 9999.
+_NO_VALUE = (ValueError, OverflowError, NotImplementedError)
 
 
 class Parquet:
@@ -55,8 +59,8 @@ class Parquet:
             if skip >= batch.num_rows:
                 skip -= batch.num_rows
                 continue
-            records, skip = batch.slice(skip).to_pylist(), 0
-            yield [make.of_values(_given(record)) for record in records]
+            rest, skip = batch.slice(skip), 0
+            yield _rows(make, rest)
 
     def _batches(self) -> Iterator[Any]:
         try:
@@ -68,6 +72,20 @@ class Parquet:
         about = self._file.metadata
         size: int = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
         return max(1, min(CHUNK_ROWS, CHUNK_BYTES * self.size // max(1, size)))
+
+
+def _rows(make: CallMaker, batch: Any) -> list[Row]:
+    try:
+        return [make.of_values(_given(record)) for record in batch.to_pylist()]
+    except _NO_VALUE:
+        return [_row(make, batch.slice(number, 1)) for number in range(batch.num_rows)]
+
+
+def _row(make: CallMaker, record: Any) -> Row:
+    try:
+        return make.of_values(_given(record.to_pylist()[0]))
+    except _NO_VALUE as error:
+        return refused(BadRequest(f"The record has a value that Python cannot hold: {error}."))
 
 
 def _given(record: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from collections.abc import Sequence
 import click
 
 from modelserve.cli.interrupts import INTERRUPTED
+from modelserve.cli.streams import flush, write_anything
 from modelserve.errors import ModelserveError, StartError
+from modelserve.text import is_text, shown
 
 __all__ = ["COMMANDS", "main", "modelserve"]
 
@@ -60,8 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What follows the program's name; those of the process by default.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if wrong := next((argument for argument in given if not is_text(argument)), None):
+        return _say(f"An argument is no UTF-8 text: {shown(wrong)!r}.", click.UsageError.exit_code)
+    write_anything()
     try:
-        status = modelserve.main(arguments, prog_name="modelserve", standalone_mode=False)
+        status = modelserve.main(given, prog_name="modelserve", standalone_mode=False)
+        flush()
     except click.UsageError as error:
         return _say(_usage(error), error.exit_code)
     except click.ClickException as error:
@@ -73,11 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except OSError as error:
-        if error.errno != errno.EPIPE:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
             raise
-        # Who read our output has gone (modelserve models | head): Python must not try to flush it again at exit.
+        # Who read our output has gone (modelserve models | head), or its disk is full: Python must not try to flush it
+        # again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1 if error.errno == errno.EPIPE else _say(f"The output cannot be written: {error.strerror}.", 1)
     return status if isinstance(status, int) else 0
 
 

@@ -23,6 +23,8 @@ def write(body: bytes, content_type: str, output: str, *, is_stream: bool = Fals
     """
     if output:
         save(body, output)
+    elif sys.stdout is None:  # the program was started without one
+        return
     elif not sys.stdout.isatty():
         sys.stdout.buffer.write(body)
     elif content_type.partition(";")[0] == "application/json" and not is_stream:

@@ -1,13 +1,17 @@
-"""Keeps a server alive whose standard streams are closed, full or gone: nobody reads them, but clients are waiting."""
+"""The standard streams: any text can be written to them, and a server lives on where they are closed, full or gone.
+
+Nobody reads them then, but clients are waiting.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
 
-__all__ = ["standing", "unheard"]
+__all__ = ["flush", "standing", "unheard", "write_anything"]
 
 # What a stream that is closed, full or gone raises.
 GONE = (OSError, ValueError)
@@ -31,6 +35,18 @@ def standing() -> Iterator[None]:
             except GONE:  # Python tries again at exit, and would report the failure as the program's
                 with contextlib.suppress(*GONE):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def write_anything() -> None:
+    """Have what the encoding of the standard output cannot write, such as "ü" in ASCII, be written as what can."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # another one is a test's
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def flush() -> None:
+    """Write what waits to be written to the standard output, so that its failure is not told at exit by a traceback."""
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
 
 
 @contextlib.contextmanager

@@ -63,6 +63,12 @@ class AccessRows:
         check=check_networks,
         right='addresses or networks separated by commas, such as "127.0.0.1,10.0.0.0/8"',
     )
+    trust_traceparent: bool = setting(
+        Kind.SWITCH,
+        False,
+        "Whether a request's traceparent header is believed, so that its spans are part of the client's trace. For a "
+        "server behind a proxy that sets it.",
+    )
     allowed_hosts: str = setting(
         Kind.TEXT,
         "",

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from modelserve.errors import BadRequest, InvalidArguments, UnsupportedMedia
+from modelserve.json_reason import reason_of
 
 __all__ = ["MAX_DEPTH", "MAX_FIELDS", "Body", "Kind", "kind", "parse_form", "parse_json", "parse_value"]
 
@@ -134,8 +135,7 @@ def _decode(body: _Text) -> Any:
     except RecursionError as error:
         raise BadRequest(f"The JSON is nested more than {MAX_DEPTH} levels deep.") from error
     except msgspec.DecodeError as error:
-        reason = str(error).removeprefix("JSON is malformed: ").partition(" - at ")[0]
-        raise BadRequest(f"The JSON cannot be read: {reason[:1].lower()}{reason[1:]}.") from error
+        raise BadRequest(f"The JSON cannot be read: {reason_of(error, body)}.") from error
 
 
 def _too_deep(text: _Text) -> bool:

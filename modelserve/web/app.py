@@ -139,7 +139,9 @@ def _calls(parts: Parts, name: str) -> CallReader:
 def _around(parts: Parts, counting: Counting) -> list[Middleware]:
     """Return what stands around all else, where it is switched on."""
     around = [make_access_log(counting)] if parts.settings.access_log else []
-    return around if parts.tracing is None else [*around, make_traces(parts.tracing, counting)]
+    if parts.tracing is None:
+        return around
+    return [*around, make_traces(parts.tracing, counting, is_trusting=parts.settings.trust_traceparent)]
 
 
 def _calling(name: str) -> Need:

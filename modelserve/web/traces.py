@@ -1,7 +1,10 @@
 """The spans of a request in the server: the request itself, and how long its call was in the queue.
 
-traceparent of the client -> "POST /v2/models/digits/predict" -> "queue"
-                                                              -> Call.traceparent -> "predict", in the worker
+"POST /v2/models/digits/predict" -> "queue"
+                                 -> Call.traceparent -> "predict", in the worker
+
+The first is part of the client's trace only where the server is told to believe its ``traceparent``. Whether it is kept
+is the server's own decision all the same.
 """
 
 from __future__ import annotations
@@ -50,12 +53,13 @@ class TracedCalls(CallReader):
         return call
 
 
-def make_traces(tracing: Tracing, counting: Counting) -> Middleware:
+def make_traces(tracing: Tracing, counting: Counting, *, is_trusting: bool = False) -> Middleware:
     """Return the middleware that makes the spans of each request; it stands around what answers errors.
 
     Args:
         tracing: Makes them.
         counting: Knows which deployment a request is about.
+        is_trusting: Whether a request's ``traceparent`` is believed.
     """
 
     @web.middleware
@@ -64,8 +68,9 @@ def make_traces(tracing: Tracing, counting: Counting) -> Middleware:
         if route.rstrip("/").endswith(UNTRACED):
             return await handler(request)
         fields = {"http.request.method": request.method, "http.route": route, "url.path": request.path}
-        parent = request.headers.get(PROPAGATED, "")
-        span = tracing.begin(f"{request.method} {route}", parent, fields, is_server=True)
+        name = f"{request.method} {route}"
+        parent = tracing.sampled_here(name, request.headers.get(PROPAGATED, "")) if is_trusting else ""
+        span = tracing.begin(name, parent, fields, is_server=True)
         times, status = TIMES.get() or Times(), CLIENT_LEFT
         token = TIMES.set(times)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,31 @@ def test_bytes_are_base64_and_what_json_cannot_say_is_text(tmp_path: Path) -> No
     make = maker(tmp_path)
     assert orjson.loads(make.of_values({"any": b"abc", "j": 1j}).call.body) == {"any": "YWJj", "j": "1j"}
     assert "cannot be written as JSON" in message(make.of_values({"any": "\ud800"}))
+
+
+@pytest.mark.parametrize(
+    "written", ["1180591620717411303424", "1.0", "1e5", "-0.0", '"007"', '"\\u00e9"', "[1, 2.0]", "true", "null"]
+)
+def test_an_id_of_a_line_stands_in_the_output_as_it_was_written(tmp_path: Path, written: str) -> None:
+    """Y10."""
+    row = maker(tmp_path, Wishes(id_column="key")).of_json(f'{{"any": {2**70}, "key": {written} }}'.encode())
+    assert row.label == f',"id":{written}'.encode()
+    assert json.loads(row.call.body) == {"any": 2**70}
+
+
+def test_an_id_of_a_table_is_its_text_and_shown_where_it_is_none(tmp_path: Path) -> None:
+    """Y10."""
+    make = maker(tmp_path, Wishes(id_column="key"))
+    assert make.of_texts(["key", "any"], ["007", "x"]).label == b',"id":"007"'
+    row = make.of_texts(["key", "any"], ["a\udcff", "b\udcff"])
+    assert (row.label, message(row)) == (',"id":"a\ufffd"'.encode(), "The cell any is not valid UTF-8.")
+    assert make.of_texts(["key", "any"], ["a", "b", "c"]).label == b',"id":"a"'
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"key": "\xff"}', b'{"key": "\\ud800"}', b"{", b"\xff", b'{"key": 007}', b"[" * 100_000]
+)
+def test_a_line_whose_id_cannot_be_read_is_refused(tmp_path: Path, line: bytes) -> None:
+    """Y10."""
+    row = maker(tmp_path, Wishes(id_column="key")).of_json(line)
+    assert message(row).startswith("The JSON ")

@@ -51,6 +51,11 @@ def test_lines_over_the_limit_are_refused_and_not_held(tmp_path: Path) -> None:
     assert [row.failure and row.failure.code for row in found] == [None, "too_large", None, "too_large"]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    """Y10."""
+    assert bodies(tmp_path, b'\xef\xbb\xbf{"x": 1}\n{"x": 2}\n') == [b'{"x": 1}', b'{"x": 2}']
+
+
 def test_an_input_that_cannot_be_read_any_further_says_so(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"")
@@ -58,12 +63,57 @@ def test_an_input_that_cannot_be_read_any_further_says_so(tmp_path: Path) -> Non
         list(JsonLines(file, None).rows(maker(tmp_path), 0))
 
 
-@pytest.mark.parametrize("text", ['x\n"a\n', 'x\na"b\n"c"d\n'])
-def test_a_broken_table_says_where(tmp_path: Path, text: str) -> None:
+def rows_of(tmp_path: Path, content: bytes, *, skip: int = 0, limit: int = 10**6) -> list[str]:
+    """Return the cells of the column x of a table, what is wrong in the place of a row that is none."""
     path = tmp_path / "in.csv"
-    path.write_text(text)
-    with path.open("rb") as file, pytest.raises(BatchError, match="cannot be read beyond line"):
-        list(Table(file, path, ",").rows(maker(tmp_path), 0))
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        source = Table(file, path, ",")
+        rows = [row for rows in source.rows(maker(tmp_path, limit), skip) for row in rows]
+        assert source.read == source.size
+    return [row.failure.message if row.failure else dict(row.call.form or ())["x"] for row in rows]
+
+
+BROKEN = b'x,y\na,1\n"b,2\nc,3\n"d"e,4\nf\rg,5\n"h\ni",6\n\xff,7\nj,8,9\nk\x00,10\n"l,11\nm,12'
+
+
+def test_a_row_that_cannot_be_read_spoils_no_other(tmp_path: Path) -> None:
+    """Y10: a quotation mark that is not closed, one in the middle, a line break, bytes, a cell too many, a zero."""
+    found = rows_of(tmp_path, BROKEN)
+    wrong = [number for number, text in enumerate(found) if len(text) > 3]
+    assert [text for number, text in enumerate(found) if number not in wrong] == ["a", "c", "h\ni", "k\0", "m"]
+    assert [found[number].partition(" cannot")[0] for number in wrong[:3]] == [
+        f"Line {number} of the input" for number in (3, 5, 6)
+    ]
+    assert "not valid UTF-8" in found[wrong[3]]
+    assert "3 cells" in found[wrong[4]]
+    assert "Line 12" in found[wrong[5]]
+
+
+@pytest.mark.parametrize("skip", range(11))
+def test_rows_are_counted_with_those_that_cannot_be_read(tmp_path: Path, skip: int) -> None:
+    """Y10: a run that goes on skips what it has written."""
+    assert rows_of(tmp_path, BROKEN, skip=skip) == rows_of(tmp_path, BROKEN)[skip:]
+
+
+def test_a_line_over_the_limit_is_refused_and_not_held(tmp_path: Path) -> None:
+    """Y10."""
+    content = b"x,y\na,1\n" + b"b" * 3_000_000 + b",2\nc,3\n" + b"d," * 2000
+    assert [text[:10] for text in rows_of(tmp_path, content, limit=1000)] == ["a", "The row is", "c", "The row is"]
+
+
+def test_a_table_of_nothing_but_open_quotation_marks_comes_to_an_end(tmp_path: Path) -> None:
+    """Y10."""
+    path = tmp_path / "in.csv"
+    path.write_bytes(b"x\n" + b'"a\nb\n' * 1001)
+    with path.open("rb") as file:
+        rows = [row for rows in Table(file, path, ",").rows(maker(tmp_path), 0) for row in rows]
+    assert len(rows) > 1000
+    with path.open("rb") as file:
+        source = Table(file, path, ",")
+        source._lines._more_again = 10
+        with pytest.raises(BatchError, match="not closed"):
+            list(source.rows(maker(tmp_path), 0))
 
 
 def test_a_broken_header_is_no_table(tmp_path: Path) -> None:
@@ -119,3 +169,16 @@ def test_a_parquet_file_that_breaks_off_says_so(tmp_path: Path) -> None:
         file.write(b"\xff" * 200)
     with path.open("rb") as file, pytest.raises(BatchError, match="cannot be read any further"):
         list(Parquet(file, path).rows(maker(tmp_path), 0))
+
+
+def test_a_record_with_a_value_that_python_cannot_hold_spoils_no_other(tmp_path: Path) -> None:
+    """Y10."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    texts = pyarrow.array([b"a", b"\xff", b"c"]).view(pyarrow.string())
+    days = pyarrow.array([0, 1, 10**9], pyarrow.int32()).view(pyarrow.date32())
+    path = tmp_path / "in.parquet"
+    parquet.write_table(pyarrow.table({"x": texts, "day": days}), path)
+    with path.open("rb") as file:
+        rows = [row for rows in Parquet(file, path).rows(maker(tmp_path), 0) for row in rows]
+    assert [row.failure is None for row in rows] == [True, False, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,44 @@ def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("models", "\udcff"), ("predict", "x", "--text", "\udcff"), ("run", "\udcff.py"), ("clients", "add", "\udcff")],
+)
+def test_an_argument_that_is_no_text_is_told_in_one_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """X20."""
+    done = modelserve(*words, folder=tmp_path)
+    assert done.status == 2
+    assert done.err.startswith("modelserve: An argument is no UTF-8 text: ")
+    assert done.err.count("\n") == 1
+
+
+def test_a_variable_that_is_no_text_is_told_in_one_sentence(tmp_path: Path) -> None:
+    """X20."""
+    for variable in ("MODELSERVE_TITLE", "MODELSERVE_CONFIG"):
+        done = modelserve("run", folder=tmp_path, variables={variable: "\udcff"})
+        assert (done.status, done.err.count("\n"), "Traceback" in done.err) == (2, 1, False)
+
+
+def test_an_output_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+    """X20."""
+    command = [sys.executable, "-m", "modelserve", "--help"]
+    full, variables = os.open("/dev/full", os.O_WRONLY), environment(tmp_path)
+    done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=variables, timeout=50, check=False)
+    os.close(full)
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"modelserve: The output cannot be written: No space left on device.\n",
+    )
+
+
+def test_what_the_terminal_cannot_show_is_written_otherwise(tmp_path: Path) -> None:
+    """X20."""
+    (tmp_path / "m.py").write_text(
+        "class M:\n    def get_metadata(self):\n        return {'name': 'm', 'description': 'Grüße'}\n"
+        "    def predict(self):\n        return 1\n"
+    )
+    done = modelserve("check", "m.py:M", folder=tmp_path, variables={"PYTHONIOENCODING": "ascii"})
+    assert "Gr\\xfc\\xdfe" in done.out

@@ -316,3 +316,13 @@ def test_a_key_given_twice_is_found_in_a_large_body(more: str) -> None:
     assert len(parse_value(f"[{objects}]".encode())) == 5000 + bool(more)
     with pytest.raises(BadRequest, match="twice in one object"):
         parse_value(f'[{objects},{{"a":1,"a":2}}]'.encode())
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '"\\ud800x"', '"x\\udfff"', '"\\uDBFF\\n"'])
+def test_half_of_a_surrogate_pair_is_named_as_such(text: str) -> None:
+    """X21."""
+    with pytest.raises(BadRequest, match="half of a surrogate pair"):
+        parse_value(f'{{"a": {text}}}'.encode())
+    with pytest.raises(BadRequest, match="truncated"):
+        parse_value(b'{"a": "\\\\ud800", "b": ')
+    assert parse_value(b'{"a": "\\\\ud800"}') == {"a": "\\ud800"}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from modelserve.tracing import Tracing
 from tests.collector import Collector, Received, collector
 from tests.running import Running, eventually, running
 
@@ -58,7 +59,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     folder = tmp_path_factory.mktemp("traced")
     (folder / "traced_models.py").write_text(MODEL)
     tables = [f'[deployments.{name.lower()}]\nmodel = "traced_models:{name}"\n' for name in NAMES]
-    (folder / "modelserve.toml").write_text("".join(tables))
+    (folder / "modelserve.toml").write_text("".join(["trust_traceparent = true\n", *tables]))
     with collector() as found, running([], folder=folder, visible=[folder], env=found.variables) as server:
         yield Traced(server, found)
 
@@ -120,6 +121,32 @@ def test_requests_of_machines_are_no_traces(traced: Traced) -> None:
     assert traced.server.get("/v2/models/", traceparent=f"00-{'ab' * 16}-b7ad6b7169203331-01").status == 200
     _one(traced, "GET /v2/models/", "ab" * 16)
     assert not [span for span in traced.collector.spans if "healthz" in span.name or "metrics" in span.name]
+
+
+def test_a_trace_that_a_client_names_is_not_joined_by_default(tmp_path: Path) -> None:
+    """Y19."""
+    (tmp_path / "one.py").write_text("def predict():\n    return 1\n")
+    with collector() as found, running(["one.py"], folder=tmp_path, env=found.variables) as server:
+        assert server.predict("one", {}, traceparent=PARENT, **{"X-Request-ID": "stranger"}).status == 200
+        by_id = lambda: [s for s in found.spans if s.fields.get("modelserve.request_id") == "stranger"]  # noqa: E731
+        (request,) = eventually(by_id, within_s=20)
+        eventually(lambda: found.named("predict", request.trace), within_s=20)
+    assert request.parent == ""
+    assert TRACE not in {span.trace for span in found.spans}
+
+
+@pytest.mark.parametrize(("sampler", "flag"), [("ALWAYS_OFF", "00"), ("ALWAYS_ON", "01")])
+@pytest.mark.parametrize("asked", ["00", "01"])
+def test_what_a_client_says_of_sampling_does_not_count(sampler: str, flag: str, asked: str) -> None:
+    """Y19: even where its trace is joined."""
+    sampling = pytest.importorskip("opentelemetry.sdk.trace.sampling")
+    sdk = pytest.importorskip("opentelemetry.sdk.trace")
+    own = Tracing(sdk.TracerProvider(sampler=sampling.ParentBased(getattr(sampling, sampler)), shutdown_on_exit=False))
+    parent = own.sampled_here("GET /", f"00-{TRACE}-b7ad6b7169203331-{asked}")
+    assert parent == f"00-{TRACE}-b7ad6b7169203331-{flag}"
+    assert own.traceparent(own.begin("GET /", parent, {})).startswith(f"00-{TRACE}-")
+    assert own.traceparent(own.begin("GET /", parent, {})).endswith(f"-{flag}")
+    assert [own.sampled_here("GET /", wrong) for wrong in ("", "00", "00-1-01")] == ["", "", ""]
 
 
 LOADED = "import sys; print([name for name in sys.modules if name.startswith('opentelemetry')])"
