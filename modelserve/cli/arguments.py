@@ -189,6 +189,8 @@ def _is_json(argument: Argument) -> bool:
     choices = [schema, *schema.get("anyOf", ())]
     if any("object" in _kinds(choice) or "$ref" in choice or "allOf" in choice for choice in choices):
         return True
+    if "prefixItems" in schema:  # each place has a type of its own
+        return True
     if len(choices) > 1:
         return any("array" in _kinds(choice) for choice in choices)
     items = schema.get("items") or {}

@@ -28,6 +28,7 @@ from modelserve.v2.model import METHODS, batch_size, concurrency, is_stream, pro
 from modelserve.v2.properties import openapi, parameter, swagger
 from modelserve.v2.reading import location_of, wire_name
 from modelserve.v2.streaming import offered
+from modelserve.v2.wire_schemas import allows_nan, correct, with_null
 
 __all__ = ["describe"]
 
@@ -45,6 +46,7 @@ def describe(
     parser: ArgumentParser | None,
     train_parser: ArgumentParser | None,
     renderer_schema: marshmallow.Schema | None,
+    nan_is_null: bool = False,
 ) -> Description:
     """Return all that the server needs to know of a model; calls its ``get_metadata``.
 
@@ -55,6 +57,7 @@ def describe(
         parser: Parser of predict's arguments, None where it does not predict.
         train_parser: Parser of train's arguments, None where it does not train.
         renderer_schema: Schema of its JSON answers, None for the default envelope.
+        nan_is_null: Whether null is sent for NaN in its answers.
 
     Raises:
         ContractError: The metadata or ``max_batch_size`` breaks the contract.
@@ -63,7 +66,7 @@ def describe(
     metadata = read_metadata(model, name=name, distribution=distribution)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # apispec warns of what the author may do as well
-        writer = _Writer()
+        writer = _Writer(is_null=nan_is_null and renderer_schema is not None and allows_nan(renderer_schema))
         predict = writer.arguments(parser)
         train = writer.arguments(train_parser)
         response, response_definition = writer.response(renderer_schema)
@@ -102,11 +105,14 @@ def _implements(model: Any) -> list[str]:
 
 
 class _Writer:
-    """Both documents of one model, written side by side so that their names of nested schemas are the same."""
+    """Both documents of one model, written side by side so that their names of nested schemas are the same.
 
-    def __init__(self) -> None:
-        self._new = _Document("3.1.0")
-        self._old = _Document("2.0")
+    Where null is sent for NaN, a schema that is nested in arguments and in answers is another one there.
+    """
+
+    def __init__(self, *, is_null: bool) -> None:
+        self._new, self._old = _Document("3.1.0"), _Document("2.0")
+        self._sent = (_Document("3.1.0", is_null=True), _Document("2.0", is_null=True)) if is_null else None
 
     def arguments(self, parser: ArgumentParser | None) -> list[Argument]:
         fields = parser.schema.load_fields.items() if parser else ()
@@ -115,14 +121,18 @@ class _Writer:
     def response(self, schema: marshmallow.Schema | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         if schema is None:
             return None, None
-        return openapi(self._new.whole(schema)), swagger(self._old.whole(schema))
+        new, old = self._sent or (self._new, self._old)
+        return openapi(new.whole(schema)), swagger(old.whole(schema))
 
     def components(self) -> dict[str, Any]:
-        schemas = self._new.spec.to_dict().get("components", {}).get("schemas", {})
-        return {name: openapi(schema) for name, schema in schemas.items()}
+        documents = [self._new, *(self._sent[:1] if self._sent else ())]
+        found = [document.spec.to_dict().get("components", {}).get("schemas", {}) for document in documents]
+        return {name: openapi(schema) for schemas in found for name, schema in schemas.items()}
 
     def definitions(self) -> dict[str, Any]:
-        return {name: swagger(schema) for name, schema in self._old.spec.to_dict().get("definitions", {}).items()}
+        documents = [self._old, *(self._sent[1:] if self._sent else ())]
+        found = [document.spec.to_dict().get("definitions", {}) for document in documents]
+        return {name: swagger(schema) for schemas in found for name, schema in schemas.items()}
 
     def _argument(self, name: str, field: Field) -> Argument:  # type: ignore[type-arg]
         rule = file_rule(field)
@@ -149,10 +159,10 @@ class _Writer:
 
 
 class _Document:
-    """One version's apispec, used for the schemas alone."""
+    """One version's apispec, used for the schemas alone; with ``is_null``, for answers that have null for NaN."""
 
-    def __init__(self, version: str) -> None:
-        plugin = _Plugin(schema_name_resolver=_Names().name)
+    def __init__(self, version: str, *, is_null: bool = False) -> None:
+        plugin = (_AnswerPlugin if is_null else _Plugin)(schema_name_resolver=_Names("Answer" if is_null else "").name)
         self.spec = APISpec("", "", version, plugins=[plugin])
         converter = plugin.converter
         assert converter is not None  # the line above has called its init_spec
@@ -170,12 +180,14 @@ class _Document:
 class _Names:
     """Names of nested schemas: by their class, without Schema at its end, and with a number from the second on."""
 
-    def __init__(self) -> None:
+    def __init__(self, ending: str = "") -> None:
+        self._ending = ending
         self._taken: set[str] = set()
 
     def name(self, schema: Any) -> str:
         kind: Any = resolve_schema_cls(schema)
         base = re.sub(r"[^A-Za-z0-9._-]", "_", kind.__name__.removesuffix("Schema")) or "Schema"
+        base += self._ending
         name, number = base, 1
         while name in self._taken:
             number += 1
@@ -189,6 +201,7 @@ class _Converter(OpenAPIConverter):
 
     def field2property(self, field: Field) -> dict[str, Any]:  # type: ignore[type-arg]
         told: dict[str, Any] = super().field2property(field)
+        correct(told, field, self.field2property)
         if isinstance(field, NDArray):
             told.update(field.json_schema())
         if rule := file_rule(field):
@@ -221,8 +234,21 @@ class _Converter(OpenAPIConverter):
         return told
 
 
+class _AnswerConverter(_Converter):
+    """The same, for answers in which null is sent for NaN."""
+
+    def field2property(self, field: Field) -> dict[str, Any]:  # type: ignore[type-arg]
+        told = super().field2property(field)
+        with_null(told, field)
+        return told
+
+
 class _Plugin(MarshmallowPlugin):
     Converter = _Converter
+
+
+class _AnswerPlugin(MarshmallowPlugin):
+    Converter = _AnswerConverter
 
 
 def _tell_of_file(told: dict[str, Any], rule: FileRule) -> None:

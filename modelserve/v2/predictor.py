@@ -129,6 +129,7 @@ class Predictor:
             parser=self._parser if self._predicts else None,
             train_parser=self._train_parser,
             renderer_schema=self._renderer.schema,
+            nan_is_null=self._options.nan_answers == "null",
         )
         limits = {"max_batch_size": self._max_batch_size, "max_concurrency": self.max_concurrency}
         return msgspec.structs.replace(description, **limits)

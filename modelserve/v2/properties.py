@@ -95,6 +95,8 @@ def swagger(schema: Mapping[str, Any]) -> dict[str, Any]:
         given["type"] = next((each for each in kind if each != "null"), "string")
     if given.pop("nullable", False) or (isinstance(kind, list) and "null" in kind):
         given["x-nullable"] = True
+    if given.get("type") == "array":
+        given.setdefault("items", {})  # of a tuple's, each has a schema of its own
     if isinstance(given.get("enum"), list):
         given["enum"] = [each for each in given["enum"] if each is not None]
     _set_bounds(given, as_number=False)
@@ -158,10 +160,10 @@ def _set_bounds(given: dict[str, Any], *, as_number: bool) -> None:
 
 
 def _inner(schema: dict[str, Any], convert: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    for key in ("items", "additionalProperties", "not"):
+    for key in ("items", "additionalProperties", "not", "propertyNames"):
         if isinstance(schema.get(key), dict):
             schema[key] = convert(schema[key])
-    for key in ("anyOf", "oneOf", "allOf"):
+    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
         if key in schema:
             schema[key] = [convert(each) for each in schema[key] if isinstance(each, dict)]
     if "properties" in schema:
@@ -236,9 +238,9 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("minimum", "maximum"), _is_number),
     **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), lambda value: _is_number(value) or value is True),
     **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _is_count),
-    **dict.fromkeys(("enum", "examples", "allOf", "anyOf", "oneOf", "required"), _is_list),
+    **dict.fromkeys(("enum", "examples", "allOf", "anyOf", "oneOf", "prefixItems", "required"), _is_list),
     **dict.fromkeys(("uniqueItems", "readOnly", "writeOnly", "deprecated"), _is_flag),
-    **dict.fromkeys(("items", "properties", "not"), _is_object),
+    **dict.fromkeys(("items", "properties", "not", "propertyNames"), _is_object),
     "additionalProperties": lambda value: isinstance(value, bool | dict),
     "multipleOf": lambda value: _is_number(value) and value > 0,
     "pattern": _is_pattern,

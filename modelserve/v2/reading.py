@@ -112,7 +112,12 @@ def _is_many(field: Field) -> bool:  # type: ignore[type-arg]
 def _is_json(field: Field) -> bool:  # type: ignore[type-arg]
     if isinstance(field, ma_fields.Pluck):
         return False
-    return isinstance(field, ma_fields.Nested | ma_fields.Mapping | NDArray)
+    # A strict number takes no text for one, and all else than JSON is texts.
+    return isinstance(field, ma_fields.Nested | ma_fields.Mapping | NDArray) or _is_strict(field)
+
+
+def _is_strict(field: Field) -> bool:  # type: ignore[type-arg]
+    return isinstance(field, ma_fields.Integer) and field.strict
 
 
 def _items(field: Field) -> list[Field]:  # type: ignore[type-arg]

@@ -5,20 +5,26 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import ipaddress
 import json
 import math
 import types
 import warnings
 from typing import Any
+from urllib.parse import urlencode
 
 import marshmallow
 import msgspec
 import numpy as np
 import pytest
+import webargs.fields
+from jsonschema import Draft202012Validator
 from marshmallow import validate
 from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidator
 
-from modelserve.messages import Argument, Description, FileRule
+from modelserve.cli.arguments import CallBuilder
+from modelserve.errors import InvalidArguments
+from modelserve.messages import Argument, Call, Description, FileRule
 from modelserve.v2 import fields
 from modelserve.v2.answers import answer_schema
 from modelserve.v2.arguments import ArgumentParser
@@ -40,7 +46,9 @@ class Tree(marshmallow.Schema):
     children = fields.List(fields.Nested(lambda: Tree()))
 
 
-def make(declared: Any = None, schema: Any = None, train_args: Any = None, **attributes: Any) -> Description:
+def make(
+    declared: Any = None, schema: Any = None, train_args: Any = None, nan_is_null: bool = False, **attributes: Any
+) -> Description:
     attributes.setdefault("get_metadata", lambda: {"name": "m", "description": "d"})
     return describe(
         types.SimpleNamespace(**attributes),
@@ -49,6 +57,7 @@ def make(declared: Any = None, schema: Any = None, train_args: Any = None, **att
         parser=None if declared is None else ArgumentParser(declared),
         train_parser=None if train_args is None else ArgumentParser(train_args),
         renderer_schema=answer_schema(schema),
+        nan_is_null=nan_is_null,
     )
 
 
@@ -155,16 +164,16 @@ def test_a_plain_argument_is_published_with_all_that_its_field_says() -> None:
             {"type": "array", "items": {"type": "integer"}, "default": [1, 2], "collectionFormat": "multi"},
         ),
         (
-            fields.DelimitedList(fields.Str()),
-            {"type": "array", "items": {"type": "string"}},
-            {"type": "array", "items": {"type": "string"}, "collectionFormat": "multi"},
+            fields.DelimitedList(fields.Int(), delimiter="|", load_default=[1, 2]),
+            {"type": "string", "description": "Values separated by '|'.", "default": "1|2"},
+            None,
         ),
         (
             fields.Dict(load_default={"a": 1}, metadata={"description": "Options."}),
             {"type": "object", "additionalProperties": {}, "default": {"a": 1}, "description": "Options."},
             {"type": "string", "default": '{"a": 1}', "description": "Options. Given as JSON text."},
         ),
-        (fields.DateTime(format="%Y"), {"type": "string"}, {"type": "string"}),
+        (fields.DateTime(format="%Y"), {"type": "string", "description": "Written as %Y."}, None),
         (fields.Raw(), {}, {"type": "string", "description": "Given as JSON text."}),
     ],
 )
@@ -389,3 +398,100 @@ def test_a_nested_schema_that_cannot_be_built_fails_here() -> None:
     """FAULTS B12: at the start, not at the first call."""
     with pytest.raises(marshmallow.exceptions.RegistryError):
         make({}, schema={"x": fields.Nested("NoSuchSchema")})
+
+
+SENT = [
+    (fields.DelimitedList(fields.Int()), "1,2", [1, 2]),
+    (webargs.fields.DelimitedList(fields.Int()), "1,2", [1, 2]),
+    (fields.DelimitedTuple((fields.Int(), fields.Str())), "1,a", (1, "a")),
+    (fields.Tuple((fields.Int(), fields.Str())), [1, "a"], (1, "a")),
+    (fields.Date(format="%d/%m/%Y"), "31/12/2026", datetime.date(2026, 12, 31)),
+    (fields.Time(format="%H.%M"), "12.30", datetime.time(12, 30)),
+    (fields.DateTime(format="%d.%m.%Y"), "31.12.2026", datetime.datetime(2026, 12, 31)),
+    (fields.NaiveDateTime(), "2026-12-31T12:30:00", datetime.datetime(2026, 12, 31, 12, 30)),
+    (fields.IPInterface(), "10.0.0.1/24", ipaddress.ip_interface("10.0.0.1/24")),
+    (fields.Constant("x"), "x", "x"),
+    (fields.Int(strict=True), 3, 3),
+    (fields.Enum(Colour), "RED", Colour.RED),
+    (fields.Dict(keys=fields.Int(), values=fields.Float()), {"1": 1.5}, {1: 1.5}),
+    (fields.Dict(keys=fields.Enum(Colour), values=fields.Int()), {"RED": 1}, {Colour.RED: 1}),
+    (fields.Pluck(Box, "left", many=True), [1, 2], [{"left": 1}, {"left": 2}]),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "meant"), SENT)
+def test_what_is_published_is_taken_from_everywhere(field: Any, value: Any, meant: Any) -> None:
+    """Y30: from a JSON body, a query, a form, and by a flag of the command line."""
+    argument = published(field)
+    assert not list(Draft202012Validator(argument.schema).iter_errors(value))
+    parser, text = ArgumentParser({"x": field}), value if isinstance(value, str) else json.dumps(value)
+    builder = CallBuilder(None)
+    builder.add(argument, [text] if isinstance(value, str | int) or "prefixItems" in argument.schema else _words(value))
+    calls = [
+        Call(content_type="application/json", body=json.dumps({"x": value}).encode()),
+        Call(query=urlencode({"x": text})),
+        Call(form=[("x", text)]),
+        builder.build(""),
+    ]
+    for call in calls:
+        assert parser.parse(call)[0]["x"] == meant
+
+
+def _words(value: Any) -> list[str]:
+    return [json.dumps(each) for each in value] if isinstance(value, list) else [json.dumps(value)]
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        (fields.DelimitedList(fields.Int()), [1, 2]),
+        (fields.Tuple((fields.Int(), fields.Str())), [1]),
+        (fields.Tuple((fields.Int(), fields.Str())), ["a", "b"]),
+        (fields.Dict(keys=fields.Int(), values=fields.Float()), {"x": 1.5}),
+        (fields.Dict(keys=fields.Enum(Colour), values=fields.Int()), {"red": 1}),
+    ],
+)
+def test_what_is_refused_is_not_published(field: Any, wrong: Any) -> None:
+    """Y30."""
+    assert list(Draft202012Validator(published(field).schema).iter_errors(wrong))
+    with pytest.raises(InvalidArguments):
+        ArgumentParser({"x": field}).parse(
+            Call(content_type="application/json", body=json.dumps({"x": wrong}).encode())
+        )
+
+
+class Score(marshmallow.Schema):
+    value = fields.Float(allow_nan=True)
+
+
+NAN_ANSWER = {
+    "plain": fields.Float(),
+    "y": fields.Float(allow_nan=True),
+    "list": fields.List(fields.Float(allow_nan=True)),
+    "dict": fields.Dict(keys=fields.Str(), values=fields.Float(allow_nan=True)),
+    "nested": fields.Nested(Score),
+    "many": fields.Nested(Score, many=True),
+    "array": fields.NDArray(dtype="float64", shape=(1, 2), allow_nan=True),
+}
+
+
+@pytest.mark.parametrize("is_null", [True, False])
+def test_null_for_nan_is_published_where_it_is_sent(is_null: bool) -> None:
+    """Y16: in lists, dicts, nested schemas and arrays; and an argument of the same nested schema takes none."""
+    description = make({"score": fields.Nested(Score)}, NAN_ANSWER, nan_is_null=is_null)
+    check(description)
+    answer = {"$defs": description.components, **(description.response or {})}
+    schema = json.loads(json.dumps(answer).replace("#/components/schemas/", "#/$defs/"))
+    sent = {
+        "plain": 1.0,
+        "y": None,
+        "list": [None],
+        "dict": {"a": None},
+        "nested": {"value": None},
+        "many": [{"value": None}],
+        "array": [[None, 1.0]],
+    }
+    wrong = {error.absolute_path[0] for error in Draft202012Validator(schema).iter_errors(sent)}
+    assert wrong == (set() if is_null else set(sent) - {"plain"})
+    assert list(Draft202012Validator(schema).iter_errors({"plain": None}))
+    assert description.components["Score"]["properties"]["value"]["type"] == "number"
