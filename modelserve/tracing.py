@@ -119,7 +119,7 @@ class Tracing:
         if len(parts) < 4:
             return ""
         own = self._provider.sampler.should_sample(None, self._provider.id_generator.generate_trace_id(), name)
-        return f"00-{parts[1]}-{parts[2]}-{int(own.decision.is_sampled()):02x}"
+        return f"00-{parts[1]}-{parts[2]}-{int(own.decision.name == 'RECORD_AND_SAMPLE'):02x}"
 
     def current(self, span: Span) -> AbstractContextManager[Any]:
         """Return a context in which a span is the current one; it does not end with it."""

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 import webargs.fields
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from marshmallow import validate
 from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidator
 
@@ -373,7 +373,7 @@ def test_hostile_texts_stay_plain_text() -> None:
 
 
 def test_what_the_model_implements_is_named_in_order() -> None:
-    model = {"warm": print, "predict_batch": list, "train": print, "get_train_args": dict}
+    model: dict[str, Any] = {"warm": print, "predict_batch": list, "train": print, "get_train_args": dict}
     description = make({}, **model)
     assert description.implements == ["get_metadata", "warm", "predict", "predict_batch", "get_train_args", "train"]
     assert description.max_batch_size == 32
