@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 
 import pytest
 
 from tests.faults.aftermath import aftermath
 from tests.faults.confined import confined
-from tests.faults.doors import Door, End, Heard, Plan, batched, play
+from tests.faults.doors import SIDE_BY_SIDE, Door, End, Heard, Plan, batched, play
 from tests.faults.fuzzed import MODEL, Good, good_requests
-from tests.faults.mutations import Mutations
-from tests.faults.wire import responses
+from tests.faults.mutations import Mutations, shortest
+from tests.faults.wire import NotHttp, Response, responses
 from tests.running import Running, running
 
 SEED = int(os.environ.get("MODELSERVE_FUZZ_SEED", "0")) or time.time_ns() % 1_000_000
@@ -82,6 +82,11 @@ def test_a_request_may_come_byte_by_byte(server: Running, good: list[Good]) -> N
     expect_each(server, [(each, Plan([bytes([byte]) for byte in each.data])) for each in good])
 
 
+def test_a_whole_request_behind_which_the_client_closes_its_half_is_answered(server: Running, good: list[Good]) -> None:
+    """R06."""
+    expect_each(server, [(each, Plan([each.data], End.HALF)) for each in good])
+
+
 def expect_each(server: Running, sent: Sequence[tuple[Good, Plan]]) -> None:
     """Send each plan, and assert that there is the one response that the whole request has."""
     for some in batched(sent):
@@ -135,3 +140,82 @@ def test_a_version_that_is_not_spoken_is_refused_in_one_that_is(server: Running,
     for door in (Door(server.port), Door(path=path)):
         (heard,) = heard_by(door, [Plan([request])])
         assert [response.status for response in responses(heard.received)] == [400], door
+
+
+@pytest.mark.parametrize("time_s", TIMES_S)
+def test_what_is_nearly_a_request_is_answered_in_http_or_not_at_all(
+    server: Running, good: list[Good], time_s: int
+) -> None:
+    """R06."""
+    fuzz(server, Door(server.port), [each.data for each in good], time_s)
+
+
+@pytest.mark.parametrize("time_s", [3, pytest.param(60, marks=[pytest.mark.soak, pytest.mark.timeout(300)])])
+def test_the_operators_door_is_as_strict(server: Running, time_s: int) -> None:
+    """R06."""
+    (path,) = server.temp.rglob("*.sock")
+    status = b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    reload = b"POST /reload/nosuch HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    fuzz(server, Door(path=path), [status, reload], time_s)
+
+
+def fuzz(server: Running, door: Door, good: list[bytes], time_s: float) -> None:
+    """Send mutations until the time is over; fail with the shortest one that the server does not stand."""
+    mutations, end_s = Mutations(SEED, good), time.monotonic() + time_s
+    print(f"MODELSERVE_FUZZ_SEED={SEED}")  # noqa: T201
+    while time.monotonic() < end_s:
+        cut = [mutations.cut(mutations.next()) for _ in range(SIDE_BY_SIDE)]
+        plans = [Plan(pieces, End.HALF if number % 4 else End.RESET) for number, pieces in enumerate(cut)]
+        before = len(server.log)
+        for plan, heard in zip(plans, heard_by(door, plans), strict=True):
+            if wrong := what_is_wrong(plan, heard):
+                report(door, plan.sent, wrong, lambda plan, heard: what_is_wrong(plan, heard))
+        if "Traceback" in server.log[before:]:
+            find_traceback(server, door, plans)
+
+
+def what_is_wrong(plan: Plan, heard: Heard) -> str:
+    """Return what a server may not do with bytes that are no request, "" where it did not."""
+    if not heard.is_ended:
+        return "neither answered nor closed"
+    try:
+        found = responses(heard.received, bodiless=b"HEAD " in plan.sent)
+    except NotHttp as error:
+        return str(error)
+    if len(found) > plan.sent.count(b"\n") + 1:
+        return f"{len(found)} responses"
+    return "".join(f"{each.status} {each.body[:500]!r}" for each in found if not is_documented(each))
+
+
+def is_documented(response: Response) -> bool:
+    return response.status < 500 or response.code in DOCUMENTED.get(response.status, ())
+
+
+def find_traceback(server: Running, door: Door, plans: Sequence[Plan]) -> None:
+    """Fail with the plan after which there is a traceback in the log."""
+
+    def is_logged(plan: Plan, heard: Heard) -> str:
+        before = is_logged.before  # type: ignore[attr-defined]
+        is_logged.before = len(server.log)  # type: ignore[attr-defined]
+        return server.log[before:] if "Traceback" in server.log[before:] else ""
+
+    is_logged.before = len(server.log)  # type: ignore[attr-defined]
+    for plan in plans:
+        (heard,) = heard_by(door, [plan])
+        if wrong := is_logged(plan, heard):
+            report(door, plan.sent, wrong, is_logged)
+    pytest.fail(
+        f"seed {SEED}: one of these leaves a traceback, together with the others: {plans}\n{server.log[-4000:]}"
+    )
+
+
+def report(door: Door, data: bytes, wrong: str, judge: Callable[[Plan, Heard], str]) -> None:
+    """Fail with the shortest bytes that are judged to be wrong as these are."""
+
+    async def fails(shorter: bytes) -> bool:
+        plan = Plan([shorter], End.HALF)
+        (heard,) = await play(door, [plan])
+        return bool(judge(plan, heard))
+
+    least = asyncio.run(shortest(data, fails))
+    pytest.fail(f"MODELSERVE_FUZZ_SEED={SEED}: {wrong}\nafter {least!r}\nthe shortest form of {data!r}")
