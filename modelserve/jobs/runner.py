@@ -272,6 +272,10 @@ class Runner:
         job = await take(self._owner.id, free, self.files.place)
         if job is None:
             return False
+        if self._is_stopping:  # it was taken meanwhile, and nothing is begun any more
+            owner = self._owner.id
+            await self.store.move(job.uuid, Status.QUEUED, owner=owner, attempt=job.attempts, was_begun=False)
+            return False
         request = await self.store.request(job)
         if request is not None:  # else it was cancelled meanwhile
             self._followers.changed(job.uuid)

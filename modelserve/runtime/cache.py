@@ -97,7 +97,7 @@ class Cache:
         """Hash a large call on a thread."""
         try:
             key = await asyncio.to_thread(key_of, call)
-        except OSError:
+        except (OSError, RuntimeError):  # its files are gone, or there is no room for a thread
             return await self.deployment.call(call)
         future = self._find(key, call)
         try:

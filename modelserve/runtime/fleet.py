@@ -195,6 +195,8 @@ class Fleet:
         is_over = threading.Event()  # a thread cannot be cancelled, and the end of the server would wait for it
         try:
             return await asyncio.to_thread(again, self._refs[name], is_awaited=lambda: not is_over.is_set())
+        except RuntimeError as error:  # there is no room for a thread
+            raise StartError(f"Its code cannot be looked for now: {error}.") from error
         finally:
             is_over.set()
 

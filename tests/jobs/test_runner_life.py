@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -16,7 +17,7 @@ import pytest
 import uvloop
 
 from modelserve.errors import Stopping
-from modelserve.jobs.job import Operation, Status
+from modelserve.jobs.job import Job, Operation, Status
 from modelserve.jobs.tidying import DAY_S, MIN_KEPT_S, ORPHAN_S, Tidying
 from modelserve.settings import Settings
 from tests.jobs.conftest import Open
@@ -81,6 +82,32 @@ async def test_when_the_server_stops_a_training_may_still_be_done(open_house: Op
     await until(lambda: house.events("train"), within_s=END_S)
     await house.runner.drain(60)
     assert (await house.now(job)).status is Status.DONE
+
+
+async def test_a_training_that_is_taken_while_the_server_stops_is_not_begun(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Y32."""
+    house = await open_house()
+    store, taken, gate = house.runner.store, asyncio.Event(), asyncio.Event()
+    take = store.take
+
+    async def take_slowly(*arguments: Any, **named: Any) -> Job | None:
+        job = await take(*arguments, **named)
+        if job is not None:
+            taken.set()
+            await gate.wait()
+        return job
+
+    monkeypatch.setattr(store, "take", take_slowly)
+    job = await house.train("ok")
+    await taken.wait()
+    draining = asyncio.create_task(house.runner.drain(5))
+    await asyncio.sleep(0)
+    gate.set()
+    await draining
+    assert (await house.now(job)).status is Status.QUEUED
+    assert not house.events("train")
 
 
 async def test_when_the_server_stops_a_training_is_queued_again_where_it_may_be(open_house: Open) -> None:

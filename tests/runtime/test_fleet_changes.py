@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -193,3 +195,21 @@ async def test_poison_fails_one_deployment_and_the_other_serves_until_the_first_
         await until(lambda: fleet.find("chaos").status is Status.FAILED)
         assert answered(await fleet.find("other").call(ask(0))) == "ok"
         assert fleet.find("chaos").status_report().restarts == 2
+
+
+async def test_a_reload_for_which_there_is_no_thread_fails_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Y26."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with Fleet([CHAOS], Settings(temp_dir=str(tmp_path))) as fleet:
+        await fleet.started()
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+            with pytest.raises(ReloadFailed, match="can't start new thread"):
+                await fleet.reload("chaos")
+        assert fleet.deployments["chaos"].status_report().status == "ready"
