@@ -136,6 +136,7 @@ class Server:
             self.jobs = await stack.enter_async_context(keep_jobs(self.fleet, self._settings, tracing))
             if self.jobs is not None:
                 self.metrics.watch_jobs(self.jobs.counts)
+                self.metrics.watch_held(self.jobs.held)
                 await self._call_back(stack, self.jobs)
             await self._open_door(stack, listening, connections)
             await self._open_control(stack, listening.getsockname()[1])

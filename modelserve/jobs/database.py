@@ -9,6 +9,7 @@ may be there. Only a broken constraint comes through as it is, since the store a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sqlite3
@@ -22,7 +23,23 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from modelserve.errors import NoSpace, StoreUnavailable, StoreUnsure, Unavailable
 
-__all__ = ["BUSY_S", "Database", "is_damaged", "is_locked", "postgresql_engine", "sqlite_engine", "unhurried"]
+__all__ = [
+    "BUSY_S",
+    "INCREMENTAL",
+    "Database",
+    "is_damaged",
+    "is_locked",
+    "postgresql_engine",
+    "sqlite_engine",
+    "unhurried",
+]
+
+# What SQLite calls a file whose free pages are given back when that is asked for; so many are at once.
+INCREMENTAL = 2
+PAGES_AT_ONCE = 1000
+
+# A file of before is written anew only where so much of it is free.
+REWRITTEN_BYTES = 16 << 20
 
 # How long a statement waits for another program's lock.
 BUSY_S = 5.0
@@ -92,6 +109,19 @@ class Database:
             return Database(sqlite_engine(Path(url.database or "")), self.where)
         return Database(postgresql_engine(url, statement_s=VITAL_STATEMENT_S), self.where)
 
+    def give_back(self) -> None:
+        """Give the pages of a SQLite file that nothing is on back to the disk, a little at a time.
+
+        A file that an older version has made is written anew for that, once most of a large one is free.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return
+        with contextlib.closing(self.engine.raw_connection()) as raw:
+            try:
+                _give_back(raw.cursor())
+            except sqlite3.Error as error:
+                raise self._unavailable(OperationalError("VACUUM", None, error)) from error
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -121,6 +151,19 @@ class Database:
 
     def _log(self, error: DBAPIError) -> str:
         return f"the store of jobs, {self.where}: {str(error.orig).strip()}"
+
+
+def _give_back(cursor: Any) -> None:
+    mode, free, count, size = (
+        cursor.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("auto_vacuum", "freelist_count", "page_count", "page_size")
+    )
+    if mode == INCREMENTAL:
+        for _ in range(0, free, PAGES_AT_ONCE):
+            cursor.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")  # execute would free one page alone
+    elif free * size > REWRITTEN_BYTES and 2 * free > count:
+        cursor.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+        cursor.execute("VACUUM")
 
 
 def sqlite_engine(path: Path) -> Engine:

@@ -3,7 +3,8 @@
     DATA_DIR/id                        the data folder's own id
     DATA_DIR/database                  the mark that it and its database have
     DATA_DIR/jobs/UUID/log             what its process has printed
-                      /uploads/        the files that came with the request; they go when it ends
+                      /uploads/        the files that came with the request, and it itself where it is large; they go
+                                       when it ends
                       /artifacts/      the files that its author keeps
                       /output.json     what it returned, where that is too large for the store
                       /result          the body of a background prediction's answer
@@ -29,6 +30,9 @@ from modelserve.messages import Call, FilePart
 from modelserve.regular_files import open_regular, opened, remove_link, write_anew
 
 __all__ = ["FULL", "JobFiles"]
+
+# A larger request lies in a file, so that the database stays small.
+STORED_BYTES = 64 * 1024
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -75,6 +79,37 @@ class JobFiles:
             for each in (folder, folder.parent, self._data_dir):
                 _settle(each)
         return folder
+
+    def keep_request(self, uuid: str, request: bytes) -> bytes:
+        """Write a large request beside its files, on the disk; return what is left to be stored.
+
+        Raises:
+            NoSpace: The disk is full.
+        """
+        if len(request) <= STORED_BYTES:
+            return request
+        self.make(uuid)
+        try:
+            self.uploads(uuid).mkdir(exist_ok=True)
+            write_anew(self._request(uuid), request)
+            for path in (self._request(uuid), self.uploads(uuid), self.folder(uuid)):
+                _settle(path)
+        except OSError as error:
+            self.remove_uploads(uuid)
+            if error.errno in FULL:
+                raise NoSpace("The server has no room for the request of this job.", log=str(error)) from error
+            raise
+        return b""
+
+    def request(self, uuid: str) -> bytes:
+        """Return a request that was too large to be stored; "" where it is gone."""
+        try:
+            return self._request(uuid).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def _request(self, uuid: str) -> Path:
+        return self.uploads(uuid) / ".request"
 
     def keep_output(self, uuid: str, output: bytes) -> None:
         """Write what a job returned to its file; :meth:`settle` has it on the disk. It blocks."""

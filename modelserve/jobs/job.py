@@ -16,7 +16,20 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ENDED", "MOVES", "Delivery", "Job", "NewJob", "Operation", "Page", "Point", "Report", "Status"]
+__all__ = [
+    "ANY_ROOM",
+    "ENDED",
+    "MOVES",
+    "Delivery",
+    "Job",
+    "NewJob",
+    "Operation",
+    "Page",
+    "Point",
+    "Report",
+    "Room",
+    "Status",
+]
 
 
 class Operation(enum.StrEnum):
@@ -80,6 +93,17 @@ class NewJob(msgspec.Struct, frozen=True):
     callback_url: str = ""
     client: str = ""
     model: str = ""
+    request_bytes: int = 0
+
+
+class Room(msgspec.Struct, frozen=True):
+    """Bytes that all jobs which have not ended may take, and those of one client; 0 is any number."""
+
+    all_bytes: int = 0
+    client_bytes: int = 0
+
+
+ANY_ROOM = Room()
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from modelserve.jobs import schema
 from modelserve.jobs.data_folder import DATABASE_FILE
 from modelserve.jobs.database import (
     BUSY_S,
+    INCREMENTAL,
     Database,
     is_damaged,
     is_locked,
@@ -172,6 +173,7 @@ def _check_pages(file: sqlite3.Connection) -> None:
 
 def _upgrade_sqlite(engine: Engine, where: str) -> None:
     with contextlib.closing(engine.raw_connection()) as raw:
+        raw.cursor().execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # only an empty file takes it
         raw.cursor().execute("PRAGMA journal_mode = WAL")  # kept in the file; not possible in a transaction
     with engine.execution_options(begin="BEGIN EXCLUSIVE").begin() as connection:
         _bring_up(connection, where)

@@ -54,14 +54,16 @@ class PredictionRun:
         job: It.
         deployment: What answers the call.
         result: The path of the file for the answer's body, in a folder that is there.
+        max_bytes: Most that this file may have; an answer that is larger fails the job.
     """
 
     pid = 0
 
-    def __init__(self, job: Job, deployment: Deployment, result: Path) -> None:
+    def __init__(self, job: Job, deployment: Deployment, result: Path, *, max_bytes: int) -> None:
         self.job = job
         self._deployment = deployment
         self._result = result
+        self._max_bytes = max_bytes
         self._running: asyncio.Task[Ending] | None = None
         self._leaving: Ending | None = None
         self._is_kept = False
@@ -126,6 +128,9 @@ class PredictionRun:
             assert isinstance(answer, Streamed), "the deployment has put its parts to it"
             if failure := await self._keep_parts(answer):
                 return self._failed(failure)
+        elif (len(answer.body) if answer.file is None else answer.file.size) > self._max_bytes:
+            _drop(answer.file)
+            return self._failed(self._too_large())
         elif answer.file is not None:
             await asyncio.to_thread(_move, answer.file, self._result)
         else:
@@ -141,11 +146,19 @@ class PredictionRun:
     async def _keep_parts(self, answer: Streamed) -> Failure | None:
         assert answer.parts is not None
         with contextlib.closing(answer.parts) as parts, os.fdopen(create(self._result), "wb") as file:
+            size = 0
             async for part in parts:
+                size += len(part.data)
+                if size > self._max_bytes:
+                    return self._too_large()
                 await asyncio.to_thread(file.write, part.data)
                 if part.failure is not None:
                     return part.failure
         return None
+
+    def _too_large(self) -> Failure:
+        log = f"max_result_bytes is {self._max_bytes}"
+        return Failure(500, "bad_answer", "The model's answer is larger than this service keeps.", log=log)
 
     def _failed(self, failure: Failure) -> Ending:
         if failure.log and failure.status >= 500:
@@ -153,6 +166,11 @@ class PredictionRun:
             last = failure.log.strip().rpartition("\n")[2]
             logger.error("background prediction failed: %s", last, extra={**extra, "traceback": failure.log})
         return Ending(Status.ERROR, failure.message)
+
+
+def _drop(file: FileAnswer | None) -> None:
+    if file is not None and file.delete:
+        Path(file.path).unlink(missing_ok=True)
 
 
 def _move(file: FileAnswer, path: Path) -> None:

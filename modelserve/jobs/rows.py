@@ -63,6 +63,7 @@ def as_row(new: NewJob, key: str) -> dict[str, Any]:
         "args": to_json(new.args).decode(),
         "client": new.client,
         "model": new.model,
+        "request_bytes": new.request_bytes or len(new.request),
     }
 
 

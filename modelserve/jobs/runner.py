@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from modelserve.errors import Conflict, Stopping, StoreUnsure, Unavailable
+from modelserve.held import Bound
 from modelserve.jobs.ends import Ends
 from modelserve.jobs.files import JobFiles
 from modelserve.jobs.followers import Followers
 from modelserve.jobs.heartbeat import BEAT_S, Heartbeat
-from modelserve.jobs.job import ENDED, Job, NewJob, Operation, Status
+from modelserve.jobs.job import ENDED, Job, NewJob, Operation, Room, Status
 from modelserve.jobs.outage import Outage
 from modelserve.jobs.owners import Owner
 from modelserve.jobs.pool import Pool
@@ -116,6 +117,7 @@ class Runner:
         )
         self._ends.freed = self._wake.set
         self._queued: Mapping[Kind, int] = {}
+        self.held = Bound("jobs", settings.max_queued_job_bytes)
         self._is_stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._lookups: set[asyncio.Task[None]] = set()
@@ -172,7 +174,8 @@ class Runner:
             StoreUnsure: Nor can it be found out now whether the job was stored: its files stay until it can.
             NoSpace: The store is full; the job's files are removed.
         """
-        add = partial(self.store.add, new, key=key, most=self._settings.of(new.deployment).max_queued_jobs)
+        most = self._settings.of(new.deployment).max_queued_jobs
+        add = partial(self.store.add, new, key=key, most=most, room=self._room())
         try:
             if self._is_stopping:
                 raise Stopping("The server is shutting down.")
@@ -188,6 +191,19 @@ class Runner:
             await asyncio.to_thread(self.files.remove, new.uuid)
         self._wake.set()
         return job
+
+    async def check_room(self, client: str, size: int) -> None:
+        """See, before a body is read, that a job of this size, of this client or "", finds room.
+
+        Raises:
+            QueueFull: The jobs that have not ended take ``max_queued_job_bytes``.
+            TooManyRequests: Those of the client take ``max_client_job_bytes``.
+            StoreUnavailable: The store cannot be used now.
+        """
+        await self.store.check_room(self._room(), client, size)
+
+    def _room(self) -> Room:
+        return Room(self._settings.max_queued_job_bytes, self._settings.max_client_job_bytes)
 
     async def cancel(self, deployment: str, operation: Operation, uuid: str) -> Job:
         """Cancel a job that is queued or runs, wherever it does, and return it.
@@ -277,6 +293,8 @@ class Runner:
             await self.store.move(job.uuid, Status.QUEUED, owner=owner, attempt=job.attempts, was_begun=False)
             return False
         request = await self.store.request(job)
+        if request == b"":
+            request = await asyncio.to_thread(self.files.request, job.uuid)
         if request is not None:  # else it was cancelled meanwhile
             self._followers.changed(job.uuid)
             self._pool.begin(msgspec.structs.replace(job, request=request))
@@ -284,6 +302,7 @@ class Runner:
 
     async def _count(self) -> None:
         self._queued = await self.store.queued()
+        self.held.held = await self.store.held_bytes()
         await self._strangers.look(self._queued)
 
     async def _removable_deployments(self) -> frozenset[str]:

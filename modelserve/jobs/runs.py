@@ -76,7 +76,8 @@ class Runs:
 
     def _make(self, job: Job, number: int) -> Run:
         if job.operation is Operation.PREDICT:
-            return PredictionRun(job, self._fleet.find(job.deployment), self._files.result(job.uuid))
+            most = self._settings.of(job.deployment).max_result_bytes
+            return PredictionRun(job, self._fleet.find(job.deployment), self._files.result(job.uuid), max_bytes=most)
         log, artifacts = self._files.log(job.uuid), self._files.artifacts(job.uuid)
         replica = self._fleet.training(job.deployment, number, log_path=str(log), artifacts=str(artifacts))
         cancel_s = self._settings.train_cancel_s

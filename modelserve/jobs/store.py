@@ -40,9 +40,10 @@ from modelserve.jobs.database import Database
 from modelserve.jobs.deliveries import Deliveries, owe
 from modelserve.jobs.folders import Folders
 from modelserve.jobs.history import add_points
-from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Point, Report, Status
+from modelserve.jobs.job import ANY_ROOM, ENDED, MOVES, Job, NewJob, Operation, Page, Point, Report, Room, Status
 from modelserve.jobs.opening import open_database
 from modelserve.jobs.reading import ANEW, LIGHT, ended, of_jobs, one
+from modelserve.jobs.room import check_room, held_bytes
 from modelserve.jobs.rows import as_cursor, as_job, as_key, as_point, as_row, as_text, as_uuid, before
 from modelserve.jobs.servers import Servers
 from modelserve.jobs.tables import Now, callbacks, jobs, outputs, points, requests
@@ -90,7 +91,7 @@ class Store:
         """Close the database."""
         self.database.close()
 
-    def add(self, new: NewJob, *, key: str = "", most: int = 0, is_again: bool = False) -> Job:
+    def add(self, new: NewJob, *, key: str = "", most: int = 0, room: Room = ANY_ROOM, is_again: bool = False) -> Job:
         """Store a queued job; it is on the disk once this returns.
 
         Args:
@@ -98,11 +99,13 @@ class Store:
             key: The client's Idempotency-Key. A job of the same key, deployment and operation is returned in its
                 place, which shows by its other ``uuid``.
             most: Jobs of the deployment and operation that may wait, 0 for any number.
+            room: How many bytes the jobs that have not ended may take.
             is_again: This was tried before, and nobody knows what became of it: it may be there.
 
         Raises:
             Conflict: That job was another request, by its ``fingerprint``.
-            QueueFull: So many wait already.
+            QueueFull: So many wait already, or take so many bytes.
+            TooManyRequests: So many bytes are taken by jobs of this client.
         """
         try:
             with self.database.writing() as connection:
@@ -110,6 +113,7 @@ class Store:
                     return job
                 if most and _waiting(connection, new, most) >= most:
                     raise QueueFull(f"{most} jobs are waiting for this model already; try again later.")
+                check_room(connection, room, new.client, new.request_bytes or len(new.request))
                 return self._insert(connection, new, key)
         except IntegrityError:  # on PostgreSQL, the same key, or our own first try, in another transaction until now
             with self.database.reading() as connection:
@@ -296,6 +300,20 @@ class Store:
         query = select(points).join(jobs).where(jobs.c.uuid == uuid).order_by(points.c.step, points.c.id)
         with self.database.reading() as connection:
             return [as_point(row) for row in connection.execute(query).mappings()]
+
+    def check_room(self, room: Room, client: str, size: int) -> None:
+        """See that a job of this size would find room now; see :func:`modelserve.jobs.room.check_room`."""
+        with self.database.reading() as connection:
+            check_room(connection, room, client, size)
+
+    def held_bytes(self) -> int:
+        """Return how many bytes the jobs take that have not ended."""
+        with self.database.reading() as connection:
+            return held_bytes(connection)
+
+    def give_back(self) -> None:
+        """Give back to the disk what the database does not need any more."""
+        self.database.give_back()
 
     def clock(self) -> float:
         """Return the time of the database's clock, in seconds since 1970 in UTC."""

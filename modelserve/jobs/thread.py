@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from modelserve.errors import StoreUnavailable
-from modelserve.jobs.job import Delivery, Job, NewJob, Operation, Page, Point, Report, Status
+from modelserve.jobs.job import ANY_ROOM, Delivery, Job, NewJob, Operation, Page, Point, Report, Room, Status
 
 __all__ = ["AsyncStore"]
 
@@ -54,9 +54,24 @@ class AsyncStore:
             await asyncio.to_thread(thread.shutdown)
         await asyncio.to_thread(self._store.close)
 
-    async def add(self, new: NewJob, *, key: str = "", most: int = 0, is_again: bool = False) -> Job:
+    async def add(
+        self, new: NewJob, *, key: str = "", most: int = 0, room: Room = ANY_ROOM, is_again: bool = False
+    ) -> Job:
         """Store a queued job; see :meth:`Store.add`."""
-        return await _done(self._work, partial(self._store.add, new, key=key, most=most, is_again=is_again))
+        wanted = partial(self._store.add, key=key, most=most, room=room, is_again=is_again)
+        return await _done(self._work, partial(wanted, new))
+
+    async def check_room(self, room: Room, client: str, size: int) -> None:
+        """See that a job of this size would find room; see :meth:`Store.check_room`."""
+        await _done(self._reads, partial(self._store.check_room, room, client, size))
+
+    async def held_bytes(self) -> int:
+        """Return how many bytes the jobs take that have not ended; see :meth:`Store.held_bytes`."""
+        return await _done(self._reads, self._store.held_bytes)
+
+    async def give_back(self) -> None:
+        """Give back to the disk what the database does not need; see :meth:`Store.give_back`."""
+        await _done(self._work, self._store.give_back)
 
     async def has_stored(self, new: NewJob) -> bool:
         """Tell for certain whether a job is there; see :meth:`Store.has_stored`."""

@@ -58,6 +58,21 @@ class JobRows:
         minimum=1,
         unit="jobs",
     )
+    max_queued_job_bytes: int = setting(
+        Kind.SIZE,
+        4 * 1024**3,
+        "Bytes of requests, with their files, of jobs that have not ended; a further one is answered 503 queue_full.",
+    )
+    max_client_job_bytes: int = setting(
+        Kind.SIZE,
+        1024**3,
+        "As max_queued_job_bytes, of one client; a further one of it is answered 429.",
+    )
+    max_result_bytes: int = each(
+        Kind.SIZE,
+        1024**3,
+        "Largest result of a background prediction, a stream or a file too; a larger one fails the job.",
+    )
     keep_jobs: int = setting(
         Kind.WHOLE,
         10_000,

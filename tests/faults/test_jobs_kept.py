@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from modelserve.access.client import Role
+from modelserve.jobs.job import NewJob, Operation, Status
+from modelserve.jobs.store import Store
 from tests.faults.service import opened
+from tests.faults.told import counted
 from tests.faults.trainings import ENDED, TRAIN, ask, becomes, train
 from tests.running import Running, eventually, running
 
@@ -79,3 +83,52 @@ def test_a_client_does_not_see_the_jobs_of_another_that_had_its_name(packages: d
         second = service.ask("POST", TRAIN, {"mode": "ok"}, name="alice", **key).json()["uuid"]
         assert second != first
         assert [job["uuid"] for job in service.ask("GET", TRAIN, name="alice").json()] == [second]
+
+
+def head_of(path: str, length: int) -> bytes:
+    """Return the head of a request whose body is never sent."""
+    lines = (f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {length}")
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+def test_large_jobs_that_wait_take_a_bounded_room_outside_of_the_database(start: Start, tmp_path: Path) -> None:
+    """Y8: a further one is refused before its body is sent, and what a job needed goes when it ends."""
+    database, large = tmp_path / "data" / "modelserve.db", {"mode": "ok", "text": "x" * 400_000}
+    with start("--max-queued-job-bytes", "1000000", "--max-result-bytes", "100000") as server:
+        holding = train(server, "heed", n=600)
+        becomes(server, holding, "running")
+        waiting = [str(ask(server, large).json()["uuid"]) for _ in range(2)]
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+            client.sendall(head_of(TRAIN, 400_000))
+            assert client.recv(100).startswith(b"HTTP/1.1 503")
+        assert ask(server, large).json()["code"] == "queue_full"
+        assert counted(server, "modelserve_held_limit_bytes", what="jobs") == 1_000_000
+        eventually(lambda: counted(server, "modelserve_held_bytes", what="jobs") > 800_000, within_s=30)
+        assert sum(path.stat().st_size for path in database.parent.glob("modelserve.db*")) < 600_000
+        assert server.request("DELETE", f"{TRAIN}{holding}").status == 200
+        assert [becomes(server, uuid, *ENDED)["status"] for uuid in waiting] == ["done"] * 2
+        assert server.get(f"{TRAIN}{waiting[0]}/result").json()["text"] == large["text"]
+        eventually(lambda: not list(server.data.glob("jobs/*/uploads")))
+        uuid = ask(server, {"mode": "big_bytes", "n": 1}, PREDICT, ASYNC).json()["uuid"]
+        assert "larger" in becomes(server, uuid, "error", path=PREDICT)["message"]
+        assert not (server.data / "jobs" / uuid / "result").exists()
+
+
+def test_a_database_gives_back_what_it_needs_no_more(tmp_path: Path) -> None:
+    """Y8: one that an older version made, too."""
+    for is_old in (False, True):
+        folder = tmp_path / str(is_old)
+        with contextlib.closing(Store.open("", folder)) as store:
+            path = folder / "modelserve.db"
+            if is_old:
+                with contextlib.closing(store.database.engine.raw_connection()) as raw:
+                    raw.cursor().execute("PRAGMA auto_vacuum = NONE")
+                    raw.cursor().execute("VACUUM")
+            new = NewJob("0" * 32, "m", Operation.TRAIN, request=b"x" * (20 << 20))
+            store.add(new)
+            store.move(new.uuid, Status.CANCELLED)
+            store.give_back()
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            assert path.stat().st_size < 1 << 20
+            assert store.get(new.uuid).status is Status.CANCELLED

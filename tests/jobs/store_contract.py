@@ -17,10 +17,10 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from modelserve.errors import BadRequest, Conflict, NotFound, QueueFull
+from modelserve.errors import BadRequest, Conflict, NotFound, QueueFull, TooManyRequests
 from modelserve.jobs import tables
 from modelserve.jobs.history import POINTS_LIMIT
-from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Status
+from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Room, Status
 from modelserve.jobs.store import Store
 
 __all__ = ["StoreTests", "a_job", "an_owner", "take"]
@@ -471,6 +471,24 @@ class StoreTests:
             found = set(connection.execute(select(tables.owners.c.id)).scalars())
         assert {lives, running.owner} <= found
         assert gone not in found
+
+    # room
+
+    def test_bytes_of_jobs_are_bounded_for_all_and_for_each_client(self, store: Store, name: str) -> None:
+        """Y8."""
+        taken, me = store.held_bytes(), f"#{name}"
+        first = store.add(a_job(name, request=b"x" * 60, client=me), room=Room(0, 100))
+        with pytest.raises(TooManyRequests):
+            store.add(a_job(name, request=b"x" * 60, client=me), room=Room(0, 100))
+        with pytest.raises(TooManyRequests):
+            store.check_room(Room(0, 100), me, 41)
+        store.check_room(Room(taken + 100, 100), me, 40)
+        with pytest.raises(QueueFull):
+            store.check_room(Room(taken + 100, 0), "another", 41)
+        store.add(a_job(name, request_bytes=60, client="another"), room=Room(0, 100))
+        assert store.held_bytes() == taken + 120
+        store.move(first.uuid, Status.CANCELLED)
+        store.check_room(Room(taken + 100, 100), me, 40)
 
     # purge
 

@@ -96,6 +96,7 @@ class Submit:
     async def _submit(self, request: web.Request, operation: Operation) -> web.StreamResponse:
         key, call = _key(request), self._calls.begin(request)
         callback_url = self._take_callback(call, operation)
+        await self._runner.check_room(call.client_id, request.content_length or 0)
         uploads = await self._calls.read(request, call)
         try:
             answer = await self._deployment.check(msgspec.structs.replace(call, operation=VALIDATE[operation]))
@@ -147,16 +148,26 @@ class Submit:
     async def _keep(self, new: NewJob, call: Call, key: str) -> Job:
         """Store the job with its files; where it is not stored, the runner removes them."""
         fingerprint = await asyncio.to_thread(self._fingerprint, new, call) if key else ""
-        with no_space():
-            call = await asyncio.to_thread(self._runner.files.keep_uploads, new.uuid, call)
+        request, size, is_filed = await self._keep_files(new.uuid, call)
         whole = msgspec.structs.replace(
             new,
             args=shown_args(new.args),
-            request=msgspec.msgpack.encode(msgspec.structs.replace(call, deadline=0.0)),
-            place=self._runner.files.place if call.files else "",
+            request=request,
+            request_bytes=size,
+            place=self._runner.files.place if is_filed else "",
             fingerprint=fingerprint,
         )
         return await self._runner.submit(whole, key=key)
+
+    async def _keep_files(self, uuid: str, call: Call) -> tuple[bytes, int, bool]:
+        """Keep what is large of a call in files; return what is to be stored, the size of all, and if there are any."""
+        files = self._runner.files
+        with no_space():
+            kept = await asyncio.to_thread(files.keep_uploads, uuid, call)
+            encoded = msgspec.msgpack.encode(msgspec.structs.replace(kept, deadline=0.0))
+            request = await asyncio.to_thread(files.keep_request, uuid, encoded)
+        size = len(encoded) + sum(part.size for part in kept.files)
+        return request, size, bool(kept.files) or not request
 
     def _response(self, request: web.Request, job: Job) -> web.Response:
         shown = show_job(job)
