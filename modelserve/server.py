@@ -161,6 +161,7 @@ class Server:
             self._settings.base_path,
             max_connections=connections,
             patience=Patience(self._settings.header_timeout_s, self._settings.body_timeout_s, self._stalls),
+            sending=self._rooms.sending,
             metrics=self.metrics.connections,
             supervisor=self.supervisor,
         )

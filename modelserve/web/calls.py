@@ -46,6 +46,10 @@ class CallReader:
         folder: Where requests keep their files.
         roll: Whom the server knows.
         rooms: What bodies and their files may take together.
+
+    Attributes:
+        rooms: They.
+        folder: It.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class CallReader:
         roll: Roll | None = None,
         rooms: Rooms | None = None,
     ) -> None:
-        self._rooms = rooms or Rooms.of(settings)
+        self.rooms = rooms or Rooms.of(settings)
         self._deployment = deployment
         self._roll = roll or Roll()
         self._is_public = settings.access == "public"
@@ -64,7 +68,7 @@ class CallReader:
         self._max_body_bytes = settings.max_body_bytes
         self._max_upload_bytes = settings.max_upload_bytes
         self._timeout_s = settings.body_timeout_s
-        self._folder = folder
+        self.folder = folder
 
     async def expect(self, request: web.Request) -> None:
         """Answer ``Expect: 100-continue``, but not for a body that is refused unsent."""
@@ -134,7 +138,7 @@ class CallReader:
         """Return a body that comes bit by bit, and counts among all that do so until it is whole."""
         body, content = bytearray(), request.content
         async with patience(content, self._timeout_s, stalls_of(request)) as waiting:
-            with self._rooms.receiving.guest(waiting.cut) as guest:
+            with self.rooms.receiving.guest(waiting.cut) as guest:
                 while chunk := await content.readany():
                     body += chunk
                     if len(body) > self._max_body_bytes:
@@ -158,8 +162,8 @@ class CallReader:
         uploads: Uploads | None = None
         try:
             async with patience(request.content, self._timeout_s, stalls_of(request)) as waiting:
-                disk = self._rooms.files.guest(waiting.cut)
-                with self._rooms.receiving.guest(waiting.cut) as memory:
+                disk = self.rooms.files.guest(waiting.cut)
+                with self.rooms.receiving.guest(waiting.cut) as memory:
                     uploads = self._uploads(memory, disk)
                     await uploads.read(request)
                 disk.settle()
@@ -172,7 +176,7 @@ class CallReader:
 
     def _uploads(self, memory: Guest, disk: Guest) -> Uploads:
         most, most_text = self._max_upload_bytes, self._max_body_bytes
-        return Uploads(self._folder, max_bytes=most, max_text_bytes=most_text, memory=memory, disk=disk)
+        return Uploads(self.folder, max_bytes=most, max_text_bytes=most_text, memory=memory, disk=disk)
 
     def _check_size(self, request: web.Request) -> None:
         """Refuse a call that is too large or would find no place, before its body is read.

@@ -30,6 +30,7 @@ from modelserve.messages import Failure
 from modelserve.stalls import Delay, Mark, Stalls
 from modelserve.web.failures import UNEXPECTED, failure_response
 from modelserve.web.half_closed import HalfClosed
+from modelserve.web.rooms import Guest, Room
 
 __all__ = ["Connection", "Patience", "stall_timeout_s", "stalls_of"]
 
@@ -49,6 +50,9 @@ TOO_SLOW = b"\r\n".join(
         _BODY,
     )
 )
+
+# How often it is looked whether a client reads on.
+LOOK_S = 1.0
 
 # Instead of the number of a request: no byte has come yet.
 SILENT = -1
@@ -88,13 +92,20 @@ class Connection(RequestHandler):
         manager: Whose requests these are.
         patience: How long the client may take.
         on_end: Called once it is over, if it ever began.
+        sending: The room of what waits to be read by clients.
         options: aiohttp's own.
     """
 
-    __slots__ = ("_awaited", "_half_closed", "_on_end", "_stall_timer", "_timer", "patience")
+    __slots__ = ("_awaited", "_half_closed", "_on_end", "_sending", "_stall_timer", "_timer", "_unread", "patience")
 
     def __init__(
-        self, manager: web.Server, *, patience: Patience, on_end: Callable[[Connection], None], **options: Any
+        self,
+        manager: web.Server,
+        *,
+        patience: Patience,
+        on_end: Callable[[Connection], None],
+        sending: Room,
+        **options: Any,
     ) -> None:
         super().__init__(manager, **options)
         self.patience = patience
@@ -103,6 +114,8 @@ class Connection(RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._stall_timer: Delay | None = None
         self._half_closed: HalfClosed | None = None
+        self._sending = sending
+        self._unread: Guest | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -114,6 +127,8 @@ class Connection(RequestHandler):
                 timer.cancel()
         if self._half_closed is not None:
             self._half_closed.stop()
+        if self._unread is not None:
+            self._unread.close()
         super().connection_lost(exc)
         self._on_end(self)
 
@@ -130,12 +145,17 @@ class Connection(RequestHandler):
         if self._half_closed is None and self._owes_answers():
             assert self.transport is not None, "it has just received this"
             self._half_closed = HalfClosed(self.transport, self._may_send_interim)
-            if not self._messages:
-                self.close()  # once the one that is being answered is
-            elif isinstance(self._messages[-1][0], RawRequestMessage):  # else it is malformed, and closes anyway
-                last, payload = self._messages[-1]
-                self._messages[-1] = (last._replace(should_close=True), payload)
+            self._end_behind_last()
         return self._half_closed is not None
+
+    def _end_behind_last(self) -> None:
+        """Close the connection behind the last answer that is due."""
+        if not self._messages:
+            self.close()  # once the one that is being answered is
+            return
+        last, payload = self._messages[-1]
+        if isinstance(last, RawRequestMessage):  # else it is malformed, and closes anyway
+            self._messages[-1] = (last._replace(should_close=True), payload)
 
     def _owes_answers(self) -> bool:
         """Tell whether there is a request whose answer is due; one behind it that is cut off is dropped."""
@@ -203,28 +223,38 @@ class Connection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_reader()
+        if self.transport is not None:
+            waits = self.transport.get_write_buffer_size()
+            self._unread = self._sending.guest(self.abort)
+            self._unread.add(waits)
+            self._watch_reader(waits, 0.0)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
+        if self._unread is not None:
+            self._unread.close()
+            self._unread = None
 
-    def _watch_reader(self) -> None:
+    def _watch_reader(self, waits: int, silent_s: float) -> None:
         """Look in a while whether the client has read anything of what waits for it."""
-        if self.patience.stall_timeout_s and self.transport is not None:
-            waits = self.transport.get_write_buffer_size()
-            limit_s, stalls = self.patience.stall_timeout_s, self.patience.stalls
-            self._stall_timer = stalls.call_later(limit_s, self._end_stalled, waits)
+        limit_s = self.patience.stall_timeout_s or LOOK_S
+        look_s = min(limit_s - silent_s, LOOK_S)
+        self._stall_timer = self.patience.stalls.call_later(look_s, self._look_at_reader, waits, silent_s + look_s)
 
-    def _end_stalled(self, waited: int) -> None:
-        if not self._paused or self.transport is None:
+    def _look_at_reader(self, waited: int, silent_s: float) -> None:
+        if not self._paused or self.transport is None or self._unread is None:
             return
-        if self.transport.get_write_buffer_size() < waited:
-            self._watch_reader()
+        waits = self.transport.get_write_buffer_size()
+        if waits < waited:
+            self._unread.move(waited - waits)
+            silent_s = 0.0
+        elif self.patience.stall_timeout_s and silent_s >= self.patience.stall_timeout_s:
+            logger.debug("a client read nothing of an answer for %g seconds", self.patience.stall_timeout_s)
+            self.transport.abort()
             return
-        logger.debug("a client read nothing of an answer for %g seconds", self.patience.stall_timeout_s)
-        self.transport.abort()
+        self._watch_reader(waits, silent_s if self.patience.stall_timeout_s else 0.0)
 
     def handle_error(
         self,

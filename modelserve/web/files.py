@@ -17,7 +17,8 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -72,8 +73,24 @@ async def send_file(request: web.Request, answer: Answer, file: FileAnswer, requ
         remove(file)
 
 
-async def send_open(request: web.Request, answer: Answer, source: int, request_id: str) -> web.StreamResponse:
+async def send_open(
+    request: web.Request,
+    answer: Answer,
+    source: int,
+    request_id: str,
+    *,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    moved: Callable[[int], None] = lambda size: None,
+) -> web.StreamResponse:
     """Send the response whose body is an open regular file, and return it once it is sent; the caller closes the file.
+
+    Args:
+        request: The call's.
+        answer: What kind of answer it is.
+        source: The descriptor of the file.
+        request_id: The request's.
+        headers: Further ones.
+        moved: Called with the number of bytes that were sent, each time there are some.
 
     Raises:
         BrokenAnswer: It became shorter, or the disk failed, while it was sent.
@@ -81,12 +98,13 @@ async def send_open(request: web.Request, answer: Answer, source: int, request_i
     """
     size = os.fstat(source).st_size
     response = begun_response(answer, request_id)
+    response.headers.update(headers)
     response.content_length = size
     writer = await response.prepare(request)
     assert writer is not None, "a response is prepared once"
     send = _send_encrypted if request.secure else _send
     try:
-        await send(request, writer, source, size)
+        await send(request, writer, source, size, moved)
     except BrokenAnswer as error:
         logger.error("%s: %s", BadAnswer.code, error, extra={"request_id": request_id})
         raise
@@ -101,7 +119,9 @@ def remove(file: FileAnswer) -> None:
             os.unlink(file.path)
 
 
-async def _send(request: web.Request, writer: AbstractStreamWriter, source: int, size: int) -> None:
+async def _send(
+    request: web.Request, writer: AbstractStreamWriter, source: int, size: int, moved: Callable[[int], None]
+) -> None:
     threads = request.config_dict[SENDING]
     with _socket_of(request.transport) as target:
         await _flush(request, writer)
@@ -112,11 +132,14 @@ async def _send(request: web.Request, writer: AbstractStreamWriter, source: int,
                 await _writable(target, stall_timeout_s(request), stalls_of(request))
             elif count:
                 sent += count
+                moved(count)
             else:
                 raise BrokenAnswer(BadAnswer.status, "the answer's file became shorter while it was sent")
 
 
-async def _send_encrypted(request: web.Request, writer: AbstractStreamWriter, source: int, size: int) -> None:
+async def _send_encrypted(
+    request: web.Request, writer: AbstractStreamWriter, source: int, size: int, moved: Callable[[int], None]
+) -> None:
     threads, sent = request.config_dict[SENDING], 0
     while sent < size:
         piece = await threads.run(_read_piece, source, sent, min(PIECE_BYTES, size - sent))
@@ -124,6 +147,7 @@ async def _send_encrypted(request: web.Request, writer: AbstractStreamWriter, so
             raise BrokenAnswer(BadAnswer.status, "the answer's file became shorter while it was sent")
         await writer.write(piece)
         sent += len(piece)
+        moved(len(piece))
 
 
 def _read_piece(source: int, offset: int, count: int) -> bytes:

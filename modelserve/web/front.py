@@ -22,11 +22,13 @@ from aiohttp import web
 from modelserve.errors import Unavailable
 from modelserve.messages import Failure
 from modelserve.metrics.connections import ConnectionMetrics
+from modelserve.settings import Settings
 from modelserve.supervised import Supervisor
 from modelserve.web.connection import Connection, Patience
 from modelserve.web.failures import failure_response
 from modelserve.web.handshakes import Handshakes
 from modelserve.web.health import Health
+from modelserve.web.rooms import Room, Rooms
 
 __all__ = ["LINGER_S", "RESERVED", "Front"]
 
@@ -61,6 +63,7 @@ class Front:
         base_path: The prefix of every route.
         max_connections: How many connections there may be.
         patience: How long a client may take.
+        sending: The room of what waits to be read by clients.
         metrics: Where connections are counted.
         supervisor: Keeps alive what accepts them.
     """
@@ -73,6 +76,7 @@ class Front:
         *,
         max_connections: int,
         patience: Patience,
+        sending: Room | None = None,
         metrics: ConnectionMetrics | None = None,
         supervisor: Supervisor | None = None,
     ) -> None:
@@ -84,6 +88,7 @@ class Front:
         self._reserve = web.Server(self._answer_full)
         self._max_connections = max_connections
         self._patience = patience
+        self._sending = sending or Rooms.of(Settings()).sending
         self._metrics = metrics or ConnectionMetrics()
         self._supervisor = supervisor or Supervisor()
         self._full, self._crowded_out = self._metrics.refused("full"), self._metrics.refused("crowded_out")
@@ -139,6 +144,7 @@ class Front:
             server,
             patience=self._patience,
             on_end=on_end,
+            sending=self._sending,
             loop=asyncio.get_running_loop(),
             access_log=None,
             auto_decompress=False,

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.faults import much
 from tests.running import Running, eventually, multipart, running
 from tests.web import telling
 
@@ -36,7 +37,8 @@ BESIDE = 48 * MIB
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     arguments = [f"--{name}={value}" for name, value in SETTINGS.items()]
-    with running([f"{telling.__file__}:Telling", *arguments], folder=tmp_path_factory.mktemp("rooms")) as server:
+    models = [f"{telling.__file__}:Telling", f"{much.__file__}:Much"]
+    with running([*models, *arguments], folder=tmp_path_factory.mktemp("rooms")) as server:
         yield server
 
 
@@ -146,3 +148,66 @@ def test_uploads_that_stop_before_their_end_take_a_bounded_part_of_the_disk_and_
         eventually(lambda: statuses(slow)["503"] + statuses(slow)["408"] >= 20)
     assert eventually(lambda: watch.held("files") == 0)
     assert eventually(lambda: not server.uploads())
+
+
+ANSWER = 8 * MIB
+ASK = f"POST /v2/models/much/predict/?size={ANSWER} HTTP/%s\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+
+
+def ask(server: Running, version: str = "1.1") -> socket.socket:
+    """Ask for a large answer on a connection that takes little of it at a time."""
+    connection = socket.socket()
+    connection.settimeout(60)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall((ASK % version).encode())
+    return connection
+
+
+def test_answers_that_nobody_reads_take_a_bounded_room_and_those_who_read_get_theirs(server: Running) -> None:
+    """X5. What finds no room in memory waits on disk; where that is full too, who does not read makes way."""
+    watch = Watch(server)
+    with contextlib.ExitStack() as stack:
+        begun: Counter[bytes] = Counter()
+        for _ in range(20):
+            begun[stack.enter_context(ask(server)).recv(12)] += 1
+            assert watch.held("files") <= FILES
+        assert begun[b"HTTP/1.1 200"] >= (LIMIT + FILES) // ANSWER
+        assert set(begun) <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+        assert watch.held("sending") <= LIMIT + ANSWER
+        assert watch.grown() < LIMIT + ANSWER + BESIDE
+        reply = eventually(lambda: _read_all(server))  # once those who do not read are slow
+        assert len(reply) == ANSWER
+        watch.canary()
+    assert eventually(lambda: watch.held("sending") == watch.held("files") == 0)
+    assert not server.uploads()
+
+
+def _read_all(server: Running) -> bytes:
+    reply = server.request("POST", f"/v2/models/much/predict/?size={ANSWER}")
+    return reply.body if reply.status == 200 else b""
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_an_answer_that_had_to_wait_on_disk_is_whole(server: Running, version: str) -> None:
+    """X5."""
+    watch = Watch(server)
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(ask(server, version)) for _ in range(5)]
+        eventually(lambda: watch.held("files") > 0)
+        for connection in waiting:
+            left = ANSWER
+            head, _, body = _until(connection, b"\r\n\r\n").partition(b"\r\n\r\n")
+            assert f"Content-Length: {ANSWER}".encode() in head
+            left -= len(body)
+            while left and (data := connection.recv(1 << 20)):
+                assert data.count(b"x") == len(data)
+                left -= len(data)
+            assert left == 0
+
+
+def _until(connection: socket.socket, end: bytes) -> bytes:
+    received = b""
+    while end not in received:
+        received += connection.recv(65536)
+    return received

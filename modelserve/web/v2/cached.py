@@ -17,6 +17,7 @@ from modelserve.messages import Answer, Call
 from modelserve.runtime.fleet import Cache, FromCache
 from modelserve.web.calls import CallReader
 from modelserve.web.direct import DirectResponse, header_lines, is_direct
+from modelserve.web.large import LARGE_BYTES
 from modelserve.web.responses import answer_headers, bytes_response
 from modelserve.web.timing import TimedCache
 from modelserve.web.v2.predict import Later, Predict, discard_late
@@ -50,6 +51,8 @@ class CachedPredict(Predict):
             raise
         if answer.failure is not None or answer.stream or answer.file is not None:
             response = await self._send_unusual(request, call, answer)
+        elif len(answer.body) >= LARGE_BYTES:
+            return await self._large.send(request, answer, call.request_id, _told(answer), is_own=False)
         elif is_direct(request):
             lines = header_lines({**answer_headers(answer), **_told(answer)})
             return await DirectResponse(request).send(answer.body, call.request_id, lines)

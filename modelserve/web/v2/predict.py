@@ -20,6 +20,7 @@ from modelserve.web.calls import CallReader
 from modelserve.web.direct import DirectResponse, header_lines, is_direct
 from modelserve.web.failures import failure_response, log_failure
 from modelserve.web.files import send_file
+from modelserve.web.large import LARGE_BYTES, LargeAnswers
 from modelserve.web.preferences import PREFER, prefers_async
 from modelserve.web.responses import answer_headers, bytes_response
 from modelserve.web.streams import send_stream
@@ -42,6 +43,7 @@ class Predict:
         self._deployment = deployment
         self._calls = calls
         self._later = later
+        self._large = LargeAnswers(calls.rooms, calls.folder)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -65,6 +67,8 @@ class Predict:
             raise
         if answer.failure is not None or answer.stream or answer.file is not None:
             return await self._send_unusual(request, call, answer)
+        if len(answer.body) >= LARGE_BYTES:
+            return await self._large.send(request, answer, call.request_id, {}, is_own=True)
         if not is_direct(request):
             return bytes_response(answer)
         if answer.content_type == "application/json" and not answer.filename:
