@@ -25,6 +25,8 @@ from modelserve.jobs.files import JobFiles
 from modelserve.jobs.followers import Followers
 from modelserve.jobs.heartbeat import BEAT_S, Heartbeat
 from modelserve.jobs.job import ENDED, Job, NewJob, Operation, Room, Status
+from modelserve.jobs.log_limit import LOOK_S as LOG_LOOK_S
+from modelserve.jobs.log_limit import shorten
 from modelserve.jobs.outage import Outage
 from modelserve.jobs.owners import Owner
 from modelserve.jobs.pool import Pool
@@ -130,6 +132,7 @@ class Runner:
             "counting jobs": partial(self._again_and_again, "counting jobs", self._count, BEAT_S),
             "tidying jobs": partial(self._again_and_again, "tidying jobs", self._tidying.tidy, TIDY_S),
             "reports": self._reports.run,
+            "job logs": self._limit_logs,
         }
         self._tasks = [self._supervisor.task(part, work) for part, work in parts.items()]
         return self
@@ -308,6 +311,16 @@ class Runner:
     async def _removable_deployments(self) -> frozenset[str]:
         """Return the deployments whose old jobs are for this server to remove: its own, and those of no server."""
         return await self._strangers.orphaned() | frozenset(self.models)
+
+    async def _limit_logs(self) -> None:
+        """Keep the logs of the trainings that run small, and look at each once more when it has ended."""
+        seen: set[str] = set()
+        while True:
+            running = set(self._pool.runs)
+            for uuid in running | seen:
+                await asyncio.to_thread(shorten, self.files.log(uuid))
+            seen = running
+            await asyncio.sleep(LOG_LOOK_S)
 
     def _reaped(self, job: Job) -> None:
         self._ends.note(job)

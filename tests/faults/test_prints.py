@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -82,3 +83,40 @@ def cpu_s(server: Running) -> float:
     """Return how long the server itself has had a processor."""
     times = psutil.Process(server.process.pid).cpu_times()
     return times.user + times.system
+
+
+TRAINER = """
+import os, sys
+def train():
+    print("first")
+    piece = b"x" * 1_000_000
+    for _ in range(300):
+        os.write(1, piece)
+    for percent in range(20):
+        print(f"{percent} %", end="\\r", flush=True)
+    print("last")
+    return 1
+"""
+
+
+def test_the_log_of_a_training_that_prints_without_end_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:
+    """X17: 300 MB without a line end, and a progress bar."""
+    (tmp_path / "trainer.py").write_text(TRAINER)
+    path = "/v2/models/trainer/train/"
+    with running(["trainer.py"], folder=tmp_path) as server:
+        uuid = server.request("POST", path, b"{}", {"Content-Type": "application/json"}).json()["uuid"]
+        followed = server.get(f"{path}{uuid}/log?follow=1").body
+        assert server.get(f"{path}{uuid}").json()["status"] == "done"
+        log = server.data / "jobs" / uuid / "log"
+        eventually(lambda: log.stat().st_blocks * 512 <= 33 * 1024**2)
+        whole = server.get(f"{path}{uuid}/log").body
+        tail = server.get(f"{path}{uuid}/log?tail=10").body
+        begun = server.get(f"{path}{uuid}/log?tail=0").body
+    assert log.stat().st_size > 300_000_000
+    assert whole.startswith(b"first\nxxx")
+    assert whole.endswith(b"18 %\r19 %\rlast\n")
+    assert len(re.findall(rb"\n\.\.\. \d+ bytes of the log were left out \.\.\.\n", whole)) == 1
+    assert len(whole) < 34 * 1024**2
+    assert tail == b"".join(b"%d %%\r" % percent for percent in range(11, 20)) + b"last\n"
+    assert begun == b""
+    assert b"data: 18 %\ndata: 19 %\ndata: last\n" in followed

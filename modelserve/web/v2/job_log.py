@@ -1,7 +1,7 @@
 """Reads the log of a job: where its last lines begin, and what has been written since, piece by piece.
 
-A log may be of any size and grows while it is read, so no more than a piece of it is ever in memory. Everything here
-blocks, and is called on a thread.
+A log grows while it is read, so no more than a piece of it is ever in memory. Where its middle has left the disk, as
+modelserve/jobs/log_limit.py has it, a line says so. Everything here blocks, and is called on a thread.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from modelserve.jobs.log_limit import find_hole
 from modelserve.regular_files import open_regular
 
-__all__ = ["PIECE_BYTES", "Lines", "Span", "find_span", "read_lines", "read_piece"]
+__all__ = ["PIECE_BYTES", "Lines", "Piece", "Span", "find_span", "read_lines", "read_piece"]
 
 PIECE_BYTES = 256 * 1024
 
-# A longer line is given out in parts.
+# A longer line is given out in parts, and the last lines are no more bytes than so many for each.
 LINE_BYTES = 64 * 1024
 
 # A progress bar goes back to the beginning of its line, which events take for the end of one.
 _END = re.compile(r"\r\n|\n|\r")
+_END_BYTES = re.compile(rb"\r\n|\n|\r")
 
 
 class Span(NamedTuple):
@@ -29,6 +31,17 @@ class Span(NamedTuple):
 
     start: int
     end: int
+
+
+class Piece(NamedTuple):
+    """What is to be shown of a part of a log, and the byte behind what it stands for.
+
+    ``is_last`` tells that nothing more will ever stand behind it on its line.
+    """
+
+    data: bytes
+    end: int
+    is_last: bool = False
 
 
 class Lines(NamedTuple):
@@ -51,16 +64,27 @@ def find_span(path: Path, tail: int | None) -> Span:
         return Span(0, 0)
 
 
-def read_piece(path: Path, span: Span) -> bytes:
-    """Return the first piece of a part of a log, nothing where the part is empty, or there no more."""
+def read_piece(path: Path, span: Span) -> Piece:
+    """Return the first piece of a part of a log, no bytes where the part is empty, or there no more."""
     if span.start >= span.end:
-        return b""
+        return Piece(b"", span.start)
     try:
         with _opened(path) as file:
-            file.seek(span.start)
-            return file.read(min(PIECE_BYTES, span.end - span.start))
+            return _piece(file, span)
     except OSError:
-        return b""
+        return Piece(b"", span.start)
+
+
+def _piece(file: BinaryIO, span: Span) -> Piece:
+    hole = find_hole(file.fileno())
+    last = min(span.end, span.start + PIECE_BYTES)
+    if hole is not None and hole.start <= span.start < hole.end:
+        return Piece(b"\n... %d bytes of the log were left out ...\n" % (hole.end - hole.start), hole.end, is_last=True)
+    if hole is not None and span.start < hole.start:
+        last = min(last, hole.start)
+    file.seek(span.start)
+    data = file.read(last - span.start)
+    return Piece(data, span.start + len(data), is_last=hole is not None and last == hole.start)
 
 
 def read_lines(path: Path, start: int, *, is_over: bool) -> Lines:
@@ -69,11 +93,13 @@ def read_lines(path: Path, start: int, *, is_over: bool) -> Lines:
     A last line without an end is left for the next time, unless it is a long one, or nothing more will come.
     """
     end = find_span(path, None).end
-    data = read_piece(path, Span(start, end))
-    if not (is_over and start + len(data) >= end):
+    start = min(start, end)  # its end may have been cut off
+    data, behind, is_last = read_piece(path, Span(start, end))
+    if not (is_last or (is_over and behind >= end)):
         data = data[: _whole(data)]
+        behind = start + len(data)
     lines = _END.split(data.decode("utf-8", "replace"))
-    return Lines(lines if lines[-1] else lines[:-1], start + len(data))
+    return Lines(lines if lines[-1] else lines[:-1], behind)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -89,26 +115,19 @@ def _whole(data: bytes) -> int:
 
 
 def _last_lines(file: BinaryIO, size: int, count: int) -> int:
-    """Return where the last lines begin, looked for from the end on."""
-    if not count:
-        return size
-    position, wanted = size, count
-    while position:
-        begin = max(0, position - PIECE_BYTES)
+    """Return where the last lines begin, looked for from the end on; not before what has left the disk."""
+    hole = find_hole(file.fileno())
+    lowest = max(0 if hole is None else hole.end, size - count * LINE_BYTES)
+    position, wanted, after = size, count, b""
+    while position > lowest:
+        begin = max(lowest, position - PIECE_BYTES)
         file.seek(begin)
         data = file.read(position - begin)
-        if position == size and data.endswith(b"\n"):
-            data = data[:-1]  # the end of the last line begins no further one
-        found = data.count(b"\n")
-        if found >= wanted:
-            return begin + _nth_from_end(data, wanted) + 1
-        wanted -= found
-        position = begin
-    return 0
-
-
-def _nth_from_end(data: bytes, count: int) -> int:
-    index = len(data)
-    for _ in range(count):
-        index = data.rfind(b"\n", 0, index)
-    return index
+        ends = [match.end() for match in _END_BYTES.finditer(data)]
+        is_last = position == size  # the end of the last line begins no further one
+        if ends and ends[-1] == len(data) and (is_last or (data.endswith(b"\r") and after == b"\n")):
+            ends.pop()
+        if len(ends) >= wanted:
+            return begin + ends[-wanted]
+        position, wanted, after = begin, wanted - len(ends), data[:1]
+    return position if wanted else size

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from modelserve.jobs.job import ENDED, Job
+from modelserve.jobs.log_limit import KEPT_BYTES
 from modelserve.jobs.runner import Runner
 from modelserve.web.events import KEEP_ALIVE_S, EventResponse, with_pauses
 from modelserve.web.failures import BrokenAnswer
@@ -88,11 +89,11 @@ async def _send_log(request: web.Request, response: web.StreamResponse, path: Pa
     """Send a part of a log, piece by piece."""
     await response.prepare(request)
     while request.method != "HEAD" and span.start < span.end:
-        data = await asyncio.to_thread(read_piece, path, span)
-        if not data:
+        piece = await asyncio.to_thread(read_piece, path, span)
+        if not piece.data:
             raise BrokenAnswer(500, "the log was removed while it was sent")
-        await response.write(data)
-        span = Span(span.start + len(data), span.end)
+        await response.write(piece.data)
+        span = Span(piece.end, span.end)
     await response.write_eof()
     return response
 
@@ -109,7 +110,8 @@ async def _send_lines(events: EventResponse, path: Path, start: int, *, is_over:
 
 def _log_response(request: web.Request, job: Job, span: Span, *, is_download: bool) -> web.StreamResponse:
     response = web.StreamResponse(headers=log_headers(request, f"{job.uuid}.log" if is_download else ""))
-    response.content_length = span.end - span.start
+    if span.end <= KEPT_BYTES:  # of a longer one, a part may leave the disk while it is sent
+        response.content_length = span.end - span.start
     return response
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from modelserve.jobs import log_limit
 from modelserve.web.v2.job_log import LINE_BYTES, PIECE_BYTES, Lines, Span, find_span, read_lines, read_piece
 
 
@@ -20,7 +22,7 @@ def tail(log: Path, count: int) -> bytes:
 
 def test_a_log_that_is_not_there_is_empty(log: Path) -> None:
     assert find_span(log, None) == find_span(log, 5) == Span(0, 0)
-    assert read_piece(log, Span(0, 0)) == b""
+    assert read_piece(log, Span(0, 0)).data == b""
     assert read_lines(log, 0, is_over=True) == Lines([], 0)
 
 
@@ -42,8 +44,8 @@ def test_the_last_lines_are_found_in_a_log_of_many_pieces(log: Path) -> None:
 
 def test_a_part_of_a_log_is_read_piece_by_piece(log: Path) -> None:
     log.write_bytes(b"x" * PIECE_BYTES + b"yz")
-    assert read_piece(log, Span(0, PIECE_BYTES + 2)) == b"x" * PIECE_BYTES
-    assert read_piece(log, Span(PIECE_BYTES, PIECE_BYTES + 1)) == b"y"
+    assert read_piece(log, Span(0, PIECE_BYTES + 2)).data == b"x" * PIECE_BYTES
+    assert read_piece(log, Span(PIECE_BYTES, PIECE_BYTES + 1)).data == b"y"
 
 
 def test_lines_are_read_once_they_are_whole(log: Path) -> None:
@@ -77,3 +79,46 @@ def test_a_long_log_is_given_out_in_pieces_even_at_its_end(log: Path) -> None:
 def test_what_is_no_text_is_shown_as_far_as_it_is(log: Path) -> None:
     log.write_bytes(b"caf\xe9 \xc3\xa9\n")
     assert read_lines(log, 0, is_over=False).lines == ["caf\ufffd é"]
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "shown"),
+    [
+        (b"10 %\r20 %\r30 %\r", 2, b"20 %\r30 %\r"),
+        (b"a\r\nb\r\nc", 2, b"b\r\nc"),
+        (b"a\rb\nc\r\n", 3, b"a\rb\nc\r\n"),
+        (b"a\rb\nc\r\n", 2, b"b\nc\r\n"),
+        (b"x" * (3 * LINE_BYTES), 2, b"x" * (2 * LINE_BYTES)),
+        (b"a\r\n" + b"b" * (PIECE_BYTES - 1), 5, None),
+        (b"a\r\n" + b"b" * (PIECE_BYTES - 1), 1, b"b" * LINE_BYTES),
+    ],
+)
+def test_a_carriage_return_ends_a_line_and_an_endless_one_is_several(
+    log: Path, text: bytes, count: int, shown: bytes | None
+) -> None:
+    """X17."""
+    log.write_bytes(text)
+    assert log.read_bytes()[find_span(log, count).start :] == (text if shown is None else shown)
+
+
+def test_what_has_left_the_disk_is_one_line_that_says_so(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """X17: for who reads all, for who follows, and for who wants the last lines."""
+    monkeypatch.setattr(log_limit, "KEPT_BYTES", 64 * 1024)
+    monkeypatch.setattr(log_limit, "LIMIT_BYTES", 256 * 1024)
+    log.write_bytes(b"first" + b"x" * 1_000_000 + b"\nlast\n")
+    assert log_limit.shorten(log)
+    size = log.stat().st_size
+    span, data = find_span(log, None), b""
+    while (piece := read_piece(log, span)).data:
+        span, data = Span(piece.end, span.end), data + piece.data
+    head, told, tail = re.split(rb"\n\.\.\. (\d+) bytes of the log were left out \.\.\.\n", data)
+    assert head == b"first" + b"x" * (64 * 1024 - 5)
+    assert len(head) + int(told) + len(tail) == size
+    assert tail.endswith(b"x\nlast\n")
+    lines, start = list[str](), 0
+    while (found := read_lines(log, start, is_over=False)).end > start:
+        lines, start = lines + found.lines, found.end
+    assert [line for line in lines if "left out" in line] == [f"... {int(told)} bytes of the log were left out ..."]
+    assert lines[-1] == "last"
+    assert sum(map(len, lines)) < 200_000
+    assert size - find_span(log, 1000).start == len(tail)
