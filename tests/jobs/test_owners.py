@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -47,6 +48,15 @@ def test_a_server_that_was_killed_is_dead_at_once(tmp_path: Path) -> None:
             process.kill()
             process.wait()
             assert owner.is_dead(other) is True
+
+
+def test_a_server_has_gone_for_each_that_looks_at_the_same_moment(tmp_path: Path) -> None:
+    """Y6: the lock that one takes to look is none that the other takes for the owner's."""
+    with Owner(tmp_path) as gone:
+        pass
+    with Owner(tmp_path) as owner, open(tmp_path / "servers" / f"{gone.id}.lock", "rb") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as another server does
+        assert owner.is_dead(gone.id) is True
 
 
 def test_a_child_of_a_server_does_not_keep_it_alive(tmp_path: Path) -> None:

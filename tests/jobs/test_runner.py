@@ -187,6 +187,19 @@ async def test_a_large_output_is_kept_in_a_file(house: House) -> None:
     assert job.output_bytes == house.runner.files.output(job.uuid).stat().st_size > 1_000_000
 
 
+async def test_files_of_a_job_that_is_cancelled_before_it_begins_are_gone(open_house: Open, tmp_path: Path) -> None:
+    """Y5."""
+    house = await open_house()
+    (tmp_path / "a.txt").write_text("text")
+    await house.train("sleep", n=300)
+    await until(lambda: house.events("train"), within_s=END_S)
+    job = await house.train("upload", file=tmp_path / "a.txt")
+    uploads = house.runner.files.uploads(job.uuid)
+    assert list(uploads.iterdir())
+    await house.runner.cancel(house.name, Operation.TRAIN, job.uuid)
+    await until(lambda: not uploads.exists(), within_s=END_S)
+
+
 async def test_files_of_a_request_are_kept_until_its_job_ends(house: House, tmp_path: Path) -> None:
     """H21."""
     upload = tmp_path / "upload.txt"

@@ -9,6 +9,7 @@ from aiohttp import web
 from modelserve.access.client import Right
 from modelserve.jobs.job import Operation
 from modelserve.jobs.runner import Runner
+from modelserve.jobs.turns import Turns
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import Settings
 from modelserve.web.calls import CallReader
@@ -32,9 +33,9 @@ def job_routes(runner: Runner, fleet: Fleet, settings: Settings, calls: Mapping[
         settings: The server's.
         calls: Reads the requests for each deployment.
     """
-    found: list[Route] = []
+    found, turns = list[Route](), Turns()
     for operation in Operation:
-        jobs = Jobs(runner, fleet, settings, operation)
+        jobs = Jobs(runner, fleet, settings, operation, turns)
         if operation is Operation.TRAIN:
             found.append((Right.TRAIN, _train(jobs, runner, fleet, settings, calls)))
         found += _of(operation, jobs, runner)

@@ -9,6 +9,7 @@ each asks here for the job first. New jobs come in by submit.py.
 from __future__ import annotations
 
 import re
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from urllib.parse import urlencode
 
@@ -17,9 +18,12 @@ from aiohttp import web
 from modelserve.errors import BadRequest, NotFound
 from modelserve.jobs.job import Job, Operation
 from modelserve.jobs.runner import Runner
+from modelserve.jobs.turns import Turns
 from modelserve.runtime.fleet import Fleet
 from modelserve.settings import Settings
 from modelserve.web.auth import whose
+from modelserve.web.proxies import client_address
+from modelserve.web.requests import client_of
 from modelserve.web.responses import json_response
 from modelserve.web.v2.job_object import show_job, show_point
 
@@ -42,9 +46,13 @@ class Jobs:
         fleet: Whose deployments they are of.
         settings: Of each deployment, whether it trains.
         operation: Which.
+        turns: Those of clients who read, for all operations together.
     """
 
-    def __init__(self, runner: Runner, fleet: Fleet, settings: Settings, operation: Operation) -> None:
+    def __init__(
+        self, runner: Runner, fleet: Fleet, settings: Settings, operation: Operation, turns: Turns | None = None
+    ) -> None:
+        self._turns = turns or Turns()
         self._runner = runner
         self._fleet = fleet
         self._settings = settings
@@ -55,9 +63,10 @@ class Jobs:
         limit = whole_number(request, "limit", LIMIT, 1, MAX_LIMIT)
         deployment = self._kept(request)
         cursor = request.query.get("cursor", "")
-        page = await self._runner.store.list(
-            deployment, self._operation, limit=limit, cursor=cursor, client=whose(request)
-        )
+        async with self._turn(request):
+            page = await self._runner.store.list(
+                deployment, self._operation, limit=limit, cursor=cursor, client=whose(request)
+            )
         if not page.jobs:
             self.deployment(request)
         response = json_response([show_job(job, with_result=False) for job in page.jobs])
@@ -83,7 +92,9 @@ class Jobs:
     async def metrics(self, request: web.Request) -> web.Response:
         """Answer with the metrics that one has reported, by step."""
         job = await self.job(request)
-        return json_response([show_point(point) for point in await self._runner.store.history(job.uuid)])
+        async with self._turn(request):
+            points = await self._runner.store.history(job.uuid)
+        return json_response([show_point(point) for point in points])
 
     async def job(self, request: web.Request) -> Job:
         """Return the job that a request is about.
@@ -94,10 +105,15 @@ class Jobs:
         deployment, uuid = self._kept(request), request.match_info["uuid"]
         wanted = partial(self._runner.store.get, deployment=deployment, operation=self._operation)
         try:
-            return await wanted(uuid, client=whose(request))
+            async with self._turn(request):
+                return await wanted(uuid, client=whose(request))
         except NotFound:
             self.deployment(request)  # which may say more
             raise
+
+    def _turn(self, request: web.Request) -> AbstractAsyncContextManager[None]:
+        """Return the turn of a client to read from the store: its name, or where it calls from where it needs none."""
+        return self._turns.of(client_of(request).name or client_address(request))
 
     def _kept(self, request: web.Request) -> str:
         """Return the name of the deployment whose jobs a request is about.
