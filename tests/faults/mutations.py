@@ -5,11 +5,16 @@ Mutations(seed, good).next() --> bytes          shortest(bytes, fails) --> fewer
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-__all__ = ["Mutations", "shortest"]
+__all__ = ["SEED", "WORDS", "Mutations", "shortest"]
+
+# Another in each run, which a failure prints; the variable repeats that run.
+SEED = int(os.environ.get("MODELSERVE_FUZZ_SEED", "0")) or time.time_ns() % 1_000_000
 
 # What breaks parsers: ends of lines, bytes that are no text, numbers at their limits, what JSON and forms are made of.
 WORDS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import http.client
@@ -10,13 +11,17 @@ import re
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelserve.web.handshakes import HANDSHAKES
 from tests.authority import Authority
+from tests.faults.doors import SIDE_BY_SIDE, Door, End, Plan, batched, play
+from tests.faults.mutations import SEED, Mutations
 from tests.faults.raw import read_all
 from tests.running import Running, eventually, running
 from tests.web import telling
@@ -31,17 +36,17 @@ class Tls:
 
     def __init__(self, server: Running, authority: Authority) -> None:
         self.server = server
-        self._context = authority.client_context()
+        self.context = authority.client_context()
 
     def connect(self) -> ssl.SSLSocket:
         bare = socket.create_connection(("127.0.0.1", self.server.port), timeout=30)
-        return self._context.wrap_socket(bare, server_hostname="127.0.0.1")
+        return self.context.wrap_socket(bare, server_hostname="127.0.0.1")
 
     def bare(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.server.port), timeout=30)
 
     def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPSConnection("127.0.0.1", self.server.port, context=self._context, timeout=30)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.server.port, context=self.context, timeout=30)
         with contextlib.closing(connection):
             connection.request("GET", path, headers={"Connection": "close"})
             response = connection.getresponse()
@@ -70,6 +75,10 @@ def _port(server: Running) -> int:
     found = READY.search(server.stdout)
     return int(found[1]) if found else 0
 
+
+# What a client does behind what it sends; and a request to a port that is not for it.
+ENDS = (End.HALF, End.CLOSED, End.RESET)
+GET = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 # Trusts nobody.
 DISTRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -184,3 +193,21 @@ def test_a_full_server_answers_health_to_a_new_handshake_and_counts_whom_it_refu
     refused = tls.counted("modelserve_connections_refused_total")
     assert refused["full"] >= 1
     assert refused["crowded_out"] >= TIMES - RESERVED
+
+
+@pytest.mark.parametrize("time_s", [3, pytest.param(120, marks=[pytest.mark.soak, pytest.mark.timeout(300)])])
+def test_what_is_nearly_a_handshake_is_none_and_leaves_nothing(tls: Tls, time_s: int) -> None:
+    """Y1: broken off at every place, and made up from a seed, as in test_raw.py."""
+    print(f"MODELSERVE_FUZZ_SEED={SEED}")  # noqa: T201
+    door = Door(tls.server.port, tls=tls.context)
+    before, mutations = psutil.Process(tls.server.pid).num_fds(), Mutations(SEED, [hello(), GET])
+    broken_off = [Plan([hello()[:place]], ENDS[place % 3]) for place in range(len(hello()))]
+    for plans in batched(broken_off):
+        assert all(heard.is_ended for heard in asyncio.run(play(door, plans)))
+    end_s = time.monotonic() + time_s
+    while time.monotonic() < end_s:
+        plans = [Plan(mutations.cut(mutations.next()), ENDS[number % 3]) for number in range(SIDE_BY_SIDE)]
+        assert all(heard.is_ended for heard in asyncio.run(play(door, plans))), f"MODELSERVE_FUZZ_SEED={SEED}"
+    assert tls.get("/v2/")[0] == 200
+    eventually(lambda: psutil.Process(tls.server.pid).num_fds() <= before + 3)
+    assert "Traceback" not in tls.server.log

@@ -7,7 +7,6 @@ repeats it. By night there is more time.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
@@ -18,11 +17,9 @@ from tests.faults.aftermath import aftermath
 from tests.faults.confined import confined
 from tests.faults.doors import SIDE_BY_SIDE, Door, End, Heard, Plan, batched, play
 from tests.faults.fuzzed import MODEL, Good, good_requests
-from tests.faults.mutations import Mutations, shortest
+from tests.faults.mutations import SEED, Mutations, shortest
 from tests.faults.wire import NotHttp, Response, responses
 from tests.running import Running, running
-
-SEED = int(os.environ.get("MODELSERVE_FUZZ_SEED", "0")) or time.time_ns() % 1_000_000
 
 # By day and by night.
 TIMES_S = [6, pytest.param(600, marks=[pytest.mark.soak, pytest.mark.timeout(1500)])]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
 import time
 from collections.abc import Iterator
@@ -19,9 +18,7 @@ from modelserve.logs.kept import KeptLogs
 from modelserve.logs.passing import PassedFormatter
 from modelserve.runtime.hearing import Hearing
 from modelserve.supervised import Supervisor
-from tests.faults.mutations import WORDS, Mutations
-
-SEED = int(os.environ.get("MODELSERVE_FUZZ_SEED", "0")) or time.time_ns() % 1_000_000
+from tests.faults.mutations import SEED, WORDS, Mutations
 
 # So many lines of one worker before the canary; more in a second would be a flood, of which some is left out.
 LINES = 20
