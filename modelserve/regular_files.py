@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
-__all__ = ["create", "open_below", "open_folder", "open_regular", "opened", "remove_link", "write_anew"]
+__all__ = ["create", "open_below", "open_folder", "open_regular", "opened", "read_regular", "remove_link", "write_anew"]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -33,6 +33,12 @@ def open_regular(path: Name, *, folder: int | None = None) -> int:
         os.close(end)
         raise OSError(errno.EINVAL, "it is no regular file", path)
     return end
+
+
+def read_regular(path: Name) -> bytes:
+    """Return what a regular file holds, whole."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read()
 
 
 def open_folder(path: Name, *, folder: int | None = None) -> int:

@@ -21,6 +21,7 @@ from modelserve.batch.rows import BatchError, Row
 from modelserve.batch.writer import Writer
 from modelserve.errors import BadAnswer, ModelserveError, WorkerDied
 from modelserve.messages import Answer, Description, Failure
+from modelserve.regular_files import read_regular
 from modelserve.runtime.fleet import Deployment, Status, Streamed
 
 __all__ = ["Flow", "Widths", "widths_of"]
@@ -224,8 +225,7 @@ def _with_body(answer: Answer) -> Answer:
     """Return an answer that is a file as bytes: it lies in the folder of a worker, and goes with it."""
     assert answer.file is not None, "it is one"
     try:
-        with open(answer.file.path, "rb") as file:
-            answer.body = file.read()
+        answer.body = read_regular(answer.file.path)
         if answer.file.delete:
             os.unlink(answer.file.path)
     except OSError as error:

@@ -20,6 +20,7 @@ from modelserve.cli.one_model import started
 from modelserve.cli.output import write
 from modelserve.errors import NoModel
 from modelserve.messages import Answer, Argument, Description, Part
+from modelserve.regular_files import read_regular
 from modelserve.runtime.fleet import Deployment, Streamed
 
 __all__ = ["predict"]
@@ -124,7 +125,7 @@ def _as_list(value: Any) -> list[str]:
 def _with_body(answer: Answer) -> Answer:
     """Return the answer with the file's bytes in its body, as the file will be gone."""
     if answer.file is not None:
-        answer.body = Path(answer.file.path).read_bytes()
+        answer.body = read_regular(answer.file.path)
         if answer.file.delete:
             os.unlink(answer.file.path)
     return answer

@@ -16,8 +16,9 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
 from marshmallow import validate as validators
 from webargs.core import Parser
 
-from modelserve.errors import InvalidArguments, ModelError
+from modelserve.errors import ContractError, InvalidArguments, ModelError
 from modelserve.messages import Call
+from modelserve.text import is_text, shown
 from modelserve.v2.compiled import REFUSED, compile_schema
 from modelserve.v2.fields import Field
 from modelserve.v2.merging import Merger
@@ -160,6 +161,11 @@ def _build(declared: Declared) -> tuple[Schema, dict[str, str]]:
         raise TypeError(f"arguments are declared by a dict of fields or a marshmallow Schema, not {declared!r}")
     if schema.many:
         raise TypeError("arguments are one object, so their schema cannot have many=True")
+    for name in (wire_name(name, field) for name, field in schema.load_fields.items()):
+        if not is_text(name):
+            raise ContractError(
+                f"The name of the argument {shown(name)!r} is no text, as it has half of a surrogate pair."
+            )
     return schema, renamed
 
 
@@ -167,7 +173,9 @@ def _own_fields(declared: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     fields: dict[str, Any] = {}
     renamed: dict[str, str] = {}
     for name, declared_field in declared.items():
-        if not isinstance(name, str) or not isinstance(declared_field, Field):
+        if not isinstance(name, str):
+            raise TypeError(f"arguments are declared by a dict of fields, whose name must be a text, not {name!r}")
+        if not isinstance(declared_field, Field):
             raise TypeError(f"argument {name!r} must be a field, such as fields.Int(), not {declared_field!r}")
         field = _unbound(declared_field)
         # marshmallow makes nested dicts of dotted names, and a class attribute of Meta

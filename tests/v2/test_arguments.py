@@ -22,7 +22,7 @@ from marshmallow import (
     validates_schema,
 )
 
-from modelserve.errors import InvalidArguments, ModelError, NotAcceptable
+from modelserve.errors import ContractError, InvalidArguments, ModelError, NotAcceptable
 from modelserve.messages import Call, FilePart
 from modelserve.v2 import fields
 from modelserve.v2.arguments import MAX_MESSAGES, ArgumentParser
@@ -459,3 +459,16 @@ def test_a_body_may_be_a_buffer_that_is_not_bytes(kind: Any) -> None:
     form = Call(content_type="application/x-www-form-urlencoded", body=kind(b"s=a"))
     assert parsed({"s": fields.Str()}, form) == {"s": "a"}
     assert parsed({"s": fields.Str()}, Call(body=kind(b""))) == {}
+
+
+@pytest.mark.parametrize("declared", [{"\ud800": fields.Str()}, {"x": fields.Str(data_key="a\udcff")}])
+def test_a_name_that_no_client_can_send_is_an_error_of_the_model(declared: Any) -> None:
+    """X21."""
+    with pytest.raises(ContractError, match="is no text, as it has half of a surrogate pair"):
+        ArgumentParser(declared)
+
+
+def test_a_name_that_is_no_text_is_said_to_be_none() -> None:
+    """X21."""
+    with pytest.raises(TypeError, match="name must be a text, not 3"):
+        ArgumentParser({3: fields.Str()})

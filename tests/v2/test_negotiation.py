@@ -34,6 +34,7 @@ OFFERED = ("application/json", "image/png", "text/plain")
         ("text/html, image/gif, *; q=.2, */*; q=.2", "application/json"),
         ("image/png;level=1;q=0.4, text/plain;charset=utf-8", "text/plain"),
         ("image/png;q=0.1, image/png;q=0.9, text/plain;q=0.5", "image/png"),
+        ("image/png;q=1, text/plain;q=0.5, image/png;q=0.1", "image/png"),
         ("image/png; Q=1", "image/png"),
     ],
 )

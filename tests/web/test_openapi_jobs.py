@@ -171,3 +171,38 @@ def test_every_path_that_is_published_is_there(server: Running, tmp_path: Path) 
 def test_where_no_host_may_be_called_back_nothing_is_said_of_it() -> None:
     document = build_openapi({"both": training()}, title="T", version="1", base_path="", jobs=kept(models()))
     assert "callback" not in str(document)
+
+
+def test_each_status_that_a_route_answers_with_is_published(server: Running) -> None:
+    """Both documents name what is really sent, a key that came with another request before among it."""
+    path = train(server, {"epochs": 0})
+    ended(server, path)
+    one, key = f"{TRAIN}{{uuid}}", {"Idempotency-Key": "statuses"}
+    first = post(server, TRAIN, {"epochs": 0}, **key)
+    assert first.status == 200
+    ended(server, TRAIN + first.json()["uuid"])
+    gone = f"{TRAIN}{'0' * 32}"
+    asked = [
+        ("post", TRAIN, 409, post(server, TRAIN, {"epochs": 1}, **key)),
+        ("post", TRAIN, 422, post(server, TRAIN, {"epochs": "x"})),
+        ("post", TRAIN, 400, post(server, TRAIN, b"{")),
+        ("post", TRAIN, 413, post(server, TRAIN, b" " * (65 * 1024 * 1024))),
+        ("post", TRAIN, 415, server.request("POST", TRAIN, b"x", {"Content-Type": "text/plain"})),
+        ("get", TRAIN, 400, server.get(f"{TRAIN}?limit=0")),
+        ("get", one, 404, server.get(gone)),
+        ("delete", one, 409, server.request("DELETE", path)),
+        ("delete", one, 404, server.request("DELETE", gone)),
+        ("get", f"{one}/artifacts", 400, server.get(f"{path}/artifacts?limit=0")),
+        ("get", f"{one}/artifacts", 404, server.get(f"{gone}/artifacts")),
+        ("get", f"{one}/artifacts/{{path}}", 404, server.get(f"{path}/artifacts/none")),
+        ("get", f"{one}/log", 400, server.get(f"{path}/log?tail=x")),
+        ("get", f"{one}/events", 404, server.get(f"{gone}/events")),
+        ("get", f"{one}/metrics", 404, server.get(f"{gone}/metrics")),
+        ("get", f"{one}/result", 404, server.get(f"{gone}/result")),
+    ]
+    documents = [server.get("/openapi.json").json(), server.get("/swagger.json").json()]
+    for method, template, expected, reply in asked:
+        assert reply.status == expected, (method, template, reply.body)
+        for document in documents:
+            responses = document["paths"][template][method]["responses"]
+            assert str(expected) in responses, (method, template, expected)
