@@ -9,6 +9,7 @@ message are ``bytes``, or a ``bytearray`` where they are large.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -48,6 +49,7 @@ __all__ = [
     "decode_worker_bound",
     "encode_training_event",
     "sendable",
+    "whole",
 ]
 
 
@@ -220,6 +222,12 @@ class Sample(msgspec.Struct, array_like=True):
     name: str
     labels: dict[str, str]
     value: float
+
+
+def whole(kind: str, labels: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the labels of the histogram or summary that a series is a part of; of any other kind, all of its own."""
+    own = {"histogram": "le", "summary": "quantile"}.get(kind)
+    return tuple(sorted(pair for pair in labels if pair[0] != own))
 
 
 class Family(msgspec.Struct, array_like=True):

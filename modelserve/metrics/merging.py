@@ -10,12 +10,14 @@ gauge is that of the workers there are: their sum, their highest or their lowest
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from modelserve.messages import MOST_SERIES, Family, Sample
+from modelserve.messages import MOST_SERIES, Family
+from modelserve.metrics.growing import Key, added, begun_again, groups
 
 __all__ = ["Merged"]
 
@@ -27,8 +29,6 @@ RESERVED = ("modelserve_", "seldon_api_", "process_")
 
 # The names of labels that we give; a model's own label of such a name gets Prometheus' prefix for this case.
 OURS = frozenset({"deployment", "worker"})
-
-Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class _Worker(NamedTuple):
@@ -57,11 +57,11 @@ class _Family:
 
     def put(self, worker: _Worker, new: Mapping[Key, float]) -> None:
         """Take what a worker says now in place of what it said last."""
-        old = self.last.get(worker, {})
         if self.kind in GROWING:
-            for key, value in old.items():
-                if key not in new or (new[key] < value and not key[0].endswith("_sum")):
-                    self.past[key] = self.past.get(key, 0.0) + value
+            present = groups(self.kind, new)
+            for name, old in groups(self.kind, self.last.get(worker, {})).items():
+                if begun_again(old, present.get(name, {})):
+                    self.past = added(self.past, old)
         self.last[worker] = dict(new)
 
     def forget(self, worker: _Worker) -> None:
@@ -75,11 +75,15 @@ class _Family:
             for worker, series in self.last.items():
                 yield from ((name, {**dict(labels), "worker": worker.name}, v) for (name, labels), v in series.items())
             return
-        combine = sum if self.kind in GROWING else _COMBINED[self.mode]
+        if self.kind in GROWING:
+            sums = functools.reduce(added, self.last.values(), self.past)
+            yield from ((name, dict(labels), value) for (name, labels), value in sums.items())
+            return
         values: dict[Key, list[float]] = {}
-        for series in (self.past, *self.last.values()):
+        for series in self.last.values():
             for key, value in series.items():
                 values.setdefault(key, []).append(value)
+        combine = _COMBINED[self.mode]
         yield from ((name, dict(labels), combine(found)) for (name, labels), found in values.items())
 
 
@@ -107,7 +111,7 @@ class Merged:
         for each in said:
             family = families.get(each.name) or _Family(each)
             if self._fits(deployment, each):
-                taken[each.name] = room.take(each.name, each.samples)
+                taken[each.name] = room.take(each)
                 families.setdefault(each.name, family).put(worker, taken[each.name])
             else:
                 room.dropped += len(each.samples)
@@ -159,18 +163,21 @@ class _Room:
         self._there = {(name, key) for name, family in families.items() for key in _others(family, worker)}
         self.dropped = 0
 
-    def take(self, family: str, samples: Sequence[Sample]) -> dict[Key, float]:
-        """Return the series that find room; what tells when a series was made is of no use, and no loss."""
+    def take(self, family: Family) -> dict[Key, float]:
+        """Return the series that find room, all of a histogram or none; when one was made is of no use, and no loss."""
+        said: dict[Key, float] = {}
+        for sample in family.samples:
+            if sample.name != f"{family.name}_created":
+                labels = sorted((_label(name), value) for name, value in sample.labels.items())
+                said[sample.name, tuple(labels)] = sample.value
         taken: dict[Key, float] = {}
-        for sample in samples:
-            if sample.name == f"{family}_created":
-                continue
-            key = (sample.name, tuple(sorted((_label(name), value) for name, value in sample.labels.items())))
-            if (family, key) in self._there or len(self._there) < MOST_SERIES:
-                self._there.add((family, key))
-                taken[key] = sample.value
+        for series in groups(family.kind, said).values():
+            wanted = {(family.name, key) for key in series} - self._there
+            if len(self._there) + len(wanted) <= MOST_SERIES:
+                self._there |= wanted
+                taken |= series
             else:
-                self.dropped += 1
+                self.dropped += len(series)
         return taken
 
 

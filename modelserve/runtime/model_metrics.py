@@ -12,10 +12,10 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from modelserve.messages import MOST_SERIES, Family, Sample, Scraped, sendable
+from modelserve.messages import MOST_SERIES, Family, Sample, Scraped, sendable, whole
 from modelserve.runtime.outlet import Outlet
 
 __all__ = ["ModelMetrics"]
@@ -68,13 +68,26 @@ def _read(library: Any) -> Scraped:
         if family.name in own:
             continue
         samples = list(_samples(family))
-        dropped += max(0, len(samples) - room)
+        taken = _taken(family.type, samples, room)
+        dropped += len(samples) - len(taken)
         mode = _mode(registry, family.name) if family.type == "gauge" else ""
-        families.append(
-            Family(sendable(family.name), family.type, sendable(family.documentation), mode, samples[:room])
-        )
-        room = max(0, room - len(samples))
+        families.append(Family(sendable(family.name), family.type, sendable(family.documentation), mode, taken))
+        room -= len(taken)
     return Scraped(families, dropped)
+
+
+def _taken(kind: str, samples: Sequence[Sample], room: int) -> list[Sample]:
+    """Return the first samples that find room; of a histogram or a summary all, or none."""
+    if len(samples) <= room:
+        return list(samples)
+    wholes: dict[object, list[Sample]] = {}
+    for sample in samples:
+        wholes.setdefault(whole(kind, sample.labels.items()), []).append(sample)
+    taken: list[Sample] = []
+    for together in wholes.values():
+        if len(taken) + len(together) <= room:
+            taken += together
+    return taken
 
 
 def _samples(family: Any) -> Iterator[Sample]:

@@ -127,3 +127,89 @@ def test_more_series_than_there_is_room_for_are_left_out_and_counted_even_over_r
     found = read(merged)
     assert sum(key[0] == "seen_total" for key in found) == MOST_SERIES
     assert found["modelserve_model_series_dropped", "deployment=m"] == MOST_SERIES - 1 + 5
+
+
+def sizes(*counts: float, bounds: tuple[str, ...], total: float = 0.0, **labels: str) -> Family:
+    """Return a histogram with so many observations in each bucket and above the last."""
+    found, sum_of_counts = [], 0.0
+    for bound, count in zip((*bounds, "+Inf"), counts, strict=True):
+        sum_of_counts += count
+        found.append(Sample("size_bucket", {**labels, "le": bound}, sum_of_counts))
+    found += [Sample("size_count", labels, sum_of_counts), Sample("size_sum", labels, total)]
+    return Family("size", "histogram", "Sizes.", "", found)
+
+
+def told(merged: Merged) -> tuple[dict[str, float], float, float]:
+    """Return the buckets of the histogram by their bounds, its count and its sum."""
+    samples = read(merged)
+    buckets = {key[2].removeprefix("le="): value for key, value in samples.items() if key[0] == "size_bucket"}
+    return buckets, samples["size_count", "deployment=m"], samples["size_sum", "deployment=m"]
+
+
+def test_a_histogram_whose_buckets_change_never_falls_with_its_bounds_nor_with_time() -> None:
+    """Y14: as a reload brings new code with other buckets; a generation later once more."""
+    merged = Merged()
+    merged.add("m", 1, "m-0", [sizes(2, 3, 1, bounds=("1.0", "10.0"), total=40)])
+    assert told(merged) == ({"1.0": 2, "10.0": 5, "+Inf": 6}, 6, 40)
+    merged.keep_only("m", set())
+    merged.add("m", 2, "m-0", [sizes(4, 5, 2, bounds=("2.0", "20.0"), total=100)])
+    assert told(merged) == ({"1.0": 2, "2.0": 6, "10.0": 9, "20.0": 14, "+Inf": 17}, 17, 140)
+    merged.keep_only("m", set())
+    assert told(merged) == ({"1.0": 2, "2.0": 6, "10.0": 9, "20.0": 14, "+Inf": 17}, 17, 140)
+    merged.add("m", 3, "m-0", [sizes(1, 1, bounds=("15.0",), total=30)])
+    buckets, count, total = told(merged)
+    assert (count, total) == (19, 170)
+    in_order = [value for _, value in sorted(buckets.items(), key=lambda item: float(item[0]))]
+    assert in_order == sorted(in_order) == [2, 6, 9, 10, 15, 19]
+
+
+def test_a_histogram_that_begins_again_keeps_its_sum_with_its_count() -> None:
+    """Y14."""
+    merged = Merged()
+    merged.add("m", 1, "m-0", [sizes(2, 2, bounds=("1.0",), total=10)])
+    merged.add("m", 1, "m-0", [sizes(1, 0, bounds=("1.0",), total=0.5)])
+    assert told(merged) == ({"1.0": 3, "+Inf": 5}, 5, 10.5)
+    merged.add("m", 1, "m-0", [sizes(1, 1, bounds=("1.0",), total=-3)])
+    assert told(merged) == ({"1.0": 3, "+Inf": 6}, 6, 7)
+
+
+def test_a_worker_that_changes_its_buckets_itself_has_begun_again() -> None:
+    """Y14."""
+    merged = Merged()
+    merged.add("m", 1, "m-0", [sizes(2, 2, bounds=("1.0",), total=10)])
+    merged.add("m", 1, "m-0", [sizes(3, 3, bounds=("5.0",), total=20)])
+    assert told(merged) == ({"1.0": 2, "5.0": 5, "+Inf": 10}, 10, 30)
+
+
+def test_one_counter_that_begins_again_takes_no_other_with_it() -> None:
+    """Y14: also where a label has the name that a histogram gives its bounds."""
+    merged = Merged()
+    for values in ((5, 5), (6, 2)):
+        samples = [Sample("seen_total", {"le": f"{number}"}, value) for number, value in enumerate(values)]
+        merged.add("m", 1, "m-0", [Family("seen", "counter", "Seen.", "", samples)])
+    found = read(merged)
+    assert (found["seen_total", "deployment=m", "le=0"], found["seen_total", "deployment=m", "le=1"]) == (6, 7)
+
+
+def test_the_limit_of_series_leaves_out_a_histogram_whole() -> None:
+    """Y14."""
+    merged = Merged()
+    many = [Sample("seen_total", {"of": f"{number}"}, 1) for number in range(MOST_SERIES - 6)]
+    one, other = (sizes(1, 1, bounds=("1.0",), of=name) for name in ("one", "other"))
+    family = Family("size", "histogram", "Sizes.", "", [*one.samples, *other.samples])
+    merged.add("m", 1, "m-0", [Family("seen", "counter", "Seen.", "", many), family])
+    found = read(merged)
+    assert sorted(key for key in found if key[0].startswith("size")) == [
+        ("size_bucket", "deployment=m", "le=+Inf", "of=one"),
+        ("size_bucket", "deployment=m", "le=1.0", "of=one"),
+        ("size_count", "deployment=m", "of=one"),
+        ("size_sum", "deployment=m", "of=one"),
+    ]
+    assert found["modelserve_model_series_dropped", "deployment=m"] == 4
+
+
+def test_a_bound_that_is_no_number_harms_nothing() -> None:
+    merged = Merged()
+    merged.add("m", 1, "m-0", [sizes(1, 2, bounds=("x",))])
+    merged.add("m", 2, "m-1", [sizes(1, 2, bounds=("1.0",))])
+    assert told(merged)[1] == 6

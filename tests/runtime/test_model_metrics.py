@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY, Counter, Gauge, Metric
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric
 from prometheus_client.registry import Collector
 
 from modelserve.frames import Receiver
@@ -95,6 +95,22 @@ def test_more_series_than_there_is_room_for_are_not_said(asking: Asking) -> None
         said = asking.heard()
     assert [len(family.samples) for family in said.families] == [MOST_SERIES, 0]
     assert said.dropped == 6
+
+
+def test_a_histogram_finds_room_whole_or_not_at_all(asking: Asking) -> None:
+    """Y14."""
+    many = Counter("many", "Many.", ["kind"], registry=None)
+    sizes = Histogram("sizes", "Sizes.", ["kind"], buckets=(1, 2), registry=None)  # of 5 series each
+    with registered(many), registered(sizes):
+        for number in range(MOST_SERIES - 7):
+            many.labels(str(number))
+        for name in ("a", "b"):
+            sizes.labels(name)
+        asking.metrics.ask()
+        said = asking.heard()
+    assert [len(family.samples) for family in said.families] == [MOST_SERIES - 7, 5]
+    assert {sample.labels["kind"] for sample in said.families[1].samples} == {"a"}
+    assert said.dropped == 5
 
 
 def test_a_collector_that_raises_is_logged_once_and_ends_nothing(
