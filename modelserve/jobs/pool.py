@@ -124,6 +124,8 @@ class Pool:
             self._events.gone(job, await recording)
         except Exception:  # the border of a task
             self._failed.add(job.uuid)  # nobody knows how far it came: it is not to be run again
+            if recording is not None:
+                await asyncio.wait([recording])  # its end is written all the same
             logger.exception("the end of a job could not be dealt with", extra={"job": job.uuid})
         finally:
             if recording is not None:

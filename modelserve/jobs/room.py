@@ -5,7 +5,7 @@ It is asked twice: before a body is read, by what its head says of it, and when 
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from modelserve.errors import QueueFull, TooManyRequests
 from modelserve.jobs.job import Room, Status
@@ -20,7 +20,7 @@ RETRY_AFTER_S = 30.0
 def held_bytes(connection: Connection, client: str = "") -> int:
     """Return how many bytes the jobs take that have not ended: of one client, or all."""
     taken = select(func.coalesce(func.sum(jobs.c.request_bytes), 0))
-    wanted = [jobs.c.status.in_((Status.QUEUED, Status.RUNNING))]
+    wanted: list[ColumnElement[bool]] = [jobs.c.status.in_((Status.QUEUED, Status.RUNNING))]
     wanted += [jobs.c.client == client] if client else []
     return int(connection.execute(taken.where(*wanted)).scalar_one())
 

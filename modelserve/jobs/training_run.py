@@ -111,6 +111,13 @@ class TrainingRun:
 
     def part(self, replica: Replica, part: Part) -> None:
         try:
+            self._hear(part)
+        except Exception:  # the border of the run: whatever it is, the job must not wait for ever
+            logger.exception("what a training told could not be taken", extra={"job": self.job.uuid})
+            self._settle(Ending(Status.ERROR, "The server could not take what the training told."))
+
+    def _hear(self, part: Part) -> None:
+        try:
             event = decode_training_event(part.data) if part.data else None
         except msgspec.MsgspecError as error:
             event, part = None, Part(part.id, last=True, failure=_unreadable(error))

@@ -124,6 +124,7 @@ def test_a_result_is_kept_and_told_exactly_whatever_its_numbers(server: Running,
             (point,) = server.get(f"{path}{job['uuid']}/metrics").json()
             assert point["metrics"] == {"seen": 2**70 + 1}
         message = eventually(partial(told_of, receiver, job["uuid"]))
+        assert message
         assert message.verified() == job
 
 

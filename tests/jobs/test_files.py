@@ -131,3 +131,30 @@ def test_uploads_for_which_there_is_no_room_are_refused(files: JobFiles, tmp_pat
         files.keep_uploads(UUID, a_call(Path(folder), one=b"x" * 100_000))
     assert str(tmp_path) not in caught.value.message
     assert not files.uploads(UUID).exists()
+
+
+def test_all_that_a_job_leaves_is_on_the_disk_before_it_is_told_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Y15: what is no file of the job, such as a link or a pipe, is neither waited for nor followed."""
+    files, uuid, settled = JobFiles(tmp_path), "0" * 32, set[Path]()
+    fsync = os.fsync
+
+    def noted(end: int) -> None:
+        settled.add(Path(os.readlink(f"/proc/self/fd/{end}")))
+        fsync(end)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder = files.make(uuid)
+    assert {folder, folder.parent, tmp_path} <= settled
+    settled.clear()
+    files.keep_output(uuid, b"1")
+    files.result(uuid).write_bytes(b"2")
+    (files.artifacts(uuid) / "deep").mkdir()
+    weights = files.artifacts(uuid) / "deep" / "weights"
+    weights.write_bytes(b"3")
+    os.mkfifo(files.artifacts(uuid) / "pipe")
+    (files.artifacts(uuid) / "link").symlink_to(tmp_path)
+    files.settle(uuid)
+    kept = {files.output(uuid), files.result(uuid), weights, weights.parent, files.artifacts(uuid), folder}
+    assert settled == kept
