@@ -35,6 +35,9 @@ __all__ = ["Cache", "Deployment", "Fleet", "FromCache", "ReloadFailed", "Status"
 # Workers get this long to end by themselves when nothing runs on them any more.
 WORKER_WAIT_S = 1.0
 
+# The same where the grace is over: one that is still at a call ends only when it is told to.
+LATE_WAIT_S = 0.25
+
 
 class Fleet:
     """The deployments of one server, as an async context: entering begins to start them, leaving ends every worker.
@@ -101,8 +104,13 @@ class Fleet:
             self._starting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._starting
-        await asyncio.gather(*(deployment.stop(WORKER_WAIT_S) for deployment in self.deployments.values()))
+        await self.end()
         await self._stack.aclose()
+
+    async def end(self, *, is_late: bool = False) -> None:
+        """End every worker; where it is late already, those that do not end by themselves get less time for it."""
+        wait_s = LATE_WAIT_S if is_late else WORKER_WAIT_S
+        await asyncio.gather(*(deployment.stop(wait_s) for deployment in self.deployments.values()))
 
     async def started(self) -> None:
         """Wait until every deployment is ready or has failed."""

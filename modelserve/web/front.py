@@ -11,6 +11,7 @@ counts from when it is made, which over TLS is behind its handshake, and until i
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import socket
 import ssl
@@ -44,6 +45,9 @@ LINGER_S = 1.0
 # How long a connection stays open without a request: longer than load balancers keep theirs, of which Google's has the
 # longest time; https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries
 KEEPALIVE_S = 620.0
+
+# How often it is looked whether all has been answered, once the server ends.
+LOOK_S = 0.02
 
 FULL = Failure(503, Unavailable.code, "The server has as many connections as it can serve; close some, or come again.")
 
@@ -115,6 +119,16 @@ class Front:
         for connection in self._open:
             if (request := connection.request) is not None:
                 yield request
+
+    async def finish(self, limit_s: float) -> None:
+        """Wait so long for what is being answered, and end the connections of the rest."""
+        for _ in range(math.ceil(limit_s / LOOK_S)):
+            if next(self.requests(), None) is None:
+                return
+            await asyncio.sleep(LOOK_S)
+        for connection in list(self._open):
+            if connection.request is not None:
+                connection.abort()
 
     async def close(self) -> None:
         """Close the reserved connections; the others are the server's to close."""
