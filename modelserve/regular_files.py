@@ -14,7 +14,17 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
-__all__ = ["create", "open_below", "open_folder", "open_regular", "opened", "read_regular", "remove_link", "write_anew"]
+__all__ = [
+    "append",
+    "create",
+    "open_below",
+    "open_folder",
+    "open_regular",
+    "opened",
+    "read_regular",
+    "remove_link",
+    "write_anew",
+]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -82,6 +92,15 @@ def create(path: Name) -> int:
 def write_anew(path: Name, data: bytes) -> None:
     """Write a new file in place of what was there, as ``create`` does."""
     with os.fdopen(create(path), "wb") as file:
+        file.write(data)
+
+
+def append(path: Name, data: bytes) -> None:
+    """Write behind what a regular file has, which is made where it is not there."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", path)
         file.write(data)
 
 

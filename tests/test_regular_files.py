@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelserve.regular_files import create, open_below, open_regular, opened, remove_link, write_anew
+from modelserve.regular_files import append, create, open_below, open_regular, opened, remove_link, write_anew
 
 
 def test_a_regular_file_is_opened_and_nothing_else(tmp_path: Path) -> None:
@@ -51,3 +51,16 @@ def test_only_a_link_is_removed_as_one(tmp_path: Path) -> None:
     assert not remove_link(tmp_path / "folder")
     assert not remove_link(tmp_path / "none")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_nothing_is_written_behind_a_link(tmp_path: Path) -> None:
+    """X15."""
+    for text in (b"one", b"two"):
+        append(tmp_path / "log", text)
+    assert (tmp_path / "log").read_bytes() == b"onetwo"
+    (tmp_path / "link").symlink_to("log")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe", "."):
+        with pytest.raises(OSError):
+            append(tmp_path / name, b"three")
+    assert (tmp_path / "log").read_bytes() == b"onetwo"

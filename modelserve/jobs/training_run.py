@@ -29,6 +29,7 @@ from modelserve.messages import (
     TrainingProgress,
     decode_training_event,
 )
+from modelserve.regular_files import append
 from modelserve.runtime.interface import Exit, Replica, StartFailed
 
 __all__ = ["TrainingRun"]
@@ -170,8 +171,7 @@ class TrainingRun:
         extra = {"deployment": self.job.deployment, "job": self.job.uuid, "traceback": failed.traceback}
         logger.error("model could not start for a training (%s): %s", failed.stage, failed.message, extra=extra)
         try:
-            with open(self._log, "a", encoding="utf-8", errors="backslashreplace") as log:
-                log.write(f"{failed.traceback or failed.message}\n")
+            append(self._log, f"{failed.traceback or failed.message}\n".encode(errors="backslashreplace"))
         except OSError as error:
             logger.warning("the log of a job cannot be written: %s", error.strerror, extra={"job": self.job.uuid})
         return Ending(Status.ERROR, NOT_STARTED.get(failed.stage, "The training could not start."))

@@ -8,8 +8,8 @@ A client that leaves ends its handler, and with it all that was opened for it.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from modelserve.jobs.log_limit import KEPT_BYTES
 from modelserve.jobs.runner import Runner
 from modelserve.web.events import KEEP_ALIVE_S, EventResponse, with_pauses
 from modelserve.web.failures import BrokenAnswer
+from modelserve.web.files import SENDING
 from modelserve.web.v2.job_log import Span, find_span, read_lines, read_piece
 from modelserve.web.v2.job_object import show_job
 from modelserve.web.v2.jobs import Jobs, whole_number
@@ -45,7 +46,7 @@ class JobStreams:
         is_followed = switch(request, "follow")
         job = await self._jobs.job(request)
         path = self._runner.files.log(job.uuid)
-        span = await asyncio.to_thread(find_span, path, None if tail < 0 else tail)
+        span = await request.config_dict[SENDING].run(find_span, path, None if tail < 0 else tail)
         if is_followed:
             return await self._follow_log(request, job, path, _resumed(request, span))
         return await _send_log(request, _log_response(request, job, span, is_download=tail < 0), path, span)
@@ -75,7 +76,7 @@ class JobStreams:
         async with contextlib.aclosing(with_pauses(self._runner.follow(job), LOOK_S)) as changes:
             async for changed in changes:
                 job = changed or job
-                sent = await _send_lines(events, path, start, is_over=job.status in ENDED)
+                sent = await _send_lines(request, events, path, start, is_over=job.status in ENDED)
                 silent_s = silent_s + LOOK_S if sent == start else 0.0
                 start = sent
                 if silent_s >= KEEP_ALIVE_S:
@@ -89,7 +90,7 @@ async def _send_log(request: web.Request, response: web.StreamResponse, path: Pa
     """Send a part of a log, piece by piece."""
     await response.prepare(request)
     while request.method != "HEAD" and span.start < span.end:
-        piece = await asyncio.to_thread(read_piece, path, span)
+        piece = await request.config_dict[SENDING].run(read_piece, path, span)
         if not piece.data:
             raise BrokenAnswer(500, "the log was removed while it was sent")
         await response.write(piece.data)
@@ -98,10 +99,10 @@ async def _send_log(request: web.Request, response: web.StreamResponse, path: Pa
     return response
 
 
-async def _send_lines(events: EventResponse, path: Path, start: int, *, is_over: bool) -> int:
+async def _send_lines(request: web.Request, events: EventResponse, path: Path, start: int, *, is_over: bool) -> int:
     """Send what a log has from a byte on, and return the byte behind it."""
     while True:
-        found = await asyncio.to_thread(read_lines, path, start, is_over=is_over)
+        found = await request.config_dict[SENDING].run(functools.partial(read_lines, path, start, is_over=is_over))
         if found.end == start:
             return start
         await events.send_lines("log", found.lines, found.end)
