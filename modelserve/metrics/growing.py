@@ -44,6 +44,7 @@ def added(one: Series, other: Series) -> dict[Key, float]:
         mine, theirs = _Steps(bounds, one), _Steps(bounds, other)
         if mine.bounds != theirs.bounds:
             for bound, key in bounds:
+                del sums[key]  # put behind the others, so that the buckets are in order
                 sums[key] = mine.at(bound) + theirs.at(bound)
     return sums
 
