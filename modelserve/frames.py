@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -33,7 +33,16 @@ from modelserve.messages import (
     Stage,
 )
 
-__all__ = ["FRAME_LIMIT_BYTES", "INLINE_BYTES", "Body", "FrameError", "Receiver", "encode"]
+__all__ = [
+    "FRAME_LIMIT_BYTES",
+    "HEAD_LIMIT_BYTES",
+    "INLINE_BYTES",
+    "Body",
+    "Bounds",
+    "FrameError",
+    "Receiver",
+    "encode",
+]
 
 Body = bytes | bytearray | memoryview
 Message = TypeVar("Message")
@@ -43,6 +52,9 @@ INLINE_BYTES = 65_536
 
 FRAME_LIMIT_BYTES = 0xFFFF_FFFF
 """Most that a frame may hold: head and bodies together."""
+
+HEAD_LIMIT_BYTES = 16 * 1024 * 1024
+"""Most that the head of a frame from a worker may be: its answers but for their large bodies, or a description."""
 
 RECEIVE_BYTES = 65_536
 """Size of a receiver's own buffer; frames within it are cut without being copied first."""
@@ -58,18 +70,31 @@ class FrameError(ValueError):
     """What was received is no frame: a length is over the limit, or the head is no message of the kinds expected."""
 
 
+class Bounds(NamedTuple):
+    """What a frame may be: how large its head, how many bodies may follow it, and how large each of them."""
+
+    head_bytes: int = FRAME_LIMIT_BYTES
+    bodies: int = MAX_BODIES
+    body_bytes: int = FRAME_LIMIT_BYTES
+
+
+ANY = Bounds()
+
+
 def encode(
     message: Calls | Cancel | More | Check | Scrape | Ready | Failed | Answers | Part | Stage | Checked | Scraped,
+    head_limit_bytes: int = FRAME_LIMIT_BYTES,
 ) -> list[Body]:
     """Return the frame of one message as buffers to be sent in order; large bodies are the message's own objects.
 
     Raises:
-        OverflowError: The frame is over ``FRAME_LIMIT_BYTES``.
+        OverflowError: The frame is over ``FRAME_LIMIT_BYTES``, or its head over ``head_limit_bytes``.
+        UnicodeEncodeError: A text of the message has lone surrogates.
     """
     if _has_large(message):
-        return _encode_split(message)
+        return _encode_split(message, head_limit_bytes)
     payload = _encoder.encode(message)
-    _check_sendable(len(payload))
+    _check_sendable(len(payload), 0, head_limit_bytes)
     return [_PAIR.pack(len(payload), 0) + payload]
 
 
@@ -78,12 +103,13 @@ class Receiver(Generic[Message]):
 
     Args:
         decode: ``decode_server_bound`` or ``decode_worker_bound`` of messages.py.
-        limit_bytes: Largest frame that is taken; memory is allocated for none that says it is larger.
+        bounds: Asked, for a frame that does not fit into the buffer, what it may be. Memory is allocated for none that
+            says it is larger, and for each body only when it begins to come.
     """
 
-    def __init__(self, decode: Callable[[Any], Message], limit_bytes: int = FRAME_LIMIT_BYTES) -> None:
+    def __init__(self, decode: Callable[[Any], Message], bounds: Callable[[], Bounds] = lambda: ANY) -> None:
         self._decode = decode
-        self._limit_bytes = limit_bytes
+        self._bounds = bounds
         self._view = memoryview(bytearray(RECEIVE_BYTES))
         self._end = 0
         self._split: _Split | None = None
@@ -133,15 +159,20 @@ class Receiver(Generic[Message]):
 
     def _begin_split(self, data: memoryview, head_bytes: int, bodies: int) -> int:
         """Start a frame that gets buffers of its own; return how much of ``data`` is taken, 0 while its table lacks."""
-        if bodies > MAX_BODIES:
-            raise FrameError(f"a frame says it has {bodies} bodies; at most {MAX_BODIES} may follow a head")
+        bounds = self._bounds()
+        if head_bytes > bounds.head_bytes:
+            raise FrameError(f"a frame says its head has {head_bytes} bytes; at most {bounds.head_bytes} are taken")
+        if bodies > min(MAX_BODIES, bounds.bodies):
+            most = min(MAX_BODIES, bounds.bodies)
+            raise FrameError(f"a frame says it has {bodies} bodies; at most {most} may follow its head")
         start = _PAIR.size * (1 + bodies)
         if len(data) < start:
             return 0
         table = list(_PAIR.iter_unpack(data[_PAIR.size : start]))
-        size = head_bytes + sum(length for _, length in table)
-        if size > self._limit_bytes:
-            raise FrameError(f"a frame says it has {size} bytes; at most {self._limit_bytes} are taken")
+        for _, length in table:
+            if not INLINE_BYTES < length <= bounds.body_bytes:
+                right = f"more than {INLINE_BYTES} and at most {bounds.body_bytes}"
+                raise FrameError(f"a frame says that a body has {length} bytes; it has {right}")
         self._split = _Split(head_bytes, table)
         return start + self._split.take(data[start:])
 
@@ -159,44 +190,53 @@ class Receiver(Generic[Message]):
     def _decoded(self, head: memoryview | bytearray) -> Message:
         try:
             return self._decode(head)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise FrameError(f"the head of a frame is no message that is expected here: {error}") from error
 
 
 class _Split:
-    """A frame that is received piece by piece: its head, then its bodies, each into a buffer of its own."""
+    """A frame that is received piece by piece: its head, then its bodies, each into a buffer of its own.
+
+    A buffer is made when the one before it is full: who only says that much comes takes none of the memory for it.
+    """
 
     def __init__(self, head_bytes: int, table: list[tuple[int, int]]) -> None:
         self.table = table
         self.head = bytearray(head_bytes)
-        self.bodies = [new_buffer(length) for _, length in table]
-        self._rest = deque(memoryview(piece) for piece in (self.head, *self.bodies) if piece)
+        self.bodies: list[bytearray] = []
+        self._to_come = deque(length for _, length in table)
+        self._piece = memoryview(self.head)
+        self._advance()
 
     @property
     def is_whole(self) -> bool:
-        return not self._rest
+        return not self._piece
 
     def rest(self) -> memoryview:
-        return self._rest[0]
+        return self._piece
 
     def filled(self, count: int) -> None:
-        piece = self._rest.popleft()
-        if count < len(piece):
-            self._rest.appendleft(piece[count:])
+        self._piece = self._piece[count:]
+        self._advance()
+
+    def _advance(self) -> None:
+        if not self._piece and self._to_come:  # no body is empty
+            self.bodies.append(new_buffer(self._to_come.popleft()))
+            self._piece = memoryview(self.bodies[-1])
 
     def take(self, data: memoryview) -> int:
         """Copy what ``data`` holds of this frame; return how many bytes."""
         taken = 0
-        while self._rest and taken < len(data):
-            count = min(len(self._rest[0]), len(data) - taken)
-            self._rest[0][:count] = data[taken : taken + count]
+        while self._piece and taken < len(data):
+            count = min(len(self._piece), len(data) - taken)
+            self._piece[:count] = data[taken : taken + count]
             self.filled(count)
             taken += count
         return taken
 
 
 # In which attribute a message's items hold their bodies; the items of a Part are itself.
-_BODY_NAMES: dict[type, str] = {Calls: "body", Answers: "body", Part: "data"}
+_BODY_NAMES: dict[type, str] = {Calls: "body", Answers: "body", Check: "body", Checked: "body", Part: "data"}
 
 
 def _items(message: Any) -> list[Any]:
@@ -205,6 +245,10 @@ def _items(message: Any) -> list[Any]:
         return message.calls  # type: ignore[no-any-return]
     if kind is Answers:
         return message.answers  # type: ignore[no-any-return]
+    if kind is Check:
+        return [message.call]
+    if kind is Checked:
+        return [message.answer]
     return [message] if kind is Part else []
 
 
@@ -219,7 +263,7 @@ def _has_large(message: Any) -> bool:
     return False
 
 
-def _encode_split(message: Any) -> list[Body]:
+def _encode_split(message: Any, head_limit_bytes: int) -> list[Body]:
     items, name = _items(message), _BODY_NAMES[type(message)]
     positions = [place for place, item in enumerate(items) if len(getattr(item, name)) > INLINE_BYTES][:MAX_BODIES]
     bodies: list[Body] = [getattr(items[position], name) for position in positions]
@@ -231,10 +275,12 @@ def _encode_split(message: Any) -> list[Body]:
     finally:  # the message is its owner's: a call that must be sent once more still has its body
         for position, body in zip(positions, bodies, strict=True):
             setattr(items[position], name, body)
-    _check_sendable(len(head) + sum(map(len, bodies)))
+    _check_sendable(len(head), sum(map(len, bodies)), head_limit_bytes)
     return [_PAIR.pack(len(head), len(bodies)) + table + head, *bodies]
 
 
-def _check_sendable(size: int) -> None:
-    if size > FRAME_LIMIT_BYTES:
+def _check_sendable(head_bytes: int, bodies_bytes: int, head_limit_bytes: int) -> None:
+    if head_bytes > head_limit_bytes:
+        raise OverflowError(f"a message is {head_bytes} bytes without its large bodies, over {head_limit_bytes}")
+    if head_bytes + bodies_bytes > FRAME_LIMIT_BYTES:
         raise OverflowError("a message of 4 GiB or more cannot be framed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelserve.frames import FRAME_LIMIT_BYTES, INLINE_BYTES, MAX_BODIES, RECEIVE_BYTES, FrameError, Receiver, encode
+from modelserve.frames import (
+    FRAME_LIMIT_BYTES,
+    INLINE_BYTES,
+    MAX_BODIES,
+    RECEIVE_BYTES,
+    Bounds,
+    FrameError,
+    Receiver,
+    encode,
+)
 from modelserve.messages import (
     Answer,
     Answers,
     Call,
     Calls,
     Cancel,
+    Check,
+    Checked,
     Description,
     Failed,
     Failure,
@@ -151,23 +163,61 @@ def test_more_large_bodies_than_a_table_holds_still_arrive() -> None:
 @pytest.mark.parametrize(
     ("prefix", "words"),
     [
-        (struct.pack("!II", 2_000_000, 0), "2000000 bytes"),
-        (struct.pack("!IIII", 10, 1, 0, FRAME_LIMIT_BYTES), f"{FRAME_LIMIT_BYTES + 10} bytes"),
+        (struct.pack("!II", 2_000_000, 0), "2000000 bytes; at most 1000000"),
+        (struct.pack("!II", FRAME_LIMIT_BYTES, 0), "at most 1000000"),
+        (struct.pack("!IIII", 10, 1, 0, FRAME_LIMIT_BYTES), f"{FRAME_LIMIT_BYTES} bytes"),
+        (struct.pack("!IIIIII", 10, 2, 0, 70_000, 1, 0), "0 bytes"),
+        (struct.pack("!IIII", 10, 1, 0, INLINE_BYTES), f"{INLINE_BYTES} bytes"),
+        (struct.pack("!II", 10, 3), "3 bodies; at most 2"),
         (struct.pack("!II", 10, MAX_BODIES + 1), f"{MAX_BODIES + 1} bodies"),
+        (struct.pack("!II", 10_000, 0) + b"\x91" * 10_000, "no message"),
         (struct.pack("!II", 3, 0) + b"abc", "no message"),
         (struct.pack("!II", 100_000, 0) + b"a" * 100_000, "no message"),
     ],
 )
 def test_what_is_no_frame_is_refused_before_memory_is_taken_for_it(prefix: bytes, words: str) -> None:
     with pytest.raises(FrameError, match=words):
-        received(Receiver(decode_server_bound, limit_bytes=1_000_000), prefix, ())
+        received(Receiver(decode_server_bound, bounds=lambda: Bounds(1_000_000, 2, 5_000_000)), prefix, ())
 
 
 def test_a_body_for_an_item_that_is_not_there_is_refused() -> None:
     (frame,) = encode(Calls([Call(1)]))
     head = bytes(frame)[8:]
     with pytest.raises(FrameError, match="item 1"):
-        received(Receiver(decode_worker_bound), struct.pack("!IIII", len(head), 1, 1, 2) + head + b"xy", ())
+        received(
+            Receiver(decode_worker_bound), struct.pack("!IIII", len(head), 1, 1, 70_000) + head + bytes(70_000), ()
+        )
+
+
+def test_a_body_takes_memory_only_when_it_begins_to_come() -> None:
+    """X7."""
+    receiver, most = Receiver(decode_server_bound), 100
+    frame = struct.pack("!II", 10, most) + b"".join(struct.pack("!II", place, 2**31) for place in range(most))
+    tracemalloc.start()
+    try:
+        assert received(receiver, frame, ()) == []
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_body_of_a_call_to_be_validated_is_not_copied_into_its_head() -> None:
+    """Y22."""
+    call, answer = Call(1, body=b"x" * 1_000_000), Answer(1, body=b"y" * 1_000_000)
+    for message, receiver, sent in [
+        (Check(call), Receiver[Any](decode_worker_bound), call.body),
+        (Checked(answer), Receiver[Any](decode_server_bound), answer.body),
+    ]:
+        assert isinstance(message, Check | Checked)
+        head, body = encode(message)
+        assert body is sent
+        assert received(receiver, bytes(head) + sent, ()) == [message]
+
+
+def test_a_head_over_its_limit_is_not_sent() -> None:
+    """X7."""
+    with pytest.raises(OverflowError, match="over 1000"):
+        encode(Failed("load", "x" * 2000, ""), 1000)
 
 
 def test_a_frame_of_4_gib_is_not_sent() -> None:

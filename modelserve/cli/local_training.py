@@ -44,6 +44,10 @@ class Ear:
     def __init__(self) -> None:
         self.told = asyncio.Queue[Answer | Part | Exit]()
 
+    def due(self, replica: Replica) -> int:
+        """Return that there is one call."""
+        return 1
+
     def answered(self, replica: Replica, answers: Answers) -> None:
         """Keep the answers."""
         for answer in answers.answers:

@@ -105,6 +105,9 @@ class TrainingRun:
         has_ended_by_itself = self._ending.done() and self._ending.result() is not STOPPED
         await self._replica.stop(END_WAIT_S if has_ended_by_itself else 0.0)
 
+    def due(self, replica: Replica) -> int:
+        return 1
+
     def answered(self, replica: Replica, answers: Answers) -> None:
         for answer in answers.answers:
             if answer.failure is not None:

@@ -14,7 +14,7 @@ __all__ = ["CacheMetrics", "DeploymentMetrics", "Families"]
 
 
 # Why a worker may have to be replaced: the reasons of its end that are not our choice, or it did not start.
-RESTARTED = ("exit", "signal", "device", "timeout", "cancelled", "start")
+RESTARTED = ("exit", "signal", "device", "broken", "timeout", "cancelled", "start")
 
 
 class Families(NamedTuple):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 
-from modelserve.errors import ModelserveError, QueueFull
+from modelserve.errors import QueueFull
 from modelserve.messages import Answer, Call, Description
 from modelserve.metrics import CacheMetrics
 from modelserve.runtime.cache_key import is_quick, key_of
@@ -169,7 +169,7 @@ class Cache:
         run.join(caller)
         try:
             run.start()
-        except ModelserveError as error:
+        except Exception as error:
             run.give(failed(error))
 
     def _ended_alone(self, run: Run, answer: Answer | None) -> None:

@@ -31,8 +31,9 @@ from modelserve.messages import (
     Scraped,
     Stage,
     decode_server_bound,
+    sendable,
 )
-from modelserve.runtime.interface import Listener, Replica, StartFailed
+from modelserve.runtime.interface import Listener, Misbehaved, Replica, StartFailed
 
 __all__ = ["SOCKET_BUFFER_BYTES", "Channel", "pair"]
 
@@ -40,6 +41,17 @@ logger = logging.getLogger(__name__)
 
 # A body of some megabytes then passes in few system calls; see the table in docs/explanation/workers.md.
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+
+# What the part of a training says around what the model returned, or an event's words around its data.
+ROOM_BYTES = 1024
+
+# No model takes more calls at a time: it is more than a server has connections.
+MOST_CALLS = 1 << 20
+
+# In the order in which a worker comes to them.
+STAGES = ("load", "describe", "warm")
+
+Message = Answers | Part | Stage | Ready | Failed | Checked | Scraped
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -58,23 +70,38 @@ class Channel(asyncio.BufferedProtocol):
         listener: Who is told of answers and parts.
         on_stage: Called with each stage that the worker's start comes to.
         on_closed: Called once the channel has closed, by either side; may be replaced.
+        answer_bytes: Most that a body of an answer may be.
 
     ``on_checked`` is called with the answer to each call that was to be checked, and ``on_scraped`` with what the model
-    counts itself; they may be replaced too.
+    counts itself; they may be replaced too. So may ``checks_due``, which says how many of the former may come.
+
+    Attributes:
+        trouble: What the worker did wrong, where the channel was closed for that, to follow "the worker".
     """
 
     def __init__(
-        self, replica: Replica, listener: Listener, on_stage: Callable[[str], None], on_closed: Callable[[], None]
+        self,
+        replica: Replica,
+        listener: Listener,
+        on_stage: Callable[[str], None],
+        on_closed: Callable[[], None],
+        *,
+        answer_bytes: int = 0,
     ) -> None:
         self._replica = replica
         self._listener = listener
         self._on_stage = on_stage
-        self._receiver = frames.Receiver(decode_server_bound)
+        self._answer_bytes = (answer_bytes or frames.FRAME_LIMIT_BYTES) + ROOM_BYTES
+        self._receiver = frames.Receiver(decode_server_bound, self._bounds)
+        self._stage = -1
+        self._tell: Callable[[Message], None] = self._tell_start
         self._transport: asyncio.Transport | None = None
         self._gathered: list[frames.Body] | None = None  # from the first frame of a turn of the loop to its end
         self._loop = asyncio.get_running_loop()
         self._finished = False
         self.closed = False
+        self.trouble = ""
+        self.checks_due: Callable[[], int] = _none
         self.on_closed = on_closed
         self.on_checked: Callable[[Answer], None] = _ignore
         self.on_scraped: Callable[[Scraped], None] = _ignore
@@ -115,13 +142,15 @@ class Channel(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         try:
-            messages = self._receiver.received(nbytes)
+            for message in self._receiver.received(nbytes):
+                self._tell(message)
         except frames.FrameError as error:
-            logger.error("worker %s sent what cannot be read: %s", self._replica.name, error)
-            self.abort()
-            return
-        for message in messages:
-            self._tell(message)
+            self._break(f"sent what cannot be read: {error}")
+        except Misbehaved as error:
+            self._break(str(error))
+        except Exception:  # the border to the worker: what it says must not end anything but itself
+            logger.exception("cannot take what worker %s has sent", self._replica.name)
+            self._break("sent what the server could not take")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
@@ -132,7 +161,8 @@ class Channel(asyncio.BufferedProtocol):
     def _let_go(self) -> None:
         """Drop what refers back to us, so that a dead worker's buffers go with it and not with a later collection."""
         self._transport = None
-        self._on_stage = self.on_closed = self.on_checked = self.on_scraped = _ignore
+        self._on_stage = self.on_closed = self.on_checked = self.on_scraped = self._tell = _ignore
+        self.checks_due = _none
         del self._replica, self._listener, self._receiver
 
     def _flush(self) -> None:
@@ -149,10 +179,42 @@ class Channel(asyncio.BufferedProtocol):
             else:
                 self._transport.writelines(buffers)
         except Exception:  # what of it has gone out nobody knows, so nothing sensible can follow
-            logger.exception("cannot write to worker %s, which is replaced", self._replica.name)
-            self.abort()
+            logger.exception("cannot write to worker %s", self._replica.name)
+            self._break("could not be written to")
 
-    def _tell(self, message: Answers | Part | Stage | Ready | Failed | Checked | Scraped) -> None:
+    def _break(self, trouble: str) -> None:
+        """Close for what the worker did: nothing that it says is taken any more."""
+        self.trouble = self.trouble or trouble
+        self._tell = _ignore
+        self.abort()
+
+    def _bounds(self) -> frames.Bounds:
+        """Return what a frame may be now; asked only for those that are large."""
+        if self._tell == self._tell_start:
+            return frames.Bounds(frames.HEAD_LIMIT_BYTES, 0, 0)
+        due = self._listener.due(self._replica) + self.checks_due()
+        return frames.Bounds(frames.HEAD_LIMIT_BYTES, due, self._answer_bytes)
+
+    def _tell_start(self, message: Message) -> None:
+        """Take what comes before the worker is ready: its stages in their order, and how its start has ended."""
+        if isinstance(message, Stage) and message.stage in STAGES[self._stage + 1 :]:
+            self._stage = STAGES.index(message.stage)
+            self._on_stage(message.stage)
+        elif isinstance(message, Ready):
+            check_description(message.description)
+            self._tell = self._tell_on
+            if not self.started.done():  # it may have taken too long
+                self.started.set_result(message.description)
+        elif isinstance(message, Failed) and message.stage in STAGES:
+            self._tell = _ignore
+            if not self.started.done():
+                told = Failed(message.stage, sendable(message.message), sendable(message.traceback))
+                self.started.set_exception(StartFailed(told))
+        else:
+            raise Misbehaved(f"said {type(message).__name__} before it was ready, when no worker says so")
+
+    def _tell_on(self, message: Message) -> None:
+        """Take what comes from a worker that is ready."""
         if type(message) is Answers:
             self._listener.answered(self._replica, message)
         elif type(message) is Part:
@@ -161,16 +223,23 @@ class Channel(asyncio.BufferedProtocol):
             self.on_checked(message.answer)
         elif type(message) is Scraped:
             self.on_scraped(message)
-        elif not self.started.done():
-            self._on_start(message)
+        else:
+            raise Misbehaved(f"said {type(message).__name__} although it was ready already")
 
-    def _on_start(self, message: Answers | Part | Stage | Ready | Failed | Checked | Scraped) -> None:
-        if isinstance(message, Stage):
-            self._on_stage(message.stage)
-        elif isinstance(message, Ready):
-            self.started.set_result(message.description)
-        elif isinstance(message, Failed):
-            self.started.set_exception(StartFailed(message))
+
+def check_description(description: Description) -> None:
+    """Check the numbers by which a worker is given its calls.
+
+    Raises:
+        Misbehaved: One of them is none that a model can have.
+    """
+    for number in (description.max_batch_size, description.max_concurrency):
+        if not 1 <= number < MOST_CALLS:
+            raise Misbehaved(f"said that it takes {number} calls at a time")
+
+
+def _none() -> int:
+    return 0
 
 
 def _ignore(*arguments: object) -> None:

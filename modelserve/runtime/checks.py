@@ -9,6 +9,7 @@ import asyncio
 
 from modelserve.errors import WorkerDied
 from modelserve.messages import Answer
+from modelserve.runtime.interface import Misbehaved
 
 __all__ = ["Checks"]
 
@@ -16,7 +17,7 @@ DIED = "The worker process that looked at this call's arguments ended before it 
 
 
 class Checks:
-    """What one worker has been asked and has not answered."""
+    """What one worker has been asked and has not answered; ``len`` counts what nobody waits for any more, too."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
@@ -26,20 +27,29 @@ class Checks:
         """Return the future of an answer; it raises WorkerDied where the worker ends before."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = future
-        future.add_done_callback(lambda _: self._waiting.pop(call_id, None))
         if self._is_lost:
             self.lost()
         return future
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def answered(self, answer: Answer) -> None:
-        """The worker has answered; where nobody waits any more, nothing happens."""
-        future = self._waiting.get(answer.id)
-        if future is not None and not future.done():
+        """The worker has answered; where nobody waits any more, nothing happens.
+
+        Raises:
+            Misbehaved: It was not asked.
+        """
+        future = self._waiting.pop(answer.id, None)
+        if future is None:
+            raise Misbehaved("answered a call that it was not to validate")
+        if not future.done():
             future.set_result(answer)
 
     def lost(self) -> None:
         """The worker has ended, and answers no more."""
         self._is_lost = True
-        for future in self._waiting.values():
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
             if not future.done():
                 future.set_exception(WorkerDied(DIED))

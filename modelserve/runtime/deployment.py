@@ -24,7 +24,7 @@ from modelserve.metrics import DeploymentMetrics
 from modelserve.runtime.budget import Budget, Gpus
 from modelserve.runtime.dealer import Dealer
 from modelserve.runtime.fate import OURS, fates
-from modelserve.runtime.interface import Exit, Replica, StartFailed
+from modelserve.runtime.interface import Exit, Misbehaved, Replica, StartFailed
 from modelserve.runtime.lane import Lane
 from modelserve.runtime.limits import Limits
 from modelserve.runtime.outlook import LOOK_S, Outlook
@@ -186,12 +186,16 @@ class Deployment:
         self.check_room(size)
         call.id = next(self._ids)
         pending = Pending.of(call, size, self._watch.left, self._loop)
-        if call.deadline:
-            self._check_outlook(call.deadline - self._loop.time())
-            self._watch.limit(pending)
-        if self._limits.batch_wait_s:
-            pending.since = self._loop.time()
-        self._queue.push(pending)
+        try:
+            if call.deadline:
+                self._check_outlook(call.deadline - self._loop.time())
+                self._watch.limit(pending)
+            if self._limits.batch_wait_s:
+                pending.since = self._loop.time()
+            self._queue.push(pending)
+        except BaseException:  # it is not in the queue, and its deadline must not take it out of there
+            pending.release()
+            raise
         try:
             self._dealer.came()
             if self._limits.predict_timeout_s:
@@ -313,14 +317,25 @@ class Deployment:
 
     def answered(self, replica: Replica, answers: Answers) -> None:
         """A worker has answered calls; it has room for more now."""
-        lane = self._dealer.lanes[replica]
+        lane = self._lane(replica)
         self._dealer.answered(lane, answers)
         if lane.answered_calls >= lane.call_limit:
             self._rotation.recycle(lane, f"after {lane.answered_calls} calls")
 
+    def _lane(self, replica: Replica) -> Lane:
+        lane = self._dealer.lanes.get(replica)
+        if lane is None:
+            raise Misbehaved("answered before it was given a call")
+        return lane
+
+    def due(self, replica: Replica) -> int:
+        """Return how many more calls a worker may answer."""
+        lane = self._dealer.lanes.get(replica)
+        return 0 if lane is None else lane.due
+
     def part(self, replica: Replica, part: Part) -> None:
         """A worker has sent the next part of a streamed answer."""
-        lane = self._dealer.lanes[replica]
+        lane = self._lane(replica)
         lane.part(part)
         if part.last:
             self._dealer.freed(lane)

@@ -21,7 +21,7 @@ from modelserve.runtime.pending import Pending
 __all__ = ["FAULTS", "MAX_DEATHS", "OURS", "fates"]
 
 # The reasons for which a worker ends by itself.
-FAULTS = frozenset({"exit", "signal", "device"})
+FAULTS = frozenset({"exit", "signal", "device", "broken"})
 
 # The reasons for which we end a worker that does its duty.
 OURS = frozenset({"stopped", "recycled"})

@@ -25,6 +25,7 @@ __all__ = [
     "Backend",
     "Exit",
     "Listener",
+    "Misbehaved",
     "Renewable",
     "Replica",
     "StartFailed",
@@ -82,12 +83,16 @@ class Exit(msgspec.Struct, frozen=True):
     """How a worker ended.
 
     ``reason`` is "exit", "signal", "stopped" (asked to, by us), "timeout" (ended because a call overran),
-    "cancelled" (ended because its client had left), "recycled" or "device" (it left a broken GPU); ``detail`` says more
-    in words.
+    "cancelled" (ended because its client had left), "recycled", "device" (it left a broken GPU) or "broken" (ended
+    because it said what no worker says); ``detail`` says more in words.
     """
 
     reason: str
     detail: str
+
+
+class Misbehaved(Exception):
+    """A worker has said what no worker of ours says: it is not to be believed any more, and is replaced."""
 
 
 class StartFailed(Exception):
@@ -134,7 +139,13 @@ class Renewable(Answering, Protocol):
 
 
 class Listener(Protocol):
-    """What a replica tells its owner, on the event loop's thread."""
+    """What a replica tells its owner, on the event loop's thread, and what it asks.
+
+    What the owner raises when it is told ends the worker, which is then ``lost`` for the reason "broken".
+    """
+
+    def due(self, replica: Replica) -> int:
+        """Return how many more calls the worker may answer now."""
 
     def answered(self, replica: Replica, answers: Answers) -> None:
         """Some calls have answers. Each call sent is answered at most once, frames in the order they were sent."""

@@ -19,8 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from modelserve.messages import Answer, Answers, Description, Part
-from modelserve.runtime.interface import Replica
+from modelserve.messages import Answer, Answers, Description, Failure, Part
+from modelserve.runtime.interface import Misbehaved, Replica
 from modelserve.runtime.pending import Pending
 from modelserve.runtime.streams import Stream, Streamed, discard
 
@@ -38,6 +38,12 @@ AHEAD_S = 0.02
 
 # The weight of the newest measurement in the moving average of a call's time.
 SMOOTHING = 0.2
+
+# No call takes less: what a worker says is not believed beyond that, and no frame's size is divided by nothing.
+LEAST_S = 1e-6
+
+# How much longer than it has been here a worker may say that it was busy, for clocks that are not read together.
+CLOCK_S = 1.0
 
 
 class Lane:
@@ -79,11 +85,18 @@ class Lane:
         self._took = took
         self._began_s = 0.0  # of the first frame, where calls run together or as a stream
         self._last_size = 1
+        self._since_s = time.monotonic()
+        self._is_cleared = False
         self._call_s = AHEAD_S  # until the first answers tell, taken for slow
 
     def __len__(self) -> int:
         """Return how many calls are at the replica."""
         return sum(map(len, self._frames))
+
+    @property
+    def due(self) -> int:
+        """How many more calls the worker may answer."""
+        return sys.maxsize if self._is_cleared else len(self)
 
     def room(self, waiting: int) -> int:
         """Return how many calls the next frame may hold now, 0 for none, where so many are waiting.
@@ -120,15 +133,21 @@ class Lane:
                 self._began_s = time.perf_counter()
 
     def answered(self, answers: Answers) -> None:
-        """Resolve the calls that were answered and learn how long they took."""
+        """Resolve the calls that were answered and learn how long they took.
+
+        Raises:
+            Misbehaved: One of them is not here, or what is said of it cannot be.
+        """
         began_s = self._began_s  # of the frame that these are of: the next begins with the last of them
         for answer in answers.answers:
+            if answer.failure is not None:
+                _check_failure(answer.failure)
             if answer.stream:
                 self._open(answer)
                 continue
             pending = self._take(answer.id)
             if pending is None:
-                discard(answer)
+                self._refuse_stranger(answer)
                 continue
             # First of all it is answered: it is here no more, and nobody else would answer it.
             if pending.stream is not None:  # a stream that was cancelled ends with an answer
@@ -144,10 +163,19 @@ class Lane:
         self._learn(answers)
 
     def part(self, part: Part) -> None:
-        """Pass on the next part of a streamed answer; the last one takes the call off the lane."""
+        """Pass on the next part of a streamed answer; the last one takes the call off the lane.
+
+        Raises:
+            Misbehaved: It is of no stream, or more than the worker was allowed.
+        """
         pending = self._find(part.id)
         if pending is None or pending.stream is None:
-            return
+            if self._is_cleared:
+                return
+            raise Misbehaved("sent a part of no stream")
+        if pending.stream.fed >= pending.stream.allowed and not part.last:
+            raise Misbehaved(f"sent more than the {pending.stream.allowed} parts of a stream that it was allowed")
+        _check_failure(part.failure)
         pending.stream.feed(part)
         if part.last:
             began_s = self._began_s
@@ -173,6 +201,7 @@ class Lane:
         """Return (unanswered calls the worker had begun, those it had not), in the order sent, and forget them."""
         unanswered = self.pendings()
         self._frames.clear()
+        self._is_cleared = True
         begun = self.replica.begun
         count = sum(pending.number < begun for pending in unanswered)
         return unanswered[:count], unanswered[count:]
@@ -191,7 +220,10 @@ class Lane:
         """Hand out the stream of an answer that has begun; the call stays here until its last part."""
         pending, replica = self._find(answer.id), self.replica
         if pending is None:
+            self._refuse_stranger(answer)
             return
+        if pending.stream is not None:
+            raise Misbehaved("began a stream a second time")
         left = pending.left
         stream = Stream(answer.id, lambda parts: replica.more(answer.id, parts), lambda: left(pending))
         if pending.done():  # the client did not wait for it
@@ -202,13 +234,23 @@ class Lane:
                 Streamed(answer.id, answer.content_type, filename=answer.filename, stream=True, parts=stream)
             )
 
+    def _refuse_stranger(self, answer: Answer) -> None:
+        """Let go of an answer to a call that is not here, which may be where all that were here have been given up."""
+        discard(answer)
+        if not self._is_cleared:
+            raise Misbehaved("answered a call that it does not have")
+
     def _learn(self, answers: Answers) -> None:
         count = len(answers.answers)
-        if count:
-            self.answered_calls += count
-            if not self._is_timed:
-                self._took(answers.busy_ns / 1e9 / count, count)
-            self._call_s += SMOOTHING * (answers.busy_ns / 1e9 / count - self._call_s)
+        if not count:
+            raise Misbehaved("sent answers to no call")
+        busy_s = answers.busy_ns / 1e9
+        if not 0 <= busy_s <= time.monotonic() - self._since_s + CLOCK_S:
+            raise Misbehaved(f"said that it was busy for {busy_s:g} s")
+        self.answered_calls += count
+        if not self._is_timed:
+            self._took(busy_s / count, count)
+        self._call_s = max(LEAST_S, self._call_s + SMOOTHING * (busy_s / count - self._call_s))
 
     def _ran_s(self, pending: Pending, began_s: float) -> float:
         if self.is_concurrent:
@@ -230,3 +272,13 @@ class Lane:
                     self._began_s = time.perf_counter()
                 return pending
         return None
+
+
+def _check_failure(failure: Failure | None) -> None:
+    """Check that a failure has the status of one.
+
+    Raises:
+        Misbehaved: It has not.
+    """
+    if failure is not None and not 400 <= failure.status <= 599:
+        raise Misbehaved(f"sent a failure of status {failure.status}")

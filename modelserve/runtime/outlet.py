@@ -11,16 +11,21 @@ import socket
 import threading
 import time
 
-from modelserve.frames import encode
-from modelserve.messages import Answer, Answers, Checked, Failed, Part, Ready, Scraped, Stage
+from modelserve.frames import HEAD_LIMIT_BYTES, Body, encode
+from modelserve.messages import Answer, Answers, Checked, Failed, Failure, Part, Ready, Scraped, Stage
 
 __all__ = ["Outlet"]
+
+# What cannot be written as a frame: a text with lone surrogates, or more than the server takes.
+UNSENDABLE = (UnicodeEncodeError, OverflowError)
 
 # Answers that are ready wait this long for the next, so that fast calls share system calls.
 GATHER_NS = 1_000_000
 
-# An answer of this size is sent at once, and not held until others have joined it.
+# Answers of this size together are sent at once, and not held until others have joined them.
 LARGE_BYTES = 1 << 20
+
+Message = Ready | Failed | Stage | Part | Checked | Scraped | Answers
 
 
 class Outlet:
@@ -34,6 +39,7 @@ class Outlet:
         self._channel = channel
         self._lock = threading.Lock()
         self._answers: list[Answer] = []
+        self._bytes = 0
         self._since = 0
         self._last = 0
 
@@ -47,16 +53,18 @@ class Outlet:
         now = time.monotonic_ns()
         with self._lock:
             self._answers.append(answer)
+            self._bytes += len(answer.body)
             self._last = now
-            if now - self._since > GATHER_NS or len(answer.body) > LARGE_BYTES:
+            if now - self._since > GATHER_NS or self._bytes > LARGE_BYTES:
                 self._flush()
 
     def gather(self, answer: Answer) -> None:
         """Take an answer that the caller will flush in time; a large one is sent at once, with all that is gathered."""
         with self._lock:
             self._answers.append(answer)
+            self._bytes += len(answer.body)
             self._last = time.monotonic_ns()
-            if len(answer.body) > LARGE_BYTES:
+            if self._bytes > LARGE_BYTES:
                 self._flush()
 
     def flush(self) -> None:
@@ -83,10 +91,35 @@ class Outlet:
 
     def _flush(self) -> None:
         if self._answers:
-            answers, self._answers = self._answers, []
+            answers, self._answers, self._bytes = self._answers, [], 0
             busy_ns, self._since = self._last - self._since, self._last
             self._send(Answers(answers, busy_ns))
 
-    def _send(self, message: Ready | Failed | Stage | Part | Checked | Scraped | Answers) -> None:
-        for buffer in encode(message):
+    def _send(self, message: Message) -> None:
+        for buffer in _encoded(message):
             self._channel.sendall(buffer)
+
+
+def _encoded(message: Message) -> list[Body]:
+    """Return the frame of a message, or frames with what can be sent of it and failures for the rest."""
+    try:
+        return encode(message, HEAD_LIMIT_BYTES)
+    except UNSENDABLE as error:
+        if isinstance(message, Answers) and len(message.answers) > 1:
+            each_ns = message.busy_ns // len(message.answers)
+            return [buffer for answer in message.answers for buffer in _encoded(Answers([answer], each_ns))]
+        return encode(_instead(message, error), HEAD_LIMIT_BYTES)
+
+
+def _instead(message: Message, error: Exception) -> Message:
+    """Return what is sent in the place of a message that cannot be."""
+    failure = Failure(500, "bad_answer", "The model's answer cannot be sent.", log=f"it cannot be sent: {error}")
+    if isinstance(message, Answers):
+        return Answers([Answer(message.answers[0].id, failure=failure)], message.busy_ns)
+    if isinstance(message, Checked):
+        return Checked(Answer(message.answer.id, failure=failure))
+    if isinstance(message, Part):
+        return Part(message.id, last=True, failure=failure)
+    if isinstance(message, Scraped):
+        return Scraped(dropped=sum(len(family.samples) for family in message.families))
+    raise error

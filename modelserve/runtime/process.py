@@ -23,7 +23,7 @@ from modelserve.private_folder import make_private
 from modelserve.runtime import boot, channel, lifeline
 from modelserve.runtime.checks import Checks
 from modelserve.runtime.hearing import Ear, Hearing
-from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, StartFailed, WorkerSpec
+from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, Misbehaved, StartFailed, WorkerSpec
 from modelserve.runtime.launch import added_paths, launch, what_is_wrong
 from modelserve.runtime.offspring import kill_offspring
 from modelserve.runtime.remains import Remains
@@ -154,8 +154,9 @@ class LocalReplica:
 
     def scrape(self) -> asyncio.Future[Scraped]:
         assert self._channel is not None, "start it first"
-        self._channel.send(Scrape())
-        self._scraped = self._scraped or asyncio.get_running_loop().create_future()
+        if self._scraped is None:  # else it is asked already
+            self._channel.send(Scrape())
+            self._scraped = asyncio.get_running_loop().create_future()
         if self._ended.is_set():
             self._scraped.cancel()
         return self._scraped
@@ -197,8 +198,10 @@ class LocalReplica:
         self._closers.callback(theirs.close)
         self._closers.callback(ours.close)
         # A channel that closes under a living worker is broken.
-        self._channel = link = channel.Channel(self, listener, self._enter, self.kill)
+        most = self._spec.options.max_answer_bytes
+        self._channel = link = channel.Channel(self, listener, self._enter, self.kill, answer_bytes=most)
         link.on_checked = self._checks.answered
+        link.checks_due = self._checks.__len__
         link.on_scraped = self._on_scraped
         self._listener = listener
         self._closers.callback(link.abort)
@@ -290,7 +293,12 @@ class LocalReplica:
         assert self._process is not None
         status = self._process.wait()  # which is there
         wrong = what_is_wrong(self._spec, status)
-        self._lose(self._end or _how_it_ended(status), wrong)
+        self._lose(self._end or self._broken() or _how_it_ended(status), wrong)
+
+    def _broken(self) -> Exit | None:
+        """Return how the worker ended where that was for what it said."""
+        trouble = "" if self._channel is None else self._channel.trouble
+        return Exit("broken", f"ended because it {trouble}") if trouble else None
 
     def _give_up(self) -> None:
         """The worker does not end although it was killed: go on as if it had, and leave it to the kernel."""
@@ -332,9 +340,11 @@ class LocalReplica:
             self._listener.lost(self, end)
 
     def _on_scraped(self, scraped: Scraped) -> None:
-        """Pass on what the model counts; what comes unasked is dropped."""
+        """Pass on what the model counts."""
         future, self._scraped = self._scraped, None
-        if future is not None and not future.done():
+        if future is None:
+            raise Misbehaved("told what its model counts unasked")
+        if not future.done():
             future.set_result(scraped)
 
     def _signal(self, number: signal.Signals) -> None:

@@ -9,6 +9,7 @@ owner stay, because a request's files go with it; then the next caller's call is
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ import msgspec
 from modelserve.errors import ModelserveError
 from modelserve.messages import Answer, Call, Failure
 from modelserve.runtime.interface import Answering
+from modelserve.runtime.streams import discard
 
 __all__ = ["Caller", "FromCache", "Run", "failed"]
 
@@ -108,14 +110,24 @@ class Run:
     def _start_again(self) -> None:
         try:
             self.start()
-        except ModelserveError as error:
+        except Exception as error:
             self._ended(self, failed(error))
 
     def _answered(self, pending: asyncio.Future[Answer]) -> None:
-        if not pending.cancelled():
+        if pending.cancelled():
+            return
+        try:
             self._ended(self, pending.result())
+        except Exception as error:  # whatever it is, nobody must wait for ever
+            discard(pending.result())
+            for caller in [caller for caller in self._callers if not caller.done()]:
+                caller.set_result(failed(error))
+            self._callers.clear()
 
 
-def failed(error: ModelserveError) -> Answer:
-    """Return the answer that says why a call was not run."""
+def failed(error: Exception) -> Answer:
+    """Return the answer that says why a call was not run, or could not be answered."""
+    if not isinstance(error, ModelserveError):
+        log = "".join(traceback.format_exception(error))
+        error = ModelserveError("The server could not answer this call; its log says why.", log=log)
     return Answer(0, failure=Failure(error.status, error.code, error.message, log=error.log))

@@ -43,6 +43,7 @@ class Stream:
         self._read = 0
         self._coming: asyncio.Future[None] | None = None
         self.fed = 0
+        self.allowed = FIRST_PARTS
         self.is_ended = False
         self.is_closed = False
 
@@ -86,6 +87,7 @@ class Stream:
         part = self._parts.popleft()
         self._read += 1
         if self._read >= MORE_PARTS and not self.is_ended:
+            self.allowed += self._read
             self._more(self._read)
             self._read = 0
         return part

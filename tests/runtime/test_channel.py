@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import uvloop
 
 from modelserve import frames
-from modelserve.messages import Answer, Answers, Call, Calls, Failed, Part, Stage, decode_worker_bound
+from modelserve.frames import HEAD_LIMIT_BYTES
+from modelserve.messages import (
+    Answer,
+    Answers,
+    Call,
+    Calls,
+    Checked,
+    Description,
+    Failed,
+    Metadata,
+    Part,
+    Ready,
+    Scraped,
+    Stage,
+    decode_worker_bound,
+)
 from modelserve.runtime import channel
 from modelserve.runtime.interface import StartFailed
 from modelserve.runtime.process import LocalBackend
 from tests.runtime.workers import Heard, spec, until
 
 MEGABYTE = 1024 * 1024
+
+
+def ready(*, max_batch_size: int = 1, max_concurrency: int = 1) -> Ready:
+    metadata = Metadata("m", "m", "m")
+    return Ready(Description(metadata, max_batch_size=max_batch_size, max_concurrency=max_concurrency))
+
+
+READY = ready()
 
 
 class Ends:
@@ -40,9 +65,17 @@ class Ends:
     def _count(self) -> None:
         self.closed += 1
 
-    def say(self, *messages: Stage | Failed | Answers | Part) -> None:
+    def say(self, *messages: Stage | Ready | Failed | Answers | Part | Checked | Scraped) -> None:
         for message in messages:
             self.theirs.sendall(b"".join(frames.encode(message)))
+
+    def say_all(self, messages: list[Any]) -> None:
+        """Say it to who may not listen to the end."""
+        with contextlib.suppress(ConnectionError):
+            self.say(*messages)
+
+    def fail(self, answer: Answer) -> None:
+        raise ZeroDivisionError
 
     async def close(self) -> None:
         self.channel.abort()
@@ -68,11 +101,80 @@ def test_messages_of_each_kind_reach_who_waits_for_them() -> None:
     async def story(ends: Ends) -> None:
         ends.say(Stage("load"), Stage("warm"))
         await until(lambda: ends.stages == ["load", "warm"])
-        ends.say(Failed("warm", "no", ""), Answers([Answer(1, body=b"x")]), Part(1, b"y"))
+        ends.say(READY, Answers([Answer(1, body=b"x")]), Part(1, b"y"))
         await until(lambda: ends.heard.parts)
         assert ends.heard.answers[1].body == b"x"
+        assert await ends.channel.started == READY.description
+
+    told(story)
+
+
+def test_a_start_that_failed_is_told() -> None:
+    async def story(ends: Ends) -> None:
+        ends.say(Stage("load"), Failed("load", "no", ""))
         with pytest.raises(StartFailed, match="no"):
             await ends.channel.started
+
+    told(story)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        pytest.param([Answers([Answer(1)])], "said Answers before it was ready", id="an answer"),
+        pytest.param([Part(1, b"x")], "said Part before", id="a part"),
+        pytest.param([Checked(Answer(1))], "said Checked before", id="validated"),
+        pytest.param([Scraped()], "said Scraped before", id="metrics"),
+        pytest.param([Stage("dance")], "said Stage before", id="an unknown stage"),
+        pytest.param([Stage("load"), Stage("load")], "said Stage before", id="a stage once more"),
+        pytest.param([Failed("dance", "no", "")], "said Failed before", id="failed where nothing is"),
+        pytest.param([Part(1, bytes(100_000))], "0 may follow its head", id="a body"),
+        pytest.param([Failed("load", "x" * (HEAD_LIMIT_BYTES + 1), "")], "at most 16777216", id="too large"),
+        pytest.param([READY, READY], "said Ready although", id="ready twice"),
+        pytest.param([READY, Stage("warm")], "said Stage although", id="a stage when it is ready"),
+        pytest.param([READY, Failed("load", "no", "")], "said Failed although", id="failed when it is ready"),
+        pytest.param([ready(max_batch_size=0)], "takes 0 calls", id="no batch"),
+        pytest.param([ready(max_concurrency=-1)], "takes -1 calls", id="less than no call"),
+        pytest.param([ready(max_concurrency=2**40)], "takes 1099511627776 calls", id="more calls than there are"),
+    ],
+)
+def test_what_no_worker_says_at_that_time_closes_the_channel(said: list[Any], words: str) -> None:
+    """X7, Y29."""
+
+    async def story(ends: Ends) -> None:
+        sending = asyncio.create_task(asyncio.to_thread(ends.say_all, said))
+        await until(lambda: ends.closed == 1)
+        assert words in ends.channel.trouble
+        await sending
+
+    told(story)
+
+
+def test_what_its_owner_raises_closes_the_channel(caplog: pytest.LogCaptureFixture) -> None:
+    """Y29."""
+
+    async def story(ends: Ends) -> None:
+        ends.channel.on_checked = ends.fail
+        ends.say(READY, Checked(Answer(1)))
+        await until(lambda: ends.closed == 1)
+        assert "could not take" in ends.channel.trouble
+
+    told(story)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_body_is_taken_of_a_worker_that_has_a_call_only() -> None:
+    """X7."""
+
+    async def story(ends: Ends) -> None:
+        ends.say(READY)
+        await ends.channel.started
+        ends.say(Answers([Answer(1, body=bytes(100_000))]))
+        await until(lambda: ends.heard.answers)
+        ends.heard.due_calls = 0
+        ends.say(Answers([Answer(1, body=bytes(100_000))]))
+        await until(lambda: ends.closed == 1)
+        assert "0 may follow its head" in ends.channel.trouble
 
     told(story)
 
@@ -108,6 +210,8 @@ def test_a_large_body_is_copied_neither_when_it_is_sent_nor_when_it_is_received(
             await until(lambda: not reader.is_alive())
             sent_peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.reset_peak()
+            ends.say(READY)
+            await ends.channel.started
             writer = threading.Thread(target=ends.theirs.sendmsg, args=(frames.encode(answer),))
             writer.start()
             await until(lambda: ends.heard.answers)
@@ -151,7 +255,7 @@ def test_after_its_finish_a_channel_takes_nothing_and_is_still_read() -> None:
         ends.channel.finish()
         ends.channel.send(Calls([Call(id=1)]))
         assert await asyncio.to_thread(ends.theirs.recv, 1) == b""
-        ends.say(Answers([Answer(1)]))
+        ends.say(READY, Answers([Answer(1)]))
         await until(lambda: ends.heard.answers)
 
     told(story)

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from modelserve.messages import Answer, Answers, Call, Description, Scraped
-from modelserve.runtime.interface import Listener
+from modelserve.messages import Answer, Answers, Call, Description, Failure, Part, Scraped
+from modelserve.runtime.interface import FIRST_PARTS, Listener, Misbehaved
 from modelserve.runtime.lane import MAX_FRAME_CALLS, Lane
 from modelserve.runtime.pending import Pending
 from tests.runtime.fakes import describe
@@ -114,14 +114,75 @@ async def test_a_batching_model_gets_up_to_its_batch_size_at_once() -> None:
     assert lane.room(100) == 8
 
 
-async def test_answers_resolve_their_calls_and_strangers_are_ignored() -> None:
+async def test_answers_resolve_their_calls() -> None:
     lane = Lane(Recorder(), describe(max_batch_size=4))
     first, second = pendings(1, 2)
     lane.send([first, second])
-    lane.answered(answers(2, 99, call_s=0.001))
+    lane.answered(answers(2, call_s=0.001))
     assert second.done()
     assert not first.done()
     assert len(lane) == 1
+
+
+STREAM, FAILED = Answer(1, stream=True), Answer(1, failure=Failure(200, "", ""))
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        pytest.param([Answers([Answer(99)])], "does not have", id="an answer to another call"),
+        pytest.param([Answers([Answer(1)]), Answers([Answer(1)])], "does not have", id="two answers"),
+        pytest.param([Answers([])], "no call", id="no answer"),
+        pytest.param([Answers([FAILED])], "status 200", id="a failure that is none"),
+        pytest.param([Answers([Answer(1)], -1)], "busy for", id="less than no time"),
+        pytest.param([Answers([Answer(1)], 2**63)], "busy for", id="centuries"),
+        pytest.param([Part(1, b"x")], "no stream", id="a part without a stream"),
+        pytest.param([Answers([STREAM]), Part(2, b"x")], "no stream", id="a part of another call"),
+        pytest.param([Answers([STREAM]), Answers([STREAM])], "second time", id="two streams"),
+        pytest.param([Answers([STREAM]), Part(1, last=True), Part(1)], "no stream", id="a part after the last"),
+        pytest.param([Answers([STREAM]), *[Part(1, b"x")] * (FIRST_PARTS + 1)], "allowed", id="beyond its credit"),
+    ],
+)
+async def test_a_worker_that_says_what_none_says_is_not_believed(told: list[Answers | Part], words: str) -> None:
+    """Y29."""
+    lane = Lane(Recorder(), describe(max_batch_size=1))
+    lane.send(pendings(1, 3))
+    for message in told[:-1]:
+        lane.answered(message) if isinstance(message, Answers) else lane.part(message)
+    with pytest.raises(Misbehaved, match=words):
+        lane.answered(told[-1]) if isinstance(told[-1], Answers) else lane.part(told[-1])
+
+
+async def test_a_worker_that_says_it_took_no_time_is_given_whole_frames() -> None:
+    """Y29."""
+    lane = Lane(Recorder(), describe(max_batch_size=1))
+    for number in range(10_000):
+        lane.send(pendings(number))
+        lane.answered(Answers([Answer(number)], busy_ns=0))
+    assert lane.room(100) == MAX_FRAME_CALLS
+
+
+async def test_after_its_calls_were_given_up_a_worker_may_still_answer_them() -> None:
+    lane = Lane(Recorder(), describe(max_batch_size=1))
+    lane.send(pendings(1, 2))
+    lane.clear()
+    lane.answered(Answers([Answer(1), STREAM], busy_ns=1))
+    lane.part(Part(2, b"x"))
+    assert lane.due > 1
+
+
+async def test_what_cannot_be_sent_is_not_here() -> None:
+    """X1."""
+
+    class Deaf(Recorder):
+        def send(self, calls: list[Call]) -> None:
+            raise MemoryError
+
+    lane = Lane(Deaf(), describe(max_concurrency=4))
+    with pytest.raises(MemoryError):
+        lane.send(pendings(1))
+    assert len(lane) == 0
+    assert lane.room(1) == 4
 
 
 async def test_an_answer_to_a_call_that_was_given_up_is_dropped() -> None:

@@ -30,6 +30,9 @@ class Owner:
     def failed(self, failed: Failed) -> None:
         self.told.append(failed.stage)
 
+    def due(self, replica: Replica) -> int:
+        raise NotImplementedError
+
     def answered(self, replica: Replica, answers: Answers) -> None:
         raise NotImplementedError
 
