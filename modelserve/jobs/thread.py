@@ -73,6 +73,10 @@ class AsyncStore:
         """Give back to the disk what the database does not need; see :meth:`Store.give_back`."""
         await _done(self._work, self._store.give_back)
 
+    async def forget_servers(self) -> None:
+        """Forget servers that have gone long ago; see :meth:`Servers.forget`."""
+        await _done(self._work, self._store.servers.forget)
+
     async def has_stored(self, new: NewJob) -> bool:
         """Tell for certain whether a job is there; see :meth:`Store.has_stored`."""
         return await _done(self._work, partial(self._store.has_stored, new))

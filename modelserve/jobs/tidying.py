@@ -79,6 +79,7 @@ class Tidying:
             await self._look_at(uuid, sure_s)
             await asyncio.sleep(PAUSE_S)
         self._is_first = False
+        await self._store.forget_servers()
         await self._store.give_back()
 
     def _folders(self) -> list[str]:
