@@ -164,7 +164,7 @@ class Callbacks:
             outcome, said = await self._tried(delivery)
             await self._note(delivery, outcome, said)
         except Exception as error:  # the border of a task; it is due again when its lease is over
-            self._supervisor.failed("callbacks", error, what="a callback failed", job=delivery.job.uuid)
+            self._supervisor.failed("callbacks", error, what="a callback failed in the server", job=delivery.job.uuid)
 
     async def _tried(self, delivery: Delivery) -> tuple[str, str]:
         """Post once; whatever goes wrong in the server is a try that has failed, and not one without an end."""
