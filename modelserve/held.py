@@ -9,7 +9,9 @@ bound, or its users have a lock of their own.
 
 from __future__ import annotations
 
-__all__ = ["Bound", "Share"]
+from collections.abc import Callable
+
+__all__ = ["Bound", "Share", "Sum"]
 
 
 class Bound:
@@ -91,3 +93,23 @@ class Share:
         """Give back all there is; a second time there is nothing."""
         size, self.size = self.size, 0
         self._bound.give(size)
+
+
+class Sum:
+    """Bytes that others count, to be told of as a bound is.
+
+    Args:
+        what: What holds them.
+        limit: How many there may be, 0 where there is no limit.
+        count: Returns how many there are.
+    """
+
+    def __init__(self, what: str, limit: int, count: Callable[[], int]) -> None:
+        self.what = what
+        self.limit = limit
+        self._count = count
+
+    @property
+    def held(self) -> int:
+        """How many there are now."""
+        return self._count()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelserve.held import Bound, Share
+from modelserve.held import Bound, Share, Sum
 
 
 def test_what_fits_is_taken_and_what_does_not_fit_is_refused_whole() -> None:
@@ -50,3 +50,10 @@ def use(share: Share) -> None:
         share.give(1)
         assert share.size == 10
         raise ValueError("broken")
+
+
+def test_what_others_count_is_told_as_a_bound_is() -> None:
+    counted = [1]
+    told = Sum("queued", 10, lambda: sum(counted))
+    counted.append(2)
+    assert (told.what, told.held, told.limit) == ("queued", 3, 10)

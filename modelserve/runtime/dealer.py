@@ -130,7 +130,7 @@ class Dealer:
                 lane, room = self._freest()
                 if not room or (self._batch_wait_s and lane.batches and self._gathers(room)):
                     break
-                if not (batch := self._queue.take(room)):
+                if not (batch := self._queue.take(room, lane.max_bytes - lane.bytes)):
                     break
                 self._send(lane, batch)
             if self._idle is not None and self.is_idle:

@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import logging
 import math
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from modelserve.runtime.report import DeploymentReport, ExitReport, ReloadReport
 from modelserve.runtime.rotation import Rotation
 from modelserve.runtime.slot import MakeReplica, Slot
 from modelserve.runtime.status import ReloadFailed, Status, message, refusal, too_late
+from modelserve.runtime.validating import Validating
 from modelserve.runtime.watch import Watch, overran
 from modelserve.stalls import Stalls
 from modelserve.supervised import Supervisor
@@ -90,6 +92,7 @@ class Deployment:
         self._budget = Budget(limits.restart_budget, lambda: self._loop.time())
         self._queue = Queue(limits.max_queue, limits.max_queue_bytes)
         self._dealer = Dealer(self._queue, metrics, limits.batch_wait_s)
+        self._validating = Validating(self._dealer, limits.max_queue, limits.max_queue_bytes)
         self._watch = Watch(
             limits, self._queue, self._dealer, budget=self._budget, metrics=metrics, stalls=self._stalls
         )
@@ -123,6 +126,21 @@ class Deployment:
         return {slot.gpu for slot in self._slots if slot.gpu}
 
     @property
+    def queued_bytes(self) -> int:
+        """How many bytes of calls wait for a worker."""
+        return self._queue.bytes
+
+    @property
+    def working_bytes(self) -> int:
+        """How many bytes of calls are at workers."""
+        return sum(lane.bytes for lane in self._dealer.lanes.values())
+
+    @property
+    def validating_bytes(self) -> int:
+        """How many bytes of calls are to be validated."""
+        return self._validating.bytes
+
+    @property
     def reloads(self) -> int:
         """How often the workers of a reload have taken over; calls that come later go to them alone."""
         return self._rotation.reloads
@@ -143,6 +161,8 @@ class Deployment:
             restarts=self.restarts,
             queue_calls=self._queue.calls,
             queue_bytes=self._queue.bytes,
+            working_bytes=self.working_bytes,
+            validating_bytes=self.validating_bytes,
             last_exit=self.last_exit,
             last_reload=self.last_reload,
         )
@@ -215,18 +235,16 @@ class Deployment:
             Stopping: The server is shutting down.
         """
         self.check_room(0)
-        lane = min(self._dealer.open, key=len, default=None)
-        if lane is None:
-            return await self.call(call)
         call.id = next(self._ids)
         left_s = min(CHECK_S, call.deadline - time.monotonic()) if call.deadline else CHECK_S
         try:
             async with self._stalls.timeout(left_s):
-                return await lane.replica.check(call)
+                answer = await self._validating.run(call)
         except TimeoutError:
             raise QueueTimeout("The workers were too busy to look at the arguments in time.") from None
         except WorkerDied:  # of what it ran, most likely: once more, as any other call
-            return await self.call(call)
+            answer = None
+        return await self.call(call) if answer is None else answer
 
     async def drain(self) -> None:
         """Take no more calls and return once those accepted are answered; no worker is started but for those."""
@@ -292,10 +310,12 @@ class Deployment:
         self._failed_starts = 0
         lane = Lane(replica, description, self._metrics.predict_time.observe)
         self._rotation.limit(lane)
+        lane.max_bytes = self._limits.max_queue_bytes or sys.maxsize
         if self.status is not Status.STOPPING:
             self.status = Status.READY
         logger.info("worker is warm", extra={"deployment": self.name, "worker": replica.name, "pid": replica.pid})
         self._dealer.add(lane)
+        self._validating.wake()
         self._keep()
 
     def failed(self, failed: Failed) -> None:

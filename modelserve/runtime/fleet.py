@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 import msgspec
 
 from modelserve.discovery import ModelRef, again
 from modelserve.errors import NotFound, SettingsError, StartError
+from modelserve.held import Sum
 from modelserve.metrics import Metrics
 from modelserve.runtime.budget import Gpus
 from modelserve.runtime.cache import Cache, FromCache
@@ -92,6 +93,8 @@ class Fleet:
         self._backend = await self._stack.enter_async_context(backend)
         self.deployments = {name: self._deployment(name) for name in self._refs}
         self.caches = {name: self._cache(name) for name in self._refs if self._settings.of(name).cache_size}
+        for bound in self._bounds():
+            self._metrics.watch_held(bound)
         self._scraper = Scraper(self.deployments, self._metrics)
         self._stack.callback(self._scraper.close)
         self._starting = asyncio.gather(*(deployment.start() for deployment in self.deployments.values()))
@@ -216,6 +219,17 @@ class Fleet:
             device=settings.device,
             workers_per_gpu=settings.workers_per_gpu,
         )
+
+    def _bounds(self) -> Iterator[Sum]:
+        """Yield what all deployments hold of the bodies of calls, and how much that may be."""
+        limits = {name: self._settings.of(name).max_queue_bytes for name in self._refs}
+        workers = {name: self._settings.of(name).workers for name in self._refs}
+        waiting = sum(limits.values()) if all(limits.values()) else 0
+        at_workers = sum(limits[name] * workers[name] for name in limits) if waiting else 0
+        held = self.deployments.values
+        yield Sum("queued", waiting, lambda: sum(each.queued_bytes for each in held()))
+        yield Sum("validating", waiting, lambda: sum(each.validating_bytes for each in held()))
+        yield Sum("working", at_workers, lambda: sum(each.working_bytes for each in held()))
 
     def _make_folder(self) -> str:
         try:

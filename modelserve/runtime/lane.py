@@ -51,7 +51,8 @@ class Lane:
 
     ``answered_calls`` counts, and ``call_limit`` is the count at which the worker should be replaced. ``closing`` is
     the reason for which the worker is about to end, "" while it serves; ``emptied`` is set once nothing is at it then,
-    and ``is_ending`` says that it was told to end at once. ``progress`` is what the watch saw of it when it last moved,
+    and ``is_ending`` says that it was told to end at once. ``bytes`` are of the calls that are here; where they are
+    ``max_bytes`` or more, it gets no more calls. ``progress`` is what the watch saw of it when it last moved,
     and ``progress_s`` when that was.
 
     Args:
@@ -68,6 +69,8 @@ class Lane:
         self.is_concurrent = description.max_concurrency > 1
         self.since = datetime.now(UTC)
         self.answered_calls = 0
+        self.bytes = 0
+        self.max_bytes = sys.maxsize
         self.call_limit = sys.maxsize
         self.closing = ""
         self.is_ending = False
@@ -104,6 +107,8 @@ class Lane:
         A frame is sent ahead only when it is full, or as large as the one before it where that is soon done: until
         then calls gather, and gathering costs nobody anything while the worker is busy.
         """
+        if self.bytes >= self.max_bytes:
+            return 0
         if self.is_concurrent:
             return max(0, self._max_concurrency - len(self))
         size = self._max_batch_size
@@ -124,6 +129,7 @@ class Lane:
         for pending in batch:
             pending.number = next(self._sent)
             pending.replica = replica
+            self.bytes += pending.size
         frame = {pending.call.id: pending for pending in batch}
         if self.is_concurrent:
             self._send_beside(frame)
@@ -201,6 +207,7 @@ class Lane:
         """Return (unanswered calls the worker had begun, those it had not), in the order sent, and forget them."""
         unanswered = self.pendings()
         self._frames.clear()
+        self.bytes = 0
         self._is_cleared = True
         begun = self.replica.begun
         count = sum(pending.number < begun for pending in unanswered)
@@ -267,6 +274,7 @@ class Lane:
         for frame in self._frames:
             pending = frame.pop(call_id, None)
             if pending is not None:
+                self.bytes -= pending.size
                 if not frame:
                     self._frames.remove(frame)
                     self._began_s = time.perf_counter()

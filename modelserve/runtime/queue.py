@@ -6,6 +6,7 @@ its bytes are free at once. Gaps never outnumber the calls by more than a few.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 
 from modelserve.errors import QueueFull
@@ -82,11 +83,11 @@ class Queue:
             self._waiting.popleft()
         return self._waiting[0] if self._waiting else None
 
-    def take(self, room: int) -> list[Pending]:
-        """Take up to ``room`` calls; one marked alone makes a batch of its own."""
+    def take(self, room: int, room_bytes: int = sys.maxsize) -> list[Pending]:
+        """Take up to ``room`` calls, none once they have ``room_bytes``; one marked alone makes a batch of its own."""
         batch: list[Pending] = []
-        waiting = self._waiting
-        while waiting and len(batch) < room:
+        waiting, least_bytes = self._waiting, self.bytes - room_bytes
+        while waiting and len(batch) < room and self.bytes > least_bytes:
             pending = waiting[0]
             if pending.alone and batch and not pending.done():
                 break

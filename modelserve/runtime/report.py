@@ -52,7 +52,10 @@ class ReloadReport(msgspec.Struct, frozen=True):
 
 
 class DeploymentReport(msgspec.Struct, frozen=True):
-    """One deployment. ``restarts`` counts the replacements of workers that died; ``message`` says what is wrong."""
+    """One deployment. ``restarts`` counts the replacements of workers that died; ``message`` says what is wrong.
+
+    ``working_bytes`` are of the calls at workers, ``validating_bytes`` of those whose arguments are looked at for jobs.
+    """
 
     name: str
     status: str
@@ -62,6 +65,8 @@ class DeploymentReport(msgspec.Struct, frozen=True):
     restarts: int
     queue_calls: int
     queue_bytes: int
+    working_bytes: int = 0
+    validating_bytes: int = 0
     last_exit: ExitReport | None = None
     last_reload: ReloadReport | None = None
 

@@ -1,0 +1,103 @@
+"""The calls of one deployment that are only to be validated: each worker has one at a time, beside those that it runs.
+
+    run(call) -> waits for a worker that has none -> Replica.check -> Answer
+
+What waits here, or is at a worker, is counted in calls and bytes and bounded, for its bodies are held in memory. A call
+that is given up while it waits is let go at once; one that is at a worker only when the worker has answered it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import partial
+
+from modelserve.errors import QueueFull
+from modelserve.messages import Answer, Call
+from modelserve.runtime.dealer import Dealer
+from modelserve.runtime.interface import Replica
+from modelserve.runtime.lane import Lane
+from modelserve.runtime.queue import size_of
+
+__all__ = ["Validating"]
+
+
+class Validating:
+    """Has workers validate calls. ``calls`` and ``bytes`` count those that wait or are at a worker.
+
+    Args:
+        dealer: Has the lanes of those that may be asked.
+        max_calls: How many there may be.
+        max_bytes: How many bytes of them there may be, 0 for no limit.
+    """
+
+    def __init__(self, dealer: Dealer, max_calls: int, max_bytes: int = 0) -> None:
+        self.calls = 0
+        self.bytes = 0
+        self._dealer = dealer
+        self._max_calls = max_calls
+        self._max_bytes = max_bytes
+        self._busy: set[Replica] = set()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def check_room(self, size: int) -> None:
+        """Check that a call of so many bytes may be validated too. A body above the limit passes while there is none.
+
+        Raises:
+            QueueFull: It may not.
+        """
+        if self.calls >= self._max_calls:
+            raise QueueFull(f"The arguments of {self.calls} jobs are looked at already; try again later.")
+        if self._max_bytes and self.calls and self.bytes + size > self._max_bytes:
+            raise QueueFull(f"Arguments of {self.bytes} bytes are looked at already; try again later.")
+
+    async def run(self, call: Call) -> Answer | None:
+        """Return what a worker says of a call, None where there is no worker to ask.
+
+        Raises:
+            QueueFull: There are too many already.
+            WorkerDied: The worker ended before it had answered.
+        """
+        size = size_of(call)
+        self.check_room(size)
+        self.calls += 1
+        self.bytes += size
+        try:
+            lane = await self._turn()
+            if lane is None:
+                self._gone(size)
+                return None
+            future = lane.replica.check(call)
+        except BaseException:
+            self._gone(size)
+            raise
+        self._busy.add(lane.replica)
+        future.add_done_callback(partial(self._ended, lane.replica, size))
+        return await asyncio.shield(future)  # its end is the worker's answer, whoever waits
+
+    def wake(self) -> None:
+        """A worker has come or gone: who waits looks again."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def _turn(self) -> Lane | None:
+        """Wait for a worker that validates nothing; return None where there is no worker."""
+        while self._dealer.open:
+            free = [lane for lane in self._dealer.open if lane.replica not in self._busy]
+            if free:
+                return min(free, key=len)
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+        return None
+
+    def _ended(self, replica: Replica, size: int, future: asyncio.Future[Answer]) -> None:
+        self._busy.discard(replica)
+        self._gone(size)
+        self.wake()
+
+    def _gone(self, size: int) -> None:
+        self.calls -= 1
+        self.bytes -= size
