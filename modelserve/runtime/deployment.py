@@ -364,13 +364,15 @@ class Deployment:
         """A worker has ended: the call it ran fails, all others go to the next worker."""
         lane = self._dealer.remove(replica)
         slot = next((slot for slot in self._slots if slot.replica is replica), None)
-        if lane is not None:
-            reason = lane.closing if end.reason == "stopped" and lane.closing else end.reason
-            self._bury(lane, Exit(reason, end.detail))
-        if slot is not None and end.reason == "device":
-            self._gpus.note_exit(slot.gpu)
-        for slot in self._slots:
-            slot.lost(replica, end.reason)
+        try:
+            if lane is not None:
+                reason = lane.closing if end.reason == "stopped" and lane.closing else end.reason
+                self._bury(lane, Exit(reason, end.detail))
+            if slot is not None and end.reason == "device":
+                self._gpus.note_exit(slot.gpu)
+        finally:  # whatever fails, the worker is replaced
+            for slot in self._slots:
+                slot.lost(replica, end.reason)
         self._dealer.soon()
         self._look_ahead()
         if self.status is Status.STOPPING and self._queue.calls and not self._dealer.open:

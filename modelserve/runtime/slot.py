@@ -210,8 +210,8 @@ class Slot:
             raise
 
     def _note_gone(self) -> None:
+        self._gone.set()  # first: whatever fails, the worker is replaced
         self._next_s = asyncio.get_running_loop().time() + self._next_pause_s()
-        self._gone.set()
 
     async def _allowed(self, owner: Owner, budget: Budget) -> None:
         while wait_s := budget.wait_s():
