@@ -86,3 +86,11 @@ def test_the_groups_are_in_the_page_with_all_their_rows() -> None:
     promised = {row for promise in promises() for row in promise.rows}
     whole = {"D": 27, "E": 13, "K": 14, "L": 9, "N": 7}
     assert {f"{group}{n:02}" for group, count in whole.items() for n in range(1, count + 1)} <= promised
+
+
+@pytest.mark.parametrize("group", ["X", "Y"])
+def test_each_row_stands_once_and_in_the_order_of_its_number(group: str) -> None:
+    """In the sections of attacks and of life, to which several people add; a line counts by its first row."""
+    first = re.findall(rf"^\| {group}(\d+)", PAGE.read_text(), re.MULTILINE)
+    numbers = [int(number) for number in first]
+    assert numbers == sorted(set(numbers))
