@@ -61,6 +61,8 @@ class HalfClosed:
 def _is_closed(transport: asyncio.Transport) -> bool:
     """Tell whether the client has reset the connection; the loop does not look where it reads nothing."""
     connection = transport.get_extra_info("socket")
+    if connection.family == socket.AF_UNIX:  # it has no such state; whoever writes to it learns that nobody is there
+        return False
     try:
         state: bytes = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
     except OSError:

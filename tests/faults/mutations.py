@@ -14,7 +14,7 @@ from typing import TypeVar
 __all__ = ["SEED", "WORDS", "Mutations", "shortest"]
 
 # Another in each run, which a failure prints; the variable repeats that run.
-SEED = int(os.environ.get("MODELSERVE_FUZZ_SEED", "0")) or time.time_ns() % 1_000_000
+SEED = int(os.environ.get("FUZZ_SEED", "0")) or time.time_ns() % 1_000_000
 
 # What breaks parsers: ends of lines, bytes that are no text, numbers at their limits, what JSON and forms are made of.
 WORDS = (

@@ -198,7 +198,7 @@ def test_a_full_server_answers_health_to_a_new_handshake_and_counts_whom_it_refu
 @pytest.mark.parametrize("time_s", [3, pytest.param(120, marks=[pytest.mark.soak, pytest.mark.timeout(300)])])
 def test_what_is_nearly_a_handshake_is_none_and_leaves_nothing(tls: Tls, time_s: int) -> None:
     """Y1: broken off at every place, and made up from a seed, as in test_raw.py."""
-    print(f"MODELSERVE_FUZZ_SEED={SEED}")  # noqa: T201
+    print(f"FUZZ_SEED={SEED}")  # noqa: T201
     door = Door(tls.server.port, tls=tls.context)
     before, mutations = psutil.Process(tls.server.pid).num_fds(), Mutations(SEED, [hello(), GET])
     broken_off = [Plan([hello()[:place]], ENDS[place % 3]) for place in range(len(hello()))]
@@ -207,7 +207,7 @@ def test_what_is_nearly_a_handshake_is_none_and_leaves_nothing(tls: Tls, time_s:
     end_s = time.monotonic() + time_s
     while time.monotonic() < end_s:
         plans = [Plan(mutations.cut(mutations.next()), ENDS[number % 3]) for number in range(SIDE_BY_SIDE)]
-        assert all(heard.is_ended for heard in asyncio.run(play(door, plans))), f"MODELSERVE_FUZZ_SEED={SEED}"
+        assert all(heard.is_ended for heard in asyncio.run(play(door, plans))), f"FUZZ_SEED={SEED}"
     assert tls.get("/v2/")[0] == 200
     eventually(lambda: psutil.Process(tls.server.pid).num_fds() <= before + 3)
     assert "Traceback" not in tls.server.log

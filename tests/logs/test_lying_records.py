@@ -1,6 +1,6 @@
 """What a worker writes behind its own mark and is no record, or nearly one: it is shown as text, and nothing else.
 
-What is made up comes from a seed, which a failure prints; ``MODELSERVE_FUZZ_SEED`` repeats it.
+What is made up comes from a seed, which a failure prints; ``FUZZ_SEED`` repeats it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def opened() -> Iterator[tuple[Hearing, Sink, Supervisor]]:
 @pytest.mark.parametrize("time_s", [4, pytest.param(120, marks=[pytest.mark.soak, pytest.mark.timeout(300)])])
 def test_what_is_nearly_a_record_is_shown_and_the_next_line_is_read(time_s: int) -> None:
     """X6."""
-    print(f"MODELSERVE_FUZZ_SEED={SEED}")  # noqa: T201
+    print(f"FUZZ_SEED={SEED}")  # noqa: T201
     end_s, number = time.monotonic() + time_s, 0
     with opened() as (hearing, sink, supervisor):
         while time.monotonic() < end_s:
@@ -89,9 +89,9 @@ def test_what_is_nearly_a_record_is_shown_and_the_next_line_is_read(time_s: int)
             end = f"canary {number}".encode() + b"\n"
             with open(ear.their_end, "wb") as file:
                 file.write(b"\n".join(written) + b"\n" + end)
-            assert seen(sink, f"canary {number} "), f"MODELSERVE_FUZZ_SEED={SEED}: {written}"
-            assert not sink.failed, f"MODELSERVE_FUZZ_SEED={SEED}: {sink.failed}"
-            assert not any(supervisor.failures().values()), f"MODELSERVE_FUZZ_SEED={SEED}: {written}"
+            assert seen(sink, f"canary {number} "), f"FUZZ_SEED={SEED}: {written}"
+            assert not sink.failed, f"FUZZ_SEED={SEED}: {sink.failed}"
+            assert not any(supervisor.failures().values()), f"FUZZ_SEED={SEED}: {written}"
 
 
 def lines_with(mark: str, seed: int) -> list[bytes]:

@@ -1,6 +1,6 @@
 """Workers that send what is no frame, nearly one, or one at the wrong time: they are replaced, and nobody waits.
 
-What is made up comes from a seed, which a failure prints; ``MODELSERVE_FUZZ_SEED`` repeats it.
+What is made up comes from a seed, which a failure prints; ``FUZZ_SEED`` repeats it.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def in_turn(*kinds: int) -> Lie:
 @pytest.mark.parametrize("time_s", TIMES_S)
 def test_what_is_nearly_a_frame_ends_the_worker_and_nothing_else(time_s: int) -> None:
     """X7, Y29."""
-    print(f"MODELSERVE_FUZZ_SEED={SEED}")  # noqa: T201
+    print(f"FUZZ_SEED={SEED}")  # noqa: T201
 
     async def story(it: Observed) -> None:
         end_s, chance = time.monotonic() + time_s, random.Random(SEED)
@@ -211,7 +211,7 @@ def test_what_is_nearly_a_frame_ends_the_worker_and_nothing_else(time_s: int) ->
             try:
                 await it.lie_once(lie)
             except BaseException as error:
-                raise AssertionError(f"MODELSERVE_FUZZ_SEED={SEED}: {error!r} after {sent}") from error
+                raise AssertionError(f"FUZZ_SEED={SEED}: {error!r} after {sent}") from error
 
     run(story)
 
@@ -228,6 +228,6 @@ def test_what_is_nearly_a_start_fails_it_or_starts_it(time_s: int) -> None:
                 async with asyncio.timeout(5):
                     await liar.start(it.deployment)
             await liar.stop(0)
-            assert not it.unexpected, f"MODELSERVE_FUZZ_SEED={SEED}: {it.opening}"
+            assert not it.unexpected, f"FUZZ_SEED={SEED}: {it.opening}"
 
     run(story)
