@@ -10,7 +10,7 @@ message are ``bytes``, or a ``bytearray`` where they are large.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -241,7 +241,7 @@ class Family(msgspec.Struct, array_like=True):
     kind: str
     documentation: str
     mode: str
-    samples: list[Sample]
+    samples: Annotated[list[Sample], msgspec.Meta(max_length=MOST_SERIES)]
 
 
 class Scraped(msgspec.Struct, array_like=True, tag="scraped"):
@@ -250,7 +250,7 @@ class Scraped(msgspec.Struct, array_like=True, tag="scraped"):
     ``dropped`` counts the series that are left out, since there are too many.
     """
 
-    families: list[Family] = []
+    families: Annotated[list[Family], msgspec.Meta(max_length=MOST_SERIES)] = []
     dropped: int = 0
 
 

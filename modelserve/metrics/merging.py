@@ -6,20 +6,27 @@ What only grows (counters, histograms, summaries) is the sum over all workers th
 stays in it with what it said last, and one that begins again at zero, or no longer has a series, takes nothing away. A
 gauge is that of the workers there are: their sum, their highest or their lowest where it was made with such a
 ``multiprocess_mode``, else one series for each, with ``worker`` as a label.
+
+A family that Prometheus could not read is left out, as is one that takes a name of another model's. The log says so
+once for each deployment.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from modelserve.messages import MOST_SERIES, Family
+from modelserve.messages import MOST_SERIES, TEXT_LIMIT, Family, sendable
+from modelserve.metrics.checking import names_of, what_is_wrong
 from modelserve.metrics.growing import Key, added, begun_again, groups
 
 __all__ = ["Merged"]
+
+logger = logging.getLogger(__name__)
 
 # What grows by itself, and may be summed.
 GROWING = frozenset({"counter", "histogram", "summary"})
@@ -47,7 +54,7 @@ class _Family:
     def __init__(self, said: Family) -> None:
         self.kind = said.kind
         self.mode = said.mode.removeprefix("live")
-        self.documentation = said.documentation
+        self.documentation = said.documentation[:TEXT_LIMIT]
         self.past: dict[Key, float] = {}
         self.last: dict[_Worker, dict[Key, float]] = {}
 
@@ -93,6 +100,7 @@ class Merged:
     def __init__(self) -> None:
         self._families: dict[str, dict[str, _Family]] = {}
         self._dropped: dict[str, int] = {}
+        self._told: set[str] = set()
 
     def add(self, deployment: str, identity: object, name: str, said: Sequence[Family], *, dropped: int = 0) -> None:
         """Take all that a worker says, in place of what it said before.
@@ -106,25 +114,29 @@ class Merged:
         """
         worker, families = _Worker(identity, name), self._families.setdefault(deployment, {})
         self._drop_namesakes(families, worker)
-        room = _Room(families, worker)
-        taken = {}
-        for each in said:
-            family = families.get(each.name) or _Family(each)
-            if self._fits(deployment, each):
-                taken[each.name] = room.take(each)
-                families.setdefault(each.name, family).put(worker, taken[each.name])
-            else:
+        room, names = _Room(families, worker), self._names()
+        taken: dict[str, dict[Key, float]] = {}
+        for each in said[:MOST_SERIES]:
+            wrong = "it is said twice" if each.name in taken else _wrong(each, names)
+            if wrong:
                 room.dropped += len(each.samples)
+                self._tell_once(deployment, each, wrong)
+                continue
+            taken[each.name] = room.take(each)
+            names |= dict.fromkeys(names_of(each.name, each.kind), (each.name, each.kind))
+            families.setdefault(each.name, _Family(each)).put(worker, taken[each.name])
         for left in families.keys() - taken.keys():
             if worker in families[left].last:
                 families[left].put(worker, {})
-        self._dropped[deployment] = dropped + room.dropped
+        self._drop_empty(deployment)
+        self._dropped[deployment] = max(dropped, 0) + room.dropped
 
     def keep_only(self, deployment: str, identities: Collection[object]) -> None:
         """Say which workers there are; of all others, only what they have counted stays."""
         for family in self._families.get(deployment, {}).values():
             for worker in [worker for worker in family.last if worker.identity not in identities]:
                 family.forget(worker)
+        self._drop_empty(deployment)
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family once, with the series of all deployments that have it."""
@@ -144,10 +156,22 @@ class Merged:
             left_out.add_metric([deployment], count)
         yield left_out
 
-    def _fits(self, deployment: str, said: Family) -> bool:
-        """Tell whether a family is not one of ours, nor another kind of thing in a deployment that had it before."""
-        others = (families.get(said.name) for families in self._families.values())
-        return not said.name.startswith(RESERVED) and all(other is None or other.kind == said.kind for other in others)
+    def _names(self) -> dict[str, tuple[str, str]]:
+        """Return the name and kind of the family that has each name there is, over all deployments."""
+        found = (family for families in self._families.values() for family in families.items())
+        return {each: (name, family.kind) for name, family in found for each in names_of(name, family.kind)}
+
+    def _drop_empty(self, deployment: str) -> None:
+        """Forget the families without series: a model may have ever new ones."""
+        families = self._families.get(deployment, {})
+        for name in [name for name, family in families.items() if not family.keys()]:
+            del families[name]
+
+    def _tell_once(self, deployment: str, family: Family, wrong: str) -> None:
+        if deployment not in self._told:
+            self._told.add(deployment)
+            words = "the model's own metric %s is left out, and maybe others: %s"
+            logger.warning(words, sendable(family.name[:100]), wrong, extra={"deployment": deployment})
 
     def _drop_namesakes(self, families: Mapping[str, _Family], worker: _Worker) -> None:
         """A worker whose name another has now is gone, even where nobody has said so yet."""
@@ -179,6 +203,19 @@ class _Room:
             else:
                 self.dropped += len(series)
         return taken
+
+
+def _wrong(said: Family, names: Mapping[str, tuple[str, str]]) -> str:
+    """Return why a family cannot be shown beside those that have these names, "" where it can."""
+    wrong = what_is_wrong(said, RESERVED)
+    if wrong:
+        return wrong
+    mine = (said.name, said.kind)
+    if any(names.get(each, mine) != mine for each in names_of(*mine)):
+        return "its name is that of another metric, maybe of another model"
+    if any(len(set(map(_label, sample.labels))) < len(sample.labels) for sample in said.samples):
+        return "two of its labels come to the same name"
+    return ""
 
 
 def _others(family: _Family, worker: _Worker) -> set[Key]:

@@ -49,31 +49,40 @@ class ModelMetrics:
             threading.Thread(target=self._answer, args=[library], name="metrics", daemon=True).start()
 
     def _answer(self, library: Any) -> None:
+        trouble: BaseException | None
         try:
-            self._last = _read(library)
-        except BaseException:  # the border to a collector of the model's own, which may end its thread
-            if not self._has_failed:
-                logger.warning("the model's own metrics cannot be read", exc_info=True)
-            self._has_failed = True  # what it said last stands, for numbers that were gone would count as new ones
+            self._last, trouble = _read(library)
+        except BaseException as error:  # the border to a collector of the model's own, which may end its thread
+            trouble = error  # what it said last stands, for numbers that were gone would count as new ones
+        if trouble is not None and not self._has_failed:
+            logger.warning("the model's own metrics cannot be read", exc_info=trouble)
+            self._has_failed = True
         self._is_reading = False  # before it is sent: the next question may come at once
         with contextlib.suppress(OSError):  # the server has gone
             self._outlet.send(self._last)
 
 
-def _read(library: Any) -> Scraped:
+def _read(library: Any) -> tuple[Scraped, Exception | None]:
+    """Return what the model counts, and why a family of it could not be read, where that is so."""
     registry = library.REGISTRY
     own = {family.name for name in BY_ITSELF for family in getattr(library, name).collect()}
-    families, dropped, room = [], 0, MOST_SERIES
+    families, dropped, room, trouble = [], 0, MOST_SERIES, None
     for family in registry.collect():
         if family.name in own:
             continue
-        samples = list(_samples(family))
-        taken = _taken(family.type, samples, room)
+        try:
+            samples = list(_samples(family))
+            taken = _taken(family.type, samples, room)
+            mode = _mode(registry, family.name) if family.type == "gauge" else ""
+            said = Family(sendable(family.name), str(family.type), sendable(family.documentation), mode, taken)
+        except Exception as error:  # a collector of the model's own says what is no number or no text
+            trouble, dropped = error, dropped + len(family.samples)
+            continue
         dropped += len(samples) - len(taken)
-        mode = _mode(registry, family.name) if family.type == "gauge" else ""
-        families.append(Family(sendable(family.name), family.type, sendable(family.documentation), mode, taken))
         room -= len(taken)
-    return Scraped(families, dropped)
+        if len(families) < MOST_SERIES:
+            families.append(said)
+    return Scraped(families, dropped), trouble
 
 
 def _taken(kind: str, samples: Sequence[Sample], room: int) -> list[Sample]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -209,6 +210,72 @@ def test_the_limit_of_series_leaves_out_a_histogram_whole() -> None:
 
 def test_a_bound_that_is_no_number_harms_nothing() -> None:
     merged = Merged()
-    merged.add("m", 1, "m-0", [sizes(1, 2, bounds=("x",))])
-    merged.add("m", 2, "m-1", [sizes(1, 2, bounds=("1.0",))])
-    assert told(merged)[1] == 6
+    said = Family("a_bucket", "summary", "", "", [Sample("a_bucket", {"quantile": "0.5", "le": "x"}, 1)])
+    merged.add("m", 1, "m-0", [said])
+    merged.add("m", 2, "m-1", [said])
+    assert read(merged)["a_bucket", "deployment=m", "le=x", "quantile=0.5"] == 2
+
+
+def one(name: str, kind: str, *samples: Sample) -> Family:
+    return Family(name, kind, "Bad.", "", list(samples))
+
+
+BAD = {
+    "name": one("a b", "gauge", Sample("a b", {}, 1)),
+    "no name": one("", "gauge", Sample("", {}, 1)),
+    "line feed": one("level\n", "gauge", Sample("level\n", {}, 1)),
+    "kind": one("bad", "evil", Sample("bad", {}, 1)),
+    "sample of another": one("bad", "gauge", Sample("seen_total", {}, 1)),
+    "label": one("bad", "gauge", Sample("bad", {'a="b"} 1\nx': "c"}, 1)),
+    "reserved label": one("bad", "gauge", Sample("bad", {"__name__": "seen_total"}, 1)),
+    "long label": one("bad", "gauge", Sample("bad", {"a": "b" * 10_000}, 1)),
+    "labels alike": one("bad", "gauge", Sample("bad", {"worker": "a", "exported_worker": "b"}, 1)),
+    "no bound": one("bad", "histogram", Sample("bad_bucket", {}, 1)),
+    "text as bound": one("bad", "histogram", Sample("bad_bucket", {"le": "much"}, 1)),
+    "NaN as bound": one("bad", "histogram", Sample("bad_bucket", {"le": "nan"}, 1)),
+    "NaN counted": one("bad", "counter", Sample("bad_total", {}, float("nan"))),
+    "negative counted": one("bad", "counter", Sample("bad_total", {}, -1)),
+    "other kind": one("seen", "gauge", Sample("seen", {}, 1)),
+    "name of a series": one("seen_total", "gauge", Sample("seen_total", {}, 1)),
+    "series of a name": one("size_count", "counter", Sample("size_count_total", {}, 1)),
+    "of the server": one("modelserve_requests", "counter", Sample("modelserve_requests_total", {}, 1)),
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+def test_a_family_that_cannot_be_shown_is_left_out_and_said_once(bad: Family, caplog: pytest.LogCaptureFixture) -> None:
+    """X7: whatever a worker says, the page can be read, and what all others count is there."""
+    merged = Merged()
+    merged.add("other", 1, "other-0", [counter(3), histogram(5, 2)])
+    before = read(merged)
+    for _ in range(3):
+        merged.add("m", 2, "m-0", [bad, one("fine", "gauge", Sample("fine", {}, float("inf")))], dropped=-5)
+    more = {key: value for key, value in read(merged).items() if key not in before}
+    dropped = ("modelserve_model_series_dropped", "deployment=m")
+    assert more == {("fine", "deployment=m", "worker=m-0"): float("inf"), dropped: len(bad.samples)}
+    assert [record.getMessage().startswith("the model's own metric") for record in caplog.records] == [True]
+
+
+def test_a_family_that_is_said_twice_counts_once() -> None:
+    """X7."""
+    merged = Merged()
+    for _ in range(3):
+        merged.add("m", 1, "m-0", [counter(3), counter(1)])
+    assert read(merged)[SEEN] == 3
+
+
+def test_families_without_series_do_not_gather(caplog: pytest.LogCaptureFixture) -> None:
+    """X7: as of a worker that says ever new names."""
+    merged, registry = Merged(), CollectorRegistry()
+    registry.register(merged)
+    for number in range(10):
+        merged.add(
+            "m",
+            1,
+            "m-0",
+            [one(f"empty_{number}", "gauge"), one(f"new_{number}", "gauge", Sample(f"new_{number}", {}, 1))],
+        )
+    page = generate_latest(registry).decode()
+    assert "empty_" not in page
+    assert "new_8" not in page
+    assert 'new_9{deployment="m",worker="m-0"} 1.0' in page
