@@ -18,8 +18,9 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from modelserve.errors import BadRequest, Conflict, NotFound, QueueFull, TooManyRequests
+from modelserve.exact import to_json
 from modelserve.jobs import tables
-from modelserve.jobs.history import POINTS_LIMIT
+from modelserve.jobs.history import HISTORY_BYTES, METRICS_BYTES, POINTS_LIMIT
 from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Room, Status
 from modelserve.jobs.store import Store
 
@@ -394,6 +395,27 @@ class StoreTests:
         steps = [point.step for point in store.history(running.uuid)]
         assert len(steps) <= POINTS_LIMIT
         assert steps[-1] == 3 * POINTS_LIMIT + 499
+
+    def test_metrics_are_kept_as_far_as_a_record_has_room(self, store: Store, running: Job) -> None:
+        store.report(running.owner, [Report(running.uuid, metrics={"loss": 3.0})])
+        for start in range(0, 20_000, 5000):
+            told: dict[str, float | None] = {f"name-{number}": 1.0 for number in range(start, start + 5000)}
+            store.report(running.owner, [Report(running.uuid, metrics={"x" * METRICS_BYTES: 1.0, **told, "loss": 2.0})])
+        store.report(running.owner, [Report(running.uuid, metrics={"loss": 1.0})])
+        metrics = store.get(running.uuid).metrics
+        assert (metrics["loss"], metrics["name-0"]) == (1.0, 1.0)
+        assert METRICS_BYTES / 2 < len(to_json(metrics)) <= METRICS_BYTES
+        assert max(len(to_json(point.metrics)) for point in store.history(running.uuid)) <= METRICS_BYTES
+
+    def test_a_history_is_bounded_in_bytes_too(self, store: Store, running: Job) -> None:
+        large: dict[str, float | None] = {"x" * (METRICS_BYTES - 100): 0.0}
+        reports = [
+            Report(running.uuid, metrics=large, step=step) for step in range(HISTORY_BYTES // METRICS_BYTES + 50)
+        ]
+        store.report(running.owner, reports)
+        found = store.history(running.uuid)
+        assert HISTORY_BYTES / 3 < sum(len(to_json(point.metrics)) for point in found) <= HISTORY_BYTES
+        assert found[-1].step == reports[-1].step
 
     # beat, reap
 
