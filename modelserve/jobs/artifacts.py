@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelserve.errors import NotFound
+from modelserve.jobs.settling import MOST_LEVELS
 from modelserve.regular_files import open_below, open_folder, open_regular, opened
 
 __all__ = ["Artifact", "Artifacts", "Page"]
@@ -23,9 +24,6 @@ __all__ = ["Artifact", "Artifacts", "Page"]
 # Bytes that are no UTF-8, as Python decodes them with surrogateescape, and as they are shown.
 _NO_TEXT = re.compile("[\udc80-\udcff]")
 _SHOWN = re.compile(rb"%([89A-F][0-9A-F])")
-
-# A folder that lies deeper is not looked into; a path could not be longer either.
-MOST_LEVELS = 100
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ import msgspec
 
 from modelserve.errors import NoSpace
 from modelserve.jobs.rows import as_uuid, is_uuid
+from modelserve.jobs.settling import settle, settle_file, settle_tree
 from modelserve.messages import Call, FilePart
-from modelserve.regular_files import open_regular, opened, remove_link, write_anew
+from modelserve.regular_files import remove_link, write_anew
 
 __all__ = ["FULL", "JobFiles"]
 
@@ -77,7 +78,7 @@ class JobFiles:
         (folder / "artifacts").mkdir(parents=True, exist_ok=True)
         if is_new:
             for each in (folder, folder.parent, self._data_dir):
-                _settle(each)
+                settle(each)
         return folder
 
     def keep_request(self, uuid: str, request: bytes) -> bytes:
@@ -93,7 +94,7 @@ class JobFiles:
             self.uploads(uuid).mkdir(exist_ok=True)
             write_anew(self._request(uuid), request)
             for path in (self._request(uuid), self.uploads(uuid), self.folder(uuid)):
-                _settle(path)
+                settle(path)
         except OSError as error:
             self.remove_uploads(uuid)
             if error.errno in FULL:
@@ -122,13 +123,10 @@ class JobFiles:
         Its artifacts, its output and its result, and the folders that have their names. It blocks.
         """
         for path in (self.output(uuid), self.result(uuid)):
-            _settle_file(path)
+            settle_file(path)
+        settle_tree(self.artifacts(uuid))
         with contextlib.suppress(FileNotFoundError):
-            for _, _, names, folder in os.fwalk(self.artifacts(uuid)):
-                for name in names:
-                    _settle_file(name, folder)
-                os.fsync(folder)
-            _settle(self.folder(uuid))
+            settle(self.folder(uuid))
 
     def kept(self) -> list[str]:
         """Return the ids of the jobs that have a folder."""
@@ -172,8 +170,8 @@ class JobFiles:
         try:
             folder.mkdir(exist_ok=True)
             kept = [_keep(part, folder / f"{number}-{Path(part.path).name}") for number, part in enumerate(call.files)]
-            _settle(folder)
-            _settle(folder.parent)
+            settle(folder)
+            settle(folder.parent)
         except OSError as error:
             self.remove_uploads(uuid)
             if error.errno in FULL:
@@ -192,7 +190,7 @@ class JobFiles:
 
 def _keep(part: FilePart, path: Path) -> FilePart:
     shutil.move(part.path, path)
-    _settle(path)
+    settle(path)
     return msgspec.structs.replace(part, path=str(path))
 
 
@@ -200,25 +198,6 @@ def _remove(folder: Path) -> None:
     """Remove a folder with all that is in it; of a link in its place, only the link."""
     if not remove_link(folder):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _settle(path: Path) -> None:
-    """Have the system write a file, or a folder's list of names, to the disk."""
-    end = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(end)
-    finally:
-        os.close(end)
-
-
-def _settle_file(path: Path | str, folder: int | None = None) -> None:
-    """Settle a file that may have gone; what is none, such as a link or a pipe, is nothing to be kept."""
-    try:
-        end = open_regular(path, folder=folder)
-    except OSError:
-        return
-    with opened(end):
-        os.fsync(end)
 
 
 def _write_once(path: Path, text: str) -> None:

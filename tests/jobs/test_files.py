@@ -158,3 +158,33 @@ def test_all_that_a_job_leaves_is_on_the_disk_before_it_is_told_done(
     files.settle(uuid)
     kept = {files.output(uuid), files.result(uuid), weights, weights.parent, files.artifacts(uuid), folder}
     assert settled == kept
+
+
+def test_many_files_are_written_to_the_disk_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Y15: a hundred thousand of them would take minutes one by one."""
+    files, synced = JobFiles(tmp_path), list[int]()
+    fsync = os.fsync
+
+    def noted(end: int) -> None:
+        synced.append(end)
+        fsync(end)
+
+    files.make(UUID)
+    for number in range(1000):
+        (files.artifacts(UUID) / str(number)).touch()
+    monkeypatch.setattr(os, "fsync", noted)
+    files.settle(UUID)
+    assert len(synced) < 200
+
+
+def test_folders_of_any_depth_are_no_trouble(tmp_path: Path) -> None:
+    files = JobFiles(tmp_path)
+    files.make(UUID)
+    end = os.open(files.artifacts(UUID), os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=end)
+        end, above = os.open("d", os.O_RDONLY, dir_fd=end), end
+        os.close(above)
+    os.close(end)
+    files.settle(UUID)
+    subprocess.run(["rm", "-rf", files.artifacts(UUID)], check=True)  # what pytest removes with is not made for this
