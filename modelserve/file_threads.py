@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -15,6 +16,8 @@ from typing import TypeVar
 from modelserve.errors import QueueFull
 
 __all__ = ["FileThreads"]
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -54,6 +57,30 @@ class FileThreads:
             return await _ended(self._pool.submit(work, *arguments), drop)
         finally:
             self._count -= 1
+
+    def begin(self, work: Callable[..., object], *arguments: object, then: Callable[[], None]) -> None:
+        """Have work done that nobody waits for; never fails, and blocks only where there is no thread for it.
+
+        Args:
+            work: What blocks, and tells of its failures itself.
+            arguments: Its arguments.
+            then: Called in the event loop once it is over, however it ended.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            begun = self._pool.submit(work, *arguments)
+        except RuntimeError:  # they are closed, or the system has no thread left
+            work(*arguments)
+            then()
+            return
+
+        def end(done: Future[object]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                logger.error("work on files has failed", exc_info=error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
+                loop.call_soon_threadsafe(then)
+
+        begun.add_done_callback(end)
 
     def close(self) -> None:
         """Begin nothing more; what runs goes on to its end."""

@@ -64,3 +64,22 @@ def test_an_error_of_the_work_is_raised() -> None:
         threads.close()
 
     asyncio.run(ask())
+
+
+async def test_work_that_nobody_waits_for_is_done_away_from_the_event_loop(caplog: pytest.LogCaptureFixture) -> None:
+    """Y26."""
+    threads, goes_on, over = FileThreads("test", threads=1), threading.Event(), asyncio.Event()
+    threads.begin(goes_on.wait, 10, then=over.set)
+    assert not over.is_set()
+    goes_on.set()
+    async with asyncio.timeout(10):
+        await over.wait()
+    over.clear()
+    threads.begin(lambda: 1 / 0, then=over.set)
+    async with asyncio.timeout(10):
+        await over.wait()
+    assert "work on files has failed" in caplog.text
+    threads.close()
+    done: list[str] = []
+    threads.begin(done.append, "work", then=lambda: done.append("then"))
+    assert done == ["work", "then"]

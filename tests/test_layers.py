@@ -43,6 +43,7 @@ WORDS = (
     "modelserve.supervised",
     "modelserve.stalls",
     "modelserve.regular_files",
+    "modelserve.removal",
     "modelserve.json_reason",
     "modelserve.file_threads",
 )

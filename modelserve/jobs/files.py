@@ -29,6 +29,7 @@ from modelserve.jobs.rows import as_uuid, is_uuid
 from modelserve.jobs.settling import settle, settle_file, settle_tree
 from modelserve.messages import Call, FilePart
 from modelserve.regular_files import remove_link, write_anew
+from modelserve.removal import remove_tree
 
 __all__ = ["FULL", "JobFiles"]
 
@@ -197,7 +198,8 @@ def _keep(part: FilePart, path: Path) -> FilePart:
 def _remove(folder: Path) -> None:
     """Remove a folder with all that is in it; of a link in its place, only the link."""
     if not remove_link(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(folder)
 
 
 def _write_once(path: Path, text: str) -> None:

@@ -11,10 +11,10 @@ import fcntl
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 
+from modelserve.removal import remove_tree
 from modelserve.runtime.offspring import kill_offspring
 
 __all__ = ["PREFIX", "run_folder", "sweep"]
@@ -41,7 +41,8 @@ def run_folder(parent: str) -> Iterator[str]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(path)
         os.close(lock)
 
 
@@ -101,8 +102,8 @@ def _swept(path: str) -> bool:
     try:
         _lock(end)
         kill_offspring(path)
-        shutil.rmtree(path, ignore_errors=True)  # goes down by descriptors, and follows no link
-    except OSError:  # its run lives
+        remove_tree(path)
+    except OSError:  # its run lives, or something of it cannot be removed
         return False
     finally:
         os.close(end)

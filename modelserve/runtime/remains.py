@@ -1,6 +1,6 @@
 """Removes what workers leave behind: ends what they had started, and then deletes their folders.
 
-    a dead worker's folder -> put -> [killing: kill_offspring] -> [removing: rmtree] -> gone
+    a dead worker's folder -> put -> [killing: kill_offspring] -> [removing: remove_tree] -> gone
 
 Either has a thread of its own, so that the children of the next do not live on while many files are deleted, and
 neither is work for an event loop. They are started before the first worker is, so nothing has to be started when one is
@@ -12,10 +12,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import time
 from queue import SimpleQueue
 
+from modelserve.removal import remove_tree
 from modelserve.runtime.offspring import kill_offspring
 from modelserve.supervised import Supervised, Supervisor
 
@@ -82,7 +82,7 @@ class Remains:
 
 def _is_removed(folder: str) -> bool:
     try:
-        shutil.rmtree(folder)
+        remove_tree(folder)
     except FileNotFoundError:
         return not os.path.lexists(folder)
     except OSError as error:

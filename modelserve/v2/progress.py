@@ -14,12 +14,13 @@ import contextlib
 import math
 import operator
 import os
-import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat, SupportsIndex
+
+from modelserve.removal import remove_tree
 
 __all__ = ["Progress", "Reporter", "progress"]
 
@@ -176,7 +177,8 @@ def _step(step: Any) -> int:
 
 def _remove(folder: str, pid: int) -> None:
     if os.getpid() == pid:  # a fork has the finalizer too, and not the folder
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(folder)
 
 
 progress = Progress()

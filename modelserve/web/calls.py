@@ -17,11 +17,13 @@ from aiohttp import hdrs, web
 from modelserve.access.roll import Roll
 from modelserve.access.throttle import RateLimit
 from modelserve.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
+from modelserve.file_threads import FileThreads
 from modelserve.messages import Call
 from modelserve.runtime.interface import Answering
 from modelserve.settings import Settings
 from modelserve.text import is_text, shown
 from modelserve.web.connection import stalls_of
+from modelserve.web.files import REMOVING
 from modelserve.web.patience import patience
 from modelserve.web.proxies import client_address
 from modelserve.web.requests import REQUEST_ID, client_of
@@ -164,7 +166,7 @@ class CallReader:
             async with patience(request.content, self._timeout_s, stalls_of(request)) as waiting:
                 disk = self.rooms.files.guest(waiting.cut)
                 with self.rooms.receiving.guest(waiting.cut) as memory:
-                    uploads = self._uploads(memory, disk)
+                    uploads = self._uploads(memory, disk, request.app[REMOVING])
                     await uploads.read(request)
                 disk.settle()
         except BaseException:
@@ -174,9 +176,11 @@ class CallReader:
         call.form, call.files = uploads.form, uploads.files
         return uploads
 
-    def _uploads(self, memory: Guest, disk: Guest) -> Uploads:
+    def _uploads(self, memory: Guest, disk: Guest, removing: FileThreads) -> Uploads:
         most, most_text = self._max_upload_bytes, self._max_body_bytes
-        return Uploads(self.folder, max_bytes=most, max_text_bytes=most_text, memory=memory, disk=disk)
+        return Uploads(
+            self.folder, max_bytes=most, max_text_bytes=most_text, memory=memory, disk=disk, removing=removing
+        )
 
     def _check_size(self, request: web.Request) -> None:
         """Refuse a call that is too large or would find no place, before its body is read.

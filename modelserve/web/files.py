@@ -32,28 +32,32 @@ from modelserve.web.connection import stall_timeout_s, stalls_of
 from modelserve.web.failures import BrokenAnswer
 from modelserve.web.responses import begun_response
 
-__all__ = ["LOOKING", "PIECE_BYTES", "remove", "send_file", "send_open", "with_file_threads"]
+__all__ = ["LOOKING", "PIECE_BYTES", "REMOVING", "remove", "send_file", "send_open", "with_file_threads"]
 
 logger = logging.getLogger(__name__)
 
 # How much one call of sendfile may copy: enough that the way to the thread and back does not show.
 PIECE_BYTES = 1024 * 1024
 
-# What an application's files are sent on, and what the files of jobs are looked for on. More threads would only wait
-# for the same disk. No more pieces can wait than there are connections; lists, which may take long, are bounded.
+# What an application's files are sent on, what the files of jobs are looked for on, and what those that came with
+# requests are removed on: a model may have put any number beside them. More threads would only wait for the same disk.
+# No more pieces can wait than there are connections; lists, which may take long, are bounded.
 SENDING = web.AppKey("sending", FileThreads)
 LOOKING = web.AppKey("looking", FileThreads)
-SENDING_THREADS, LOOKING_THREADS, LOOKING_WAITING = 8, 4, 64
+REMOVING = web.AppKey("removing", FileThreads)
+SENDING_THREADS, LOOKING_THREADS, LOOKING_WAITING, REMOVING_THREADS = 8, 4, 64, 4
 
 
 def with_file_threads(app: web.Application) -> None:
     """Give an application threads for work on files, which end with it."""
     app[SENDING] = FileThreads("sending", threads=SENDING_THREADS)
     app[LOOKING] = FileThreads("looking", threads=LOOKING_THREADS, waiting=LOOKING_WAITING)
+    app[REMOVING] = FileThreads("removing", threads=REMOVING_THREADS)
 
     async def close(app: web.Application) -> None:
         app[SENDING].close()
         app[LOOKING].close()
+        app[REMOVING].close()
 
     app.on_cleanup.append(close)
 

@@ -1,6 +1,6 @@
 """Streams the files of a multipart body to disk and keeps its text parts.
 
-    multipart body -> [(name, text)], [FilePart]      files in a private folder that ``Uploads.remove`` deletes
+    multipart body -> [(name, text)], [FilePart]      files in a private folder that is deleted in the end
 
 A file is written as it arrives and is never held in memory. It gets a random name: what the client calls it is only
 passed on as text, cleaned to a base name.
@@ -8,10 +8,10 @@ passed on as text, cleaned to a base name.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
-import shutil
 import tempfile
 import unicodedata
 
@@ -19,13 +19,17 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from modelserve.errors import BadRequest, TooLarge
+from modelserve.file_threads import FileThreads
 from modelserve.messages import FilePart
 from modelserve.private_folder import make_private
+from modelserve.removal import remove_tree
 from modelserve.text import is_text, shown
 from modelserve.web.rooms import Guest
 from modelserve.web.upload_file import UploadFile, no_space
 
 __all__ = ["Uploads", "clean_filename"]
+
+logger = logging.getLogger(__name__)
 
 # More parts than any form has; each costs memory or a file.
 MAX_PARTS = 1000
@@ -67,9 +71,12 @@ class Uploads:
         max_text_bytes: The limit of all text parts together.
         memory: Holds its text, and what of its files is not written yet.
         disk: Holds its files, until they are removed.
+        removing: Threads on which they are removed.
     """
 
-    def __init__(self, folder: str, *, max_bytes: int, max_text_bytes: int, memory: Guest, disk: Guest) -> None:
+    def __init__(
+        self, folder: str, *, max_bytes: int, max_text_bytes: int, memory: Guest, disk: Guest, removing: FileThreads
+    ) -> None:
         self.form: list[tuple[str, str]] = []
         self.files: list[FilePart] = []
         self._folder = folder
@@ -79,6 +86,7 @@ class Uploads:
         self._text_bytes = 0
         self._memory = memory
         self._disk = disk
+        self._removing = removing
 
     async def read(self, request: web.Request) -> None:
         """Read the whole body.
@@ -95,10 +103,11 @@ class Uploads:
             raise BadRequest(_BROKEN, log=repr(error)) from error
 
     def remove(self) -> None:
-        """Delete the files; blocks for as long as the system takes to unlink them."""
+        """Have the files deleted, soon; never blocks. Until they are, they count as held."""
         if self._own_folder:
-            shutil.rmtree(self._own_folder, ignore_errors=True)
-        self._disk.close()
+            self._removing.begin(_remove, self._own_folder, then=self._disk.close)
+        else:
+            self._disk.close()
 
     async def _read_parts(self, reader: MultipartReader) -> None:
         count = 0
@@ -168,6 +177,13 @@ class Uploads:
                 make_private(self._folder)  # somebody may have tidied up the system's temporary folder
                 self._own_folder = tempfile.mkdtemp(prefix="call-", dir=self._folder)
         return self._own_folder
+
+
+def _remove(folder: str) -> None:
+    try:
+        remove_tree(folder)
+    except OSError as error:
+        logger.warning("files that came with a request cannot be removed: %s", error)
 
 
 def clean_filename(filename: str) -> str:

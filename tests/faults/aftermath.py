@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelserve.web.files import LOOKING_THREADS, SENDING_THREADS
+from modelserve.web.files import LOOKING_THREADS, REMOVING_THREADS, SENDING_THREADS
 from tests.faults.told import counted
 from tests.running import Running, eventually
 
@@ -33,10 +33,10 @@ MIB = 1024 * 1024
 ASK_S = 0.2
 ALIVE_S = 3.0
 
-# What the server grows by at most: descriptors, threads (besides those of asyncio's pool that writes uploads), tasks of
-# its loop (a connection has one until the server has seen that it is closed), memory.
+# What the server grows by at most: descriptors, threads (with those that remove uploads, besides those of asyncio's
+# pool that writes them), tasks of its loop (a connection has one until the server has seen that it is closed), memory.
 MORE_DESCRIPTORS = 3
-MORE_THREADS = 2
+MORE_THREADS = 2 + REMOVING_THREADS
 MORE_TASKS = 1
 MORE_BYTES = 20 * MIB
 
