@@ -66,7 +66,7 @@ def _read(library: Any) -> tuple[Scraped, Exception | None]:
     """Return what the model counts, and why a family of it could not be read, where that is so."""
     registry = library.REGISTRY
     own = {family.name for name in BY_ITSELF for family in getattr(library, name).collect()}
-    families, dropped, room, trouble = [], 0, MOST_SERIES, None
+    families, dropped, room, trouble = list[Family](), 0, MOST_SERIES, None
     for family in registry.collect():
         if family.name in own:
             continue
