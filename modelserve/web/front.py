@@ -18,9 +18,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from modelserve.errors import Unavailable
+from modelserve.errors import BadRequest, Unavailable
 from modelserve.messages import Failure
 from modelserve.metrics.connections import ConnectionMetrics
 from modelserve.settings import Settings
@@ -48,6 +48,8 @@ KEEPALIVE_S = 620.0
 
 # How often it is looked whether all has been answered, once the server ends.
 LOOK_S = 0.02
+
+Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 
 FULL = Failure(503, Unavailable.code, "The server has as many connections as it can serve; close some, or come again.")
 
@@ -84,6 +86,7 @@ class Front:
         metrics: ConnectionMetrics | None = None,
         supervisor: Supervisor | None = None,
     ) -> None:
+        server.request_handler = _expecting(server.request_handler)
         self._server = server
         self._answers: dict[str, Callable[[Any], Awaitable[web.Response]]] = {
             f"{base_path}/healthz": health.alive,
@@ -175,6 +178,23 @@ class Front:
         response.headers["Server"] = "modelserve"
         response.force_close()
         return response
+
+
+def _expecting(handler: Handler) -> Handler:
+    """Have a request to no route refused in our words, where it has an expectation other than ``100-continue``.
+
+    aiohttp refuses that before any middleware, with a text that repeats it, and fails where the text is none.
+    """
+
+    async def answer(request: Any) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (web.HTTPExpectationFailed, UnicodeEncodeError) as error:
+            if hdrs.EXPECT not in request.headers:
+                raise
+            raise BadRequest("The expectation of the request is unknown; leave out the header Expect.") from error
+
+    return answer
 
 
 class _Arrival(asyncio.Protocol):

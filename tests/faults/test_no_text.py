@@ -123,3 +123,14 @@ def test_a_file_whose_name_is_no_utf_8_is_taken_and_its_name_shown(server: Runni
 def test_a_header_that_no_worker_is_told_of_may_hold_anything(server: Running, header: bytes) -> None:
     """X1."""
     assert ask(server, JSON, header + b": \xff").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("expectation", [b"\xff", b"<script>"])
+def test_an_unknown_expectation_at_no_route_is_refused_without_repeating_it(
+    server: Running, expectation: bytes
+) -> None:
+    """X1."""
+    answer = ask(server, b"Expect: " + expectation, line=b"GET /nowhere")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"bad_request"' in answer
+    assert expectation not in answer
