@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 __all__ = ["Proxy", "proxied"]
 
-COMMIT = b"COMMIT"
+COMMIT, ROLLBACK = b"COMMIT", b"ROLLBACK"
 PIECE = 1 << 16
 
 
@@ -128,9 +128,11 @@ class Proxy:
                 self._drop(link)
             return link.ends_with_answer
         link.has_seen = link.has_seen or (self._left > 0 and self._words in data)
-        if not link.has_seen or COMMIT not in data:
+        has_ended = COMMIT in data or ROLLBACK in data
+        is_meant = link.has_seen and self._left > 0 and COMMIT in data
+        link.has_seen = link.has_seen and not has_ended
+        if not is_meant:
             return False
-        link.has_seen = False
         self._left -= 1
         self.cuts += 1
         if self._is_before:
