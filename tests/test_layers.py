@@ -118,6 +118,12 @@ TABLE = (
         (*ROOT, *WORDS, *PROMISES, *MACHINERY),
         ("msgspec", "dill"),
     ),
+    Row(
+        3,
+        ("modelserve.runtime.describing",),
+        ("modelserve.messages", "modelserve.runtime.interface"),
+        ("msgspec", "orjson"),
+    ),
     Row(3, ("modelserve.runtime.nvml",), ("modelserve.runtime.machine",), ("pynvml",)),
     Row(
         3,

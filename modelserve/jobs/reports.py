@@ -17,8 +17,33 @@ __all__ = ["Reports"]
 # Between two transactions. A commit to an ordinary disk takes some milliseconds.
 PAUSE_S = 0.2
 
-# So many may wait for a store that is slow; beyond, every second one is dropped.
+# So many of one job may wait for a store that is slow; beyond, every second one of them is dropped.
 MOST = 20_000
+
+# The same in bytes, as far as they can be told: a number in Python, the object of a report, and texts as they are.
+MOST_BYTES = 16 * 1024 * 1024
+NUMBER_BYTES = 100
+REPORT_BYTES = 200
+
+
+class _Told:
+    """The reports of one job that are not written yet."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self._bytes = 0
+
+    def add(self, report: Report) -> None:
+        last = self.reports[-1] if self.reports else None
+        if last is not None and not last.metrics:
+            self._bytes -= _size(self.reports.pop())  # it says no more than this one does
+            if report.progress is None:
+                report = Report(report.uuid, last.progress, report.metrics, report.step)
+        self.reports.append(report)
+        self._bytes += _size(report)
+        if len(self.reports) > MOST or self._bytes > MOST_BYTES:
+            del self.reports[:-1:2]
+            self._bytes = sum(map(_size, self.reports))
 
 
 class Reports:
@@ -36,20 +61,13 @@ class Reports:
         self._owner = owner
         self._outage = outage
         self._written = written
-        self._waiting: list[Report] = []
+        self._waiting: dict[str, _Told] = {}
         self._there = asyncio.Event()
         self._turn = asyncio.Lock()
 
     def add(self, report: Report) -> None:
         """Take one report; never blocks."""
-        last = self._waiting[-1] if self._waiting else None
-        if last is not None and last.uuid == report.uuid and not last.metrics:
-            self._waiting.pop()  # it says no more than this one does
-            if report.progress is None:
-                report = Report(report.uuid, last.progress, report.metrics, report.step)
-        self._waiting.append(report)
-        if len(self._waiting) > MOST:
-            del self._waiting[:-1:2]
+        self._waiting.setdefault(report.uuid, _Told()).add(report)
         self._there.set()
 
     async def run(self) -> None:
@@ -62,11 +80,15 @@ class Reports:
     async def flush(self) -> None:
         """Write what has come until now; where the store is unavailable, it is dropped."""
         async with self._turn:
-            reports, self._waiting = self._waiting, []
+            waiting, self._waiting = self._waiting, {}
             self._there.clear()
-            if not reports:
+            if not waiting:
                 return
             with self._outage.noticed():
-                await self._store.report(self._owner, reports)
-            for uuid in {report.uuid for report in reports}:
+                await self._store.report(self._owner, [each for told in waiting.values() for each in told.reports])
+            for uuid in waiting:
                 self._written(uuid)
+
+
+def _size(report: Report) -> int:
+    return REPORT_BYTES + sum(len(name) + NUMBER_BYTES for name in report.metrics)

@@ -42,11 +42,40 @@ CALL_ID = 1
 # A worker whose training is over gets this long to end by itself, for what libraries do at exit.
 END_WAIT_S = 1.0
 
+# Most that one event but the last may be: numbers by name, and far more of them than anybody plots.
+MOST_EVENT_BYTES = 1024 * 1024
+
+# Parts a worker may send: ten times a second some thousand, as :mod:`modelserve.runtime.news` gathers them, and at once
+# what fits into a channel that the server could not read for a while.
+PARTS_PER_S = 30_000
+PARTS_AT_ONCE = 200_000
+
 # What a client may read of a worker that could not start; the job's log says more.
 NOT_STARTED = {
     "load": "The model could not be loaded; the job's log says why.",
     "describe": "The model could not be described; the job's log says why.",
 }
+
+
+class _Pace:
+    """How many parts a worker may still send, which grows with time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left: float = PARTS_AT_ONCE
+        self._then_s = clock()
+
+    def count(self) -> None:
+        """Count one part.
+
+        Raises:
+            ValueError: These are more than any training sends.
+        """
+        now = self._clock()
+        self._left = min(PARTS_AT_ONCE, self._left + (now - self._then_s) * PARTS_PER_S) - 1
+        self._then_s = now
+        if self._left < 0:
+            raise ValueError(f"more than {PARTS_PER_S} events a second")
 
 
 class TrainingRun:
@@ -69,6 +98,7 @@ class TrainingRun:
         self._report = report
         self._cancel_s = cancel_s
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._pace = _Pace(asyncio.get_running_loop().time)
         self._is_started = False
         self._is_asked = False
         self._timer: asyncio.Handle | None = None
@@ -121,14 +151,32 @@ class TrainingRun:
             self._settle(Ending(Status.ERROR, "The server could not take what the training told."))
 
     def _hear(self, part: Part) -> None:
+        if self._ending.done():  # its worker is about to be ended, and nothing that it says matters any more
+            return
         try:
-            event = decode_training_event(part.data) if part.data else None
-        except msgspec.MsgspecError as error:
+            self._pace.count()
+            event = self._event(part)
+        except ValueError as error:  # msgspec's are such too
             event, part = None, Part(part.id, last=True, failure=_unreadable(error))
-        if isinstance(event, TrainingProgress):
+        if isinstance(event, TrainingProgress) and not part.last:
             self._report(Report(self.job.uuid, event.progress, event.metrics, event.step))
         elif part.last:
             self._settle(self._end(event, part.failure))
+
+    def _event(self, part: Part) -> TrainingEvent | None:
+        """Return what a part tells.
+
+        Raises:
+            ValueError: No training tells such a thing.
+        """
+        if not part.last and len(part.data) > MOST_EVENT_BYTES:
+            raise ValueError(f"an event of {len(part.data)} bytes; at most {MOST_EVENT_BYTES} are taken")
+        event = decode_training_event(part.data) if part.data else None
+        if isinstance(event, TrainingProgress) and not 0 <= (event.progress or 0) <= 1:
+            raise ValueError(f"a progress of {event.progress:g}, which is not from 0 to 1")
+        if isinstance(event, TrainingDone) and event.output:
+            msgspec.json.decode(event.output, type=msgspec.Raw)  # reads on to the end, and makes nothing of it
+        return event
 
     def lost(self, replica: Replica, end: Exit) -> None:
         extra = {"deployment": self.job.deployment, "job": self.job.uuid}
@@ -188,5 +236,5 @@ class TrainingRun:
             self._ending.set_result(ending)
 
 
-def _unreadable(error: msgspec.MsgspecError) -> Failure:
+def _unreadable(error: ValueError) -> Failure:
     return Failure(500, "model_error", "The training told what cannot be read.", log=str(error))

@@ -33,6 +33,7 @@ from modelserve.messages import (
     decode_server_bound,
     sendable,
 )
+from modelserve.runtime.describing import check_description
 from modelserve.runtime.interface import Listener, Misbehaved, Replica, StartFailed
 
 __all__ = ["SOCKET_BUFFER_BYTES", "Channel", "pair"]
@@ -44,9 +45,6 @@ SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 
 # What the part of a training says around what the model returned, or an event's words around its data.
 ROOM_BYTES = 1024
-
-# No model takes more calls at a time: it is more than a server has connections.
-MOST_CALLS = 1 << 20
 
 # In the order in which a worker comes to them.
 STAGES = ("load", "describe", "warm")
@@ -225,17 +223,6 @@ class Channel(asyncio.BufferedProtocol):
             self.on_scraped(message)
         else:
             raise Misbehaved(f"said {type(message).__name__} although it was ready already")
-
-
-def check_description(description: Description) -> None:
-    """Check the numbers by which a worker is given its calls.
-
-    Raises:
-        Misbehaved: One of them is none that a model can have.
-    """
-    for number in (description.max_batch_size, description.max_concurrency):
-        if not 1 <= number < MOST_CALLS:
-            raise Misbehaved(f"said that it takes {number} calls at a time")
 
 
 def _none() -> int:

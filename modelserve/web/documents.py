@@ -1,11 +1,13 @@
 """GET /openapi.json and /swagger.json: written out once for the models that serve now, and kept.
 
-A client that may call some of the models gets a document of these alone.
+A client that may call some of the models gets a document of these alone. A model whose description cannot be written
+out is left out, and the log says so.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,6 +24,8 @@ from modelserve.web.published import Published
 from modelserve.web.swagger import build_swagger
 
 __all__ = ["Documents"]
+
+logger = logging.getLogger(__name__)
 
 # Documents that are kept: clients differ in what they may call.
 MOST_KEPT = 32
@@ -58,9 +62,19 @@ class Documents:
         if kept is None or kept.models != models or kept.access != access:
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
-            document = build(access, base_path=base_path, **self._about(models))
-            kept = self._kept[key] = _Kept(models, access, orjson.dumps(document))
+            write = functools.partial(self._write, functools.partial(build, access, base_path=base_path))
+            kept = self._kept[key] = _Kept(models, access, self._written(write, models))
         return web.Response(body=kept.body, content_type="application/json")
+
+    def _written(self, write: Callable[[dict[str, Description]], bytes], models: dict[str, Description]) -> bytes:
+        """Return the document of all models, or of those of which there can be one."""
+        try:
+            return write(models)
+        except Exception:  # what a model says of itself may be anything, and is not to cost the others their document
+            return write({name: model for name, model in models.items() if _can_be_written(write, name, model)})
+
+    def _write(self, build: Callable[..., Mapping[str, Any]], models: dict[str, Description]) -> bytes:
+        return orjson.dumps(build(**self._about(models)))
 
     def _about(self, models: dict[str, Description]) -> dict[str, Any]:
         jobs = {name: self._published.operations(name) for name in models}
@@ -69,3 +83,16 @@ class Documents:
     def _access(self) -> Access:
         limited = {name for name in self._published.fleet.deployments if self._settings.of(name).rate_limit}
         return Access(self._published.public, frozenset(limited))
+
+
+def _can_be_written(write: Callable[[dict[str, Description]], bytes], name: str, model: Description) -> bool:
+    try:
+        write({name: model})
+    except Exception:
+        logger.warning(
+            "the model's description cannot be written out, so no document has it",
+            extra={"deployment": name},
+            exc_info=True,
+        )
+        return False
+    return True

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.faults.told import status
 from tests.running import Running, eventually, running
 
 GOOD = """
@@ -72,10 +73,35 @@ def predict():
 """
 
 
+DESCRIBES = """
+import msgspec
+from modelserve.messages import Description, Metadata, Ready
+from modelserve.runtime import worker
+
+def send(outlet, message, before=worker.Outlet.send):
+    if isinstance(message, Ready):
+        message = Ready(msgspec.structs.replace(message.description, components=COMPONENTS))
+    before(outlet, message)
+
+worker.Outlet.send = send
+
+def get_metadata():
+    return {"name": "describes", "description": "Describes itself as no model does."}
+
+def predict():
+    return 1
+"""
+
+SCHEMAS = {
+    "is_bytes": 'COMPONENTS = {"a": b"x"}',
+    "ref": 'COMPONENTS = {"a": {"$ref": []}}',
+}
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("words")
-    models = {"good": GOOD, "counts": COUNTS}
+    models = {"good": GOOD, "counts": COUNTS, **{name: DESCRIBES + more for name, more in SCHEMAS.items()}}
     for name, code in models.items():
         (folder / f"{name}.py").write_text(code)
     with running([str(folder / f"{name}.py") for name in models], folder=folder) as server:
@@ -101,3 +127,19 @@ def test_metrics_that_no_model_has_leave_the_page_and_all_others_as_they_are(ser
     assert told["seen_total"] == {"good": 1}
     assert not {name for name in told if "empty" in name or "surrogate" in name or name == "seen"}
     assert server.log.count("the model's own metric ") == 1
+
+
+def test_a_model_that_describes_itself_as_none_does_costs_no_other_its_documents(server: Running) -> None:
+    """X7: what is no JSON is a failed start; what makes no document is left out of it."""
+    eventually(lambda: status(server, "is_bytes")["status"] == "failed", within_s=40)
+    assert "described its model with what is no JSON" in server.log
+    eventually(lambda: server.predict("ref", {}).status == 200, within_s=40)
+    for path in ("/openapi.json", "/swagger.json"):
+        reply = server.get(path)
+        assert reply.status == 200
+        assert "/v2/models/good/predict/" in reply.json()["paths"]
+    assert "/v2/models/ref/predict/" not in server.get("/openapi.json").json()["paths"]
+    assert "the model's description cannot be written out" in server.log
+    for path in ("/v2/models/", "/api", "/readyz"):
+        assert server.get(path).status in (200, 503)
+    assert server.get("/v2/models/").status == 200

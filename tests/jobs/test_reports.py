@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from modelserve.jobs.job import NewJob, Operation, Report
 from modelserve.jobs.outage import Outage
-from modelserve.jobs.reports import MOST, Reports
+from modelserve.jobs.reports import MOST, MOST_BYTES, Reports
 from modelserve.jobs.store import Store
 from modelserve.jobs.thread import AsyncStore
 
@@ -63,3 +63,16 @@ async def test_nothing_is_written_where_there_is_nothing(store: AsyncStore) -> N
     told: list[str] = []
     await Reports(store, OWNER, Outage(), told.append).flush()
     assert not told
+
+
+async def test_reports_of_one_job_are_bounded_in_bytes_and_cost_no_other_job_its_own(store: AsyncStore) -> None:
+    """X7: some hundred reports of a MiB each, and fifty small ones of another job."""
+    large, small = await running(store), await running(store)
+    reports = Reports(store, OWNER, Outage(), lambda uuid: None)
+    for step in range(50):
+        reports.add(Report(small, None, {"loss": 1.0}, step))
+        for _ in range(4):
+            reports.add(Report(large, None, {"x" * 1_000_000: 1.0}, step))
+    assert sum(len(name) for each in reports._waiting[large].reports for name in each.metrics) <= MOST_BYTES
+    await reports.flush()
+    assert len(await store.history(small)) == 50

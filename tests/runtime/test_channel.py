@@ -32,6 +32,7 @@ from modelserve.messages import (
     decode_worker_bound,
 )
 from modelserve.runtime import channel
+from modelserve.runtime.describing import MOST_JSON_BYTES
 from modelserve.runtime.interface import StartFailed
 from modelserve.runtime.process import LocalBackend
 from tests.runtime.workers import Heard, spec, until
@@ -42,6 +43,15 @@ MEGABYTE = 1024 * 1024
 def ready(*, max_batch_size: int = 1, max_concurrency: int = 1) -> Ready:
     metadata = Metadata("m", "m", "m")
     return Ready(Description(metadata, max_batch_size=max_batch_size, max_concurrency=max_concurrency))
+
+
+def described(**said: Any) -> Ready:
+    """Return what a worker is ready with that describes its model so."""
+    return Ready(Description(Metadata("m", "m", "m"), **said))
+
+
+def nested(depth: int) -> dict[str, Any]:
+    return {"items": nested(depth - 1)} if depth else {}
 
 
 READY = ready()
@@ -135,6 +145,13 @@ def test_a_start_that_failed_is_told() -> None:
         pytest.param([READY, Failed("load", "no", "")], "said Failed although", id="failed when it is ready"),
         pytest.param([ready(max_batch_size=0)], "takes 0 calls", id="no batch"),
         pytest.param([ready(max_concurrency=-1)], "takes -1 calls", id="less than no call"),
+        pytest.param([described(components={"a": b"x"})], "what is no JSON", id="bytes"),
+        pytest.param([described(components={"a": {1: 2}})], "what is no JSON", id="a key that is no text"),
+        pytest.param([described(response=nested(300))], "what is no JSON", id="nested"),
+        pytest.param([described(definitions={"a": "x" * MOST_JSON_BYTES})], "bytes of JSON", id="much"),
+        pytest.param([described(media_types=[])], "no media type", id="no media type"),
+        pytest.param([described(media_types=["text/html\r\nA: b"])], "no media type", id="a line feed"),
+        pytest.param([described(headers=["a: b"])], "no header has", id="no name of a header"),
         pytest.param([ready(max_concurrency=2**40)], "takes 1099511627776 calls", id="more calls than there are"),
     ],
 )
