@@ -25,8 +25,20 @@ from collections.abc import Callable
 from itertools import chain
 
 from modelserve.frames import Receiver
-from modelserve.messages import Answer, Call, Calls, Cancel, Check, Checked, Failure, More, Scrape, decode_worker_bound
-from modelserve.runtime.interface import FIRST_PARTS
+from modelserve.messages import (
+    Answer,
+    Call,
+    Calls,
+    Cancel,
+    Check,
+    Checked,
+    Failure,
+    More,
+    Part,
+    Scrape,
+    decode_worker_bound,
+)
+from modelserve.runtime.interface import FIRST_PARTS, weight_of
 from modelserve.runtime.model_metrics import ModelMetrics
 from modelserve.runtime.outlet import Outlet
 from modelserve.runtime.vital import start_vital
@@ -117,14 +129,18 @@ class Intake:
             with self._lock:
                 if self._is_left:
                     return False
-                if self._credit:
-                    self._credit -= 1
+                if self._credit > 0:
                     return True
                 if self._ended:
                     return False
                 self._busy_since = 0.0
                 self._read()
                 self._is_busy()
+
+    def sent(self, part: Part) -> None:
+        """Note that the running call has sent a part of its stream; after a large one, it waits the longer."""
+        with self._lock:
+            self._credit -= weight_of(part.data)
 
     def _is_busy(self) -> None:
         self._busy_since = time.monotonic()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a worker imports this module, and has no use for the event 
 __all__ = [
     "DEVICE_EXIT",
     "FIRST_PARTS",
+    "PART_BYTES",
     "Answering",
     "Backend",
     "Exit",
@@ -31,6 +32,7 @@ __all__ = [
     "StartFailed",
     "WorkerOptions",
     "WorkerSpec",
+    "weight_of",
 ]
 
 # The exit status of a worker whose GPU answers every further call with an error.
@@ -38,6 +40,14 @@ DEVICE_EXIT = 71
 
 # So many parts of a streamed answer a worker may send before it is told that the client has read on.
 FIRST_PARTS = 16
+
+# A part counts once more for each of these that it has, so that what is unread is bounded in bytes as well.
+PART_BYTES = 1024 * 1024
+
+
+def weight_of(data: bytes) -> int:
+    """Return for how many parts one counts."""
+    return 1 + len(data) // PART_BYTES
 
 
 class WorkerOptions(msgspec.Struct, frozen=True):

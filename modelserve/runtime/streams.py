@@ -3,7 +3,8 @@
     Part from the worker -> Stream.feed -> async for part in stream -> the client
                             More to the worker <- every few parts read
 
-A worker sends no more parts than it was allowed, so a slow client holds a few parts in memory and never a whole answer.
+A worker sends no more parts than it was allowed, of which a large one counts as several. So a slow client holds a few
+parts in memory, and never a whole answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from modelserve.messages import Answer, Failure, Part
-from modelserve.runtime.interface import FIRST_PARTS
+from modelserve.runtime.interface import FIRST_PARTS, weight_of
 
 __all__ = ["Stream", "Streamed", "discard"]
 
@@ -50,11 +51,11 @@ class Stream:
     @property
     def is_held(self) -> bool:
         """Whether the worker waits for the client: as many parts are unread as it may send."""
-        return len(self._parts) + self._read >= FIRST_PARTS
+        return self.fed >= self.allowed
 
     def feed(self, part: Part) -> None:
         """Take the next part from the worker."""
-        self.fed += 1
+        self.fed += weight_of(part.data)
         self.is_ended = self.is_ended or part.last
         if not self.is_closed:
             self._parts.append(part)
@@ -85,7 +86,7 @@ class Stream:
             self._coming = asyncio.get_running_loop().create_future()
             await self._coming
         part = self._parts.popleft()
-        self._read += 1
+        self._read += weight_of(part.data)
         if self._read >= MORE_PARTS and not self.is_ended:
             self.allowed += self._read
             self._more(self._read)

@@ -31,7 +31,7 @@ from modelserve.messages import (
     decode_worker_bound,
 )
 from modelserve.runtime.intake import CANCELLED
-from modelserve.runtime.interface import FIRST_PARTS
+from modelserve.runtime.interface import FIRST_PARTS, weight_of
 from modelserve.runtime.model_metrics import ModelMetrics
 from modelserve.runtime.outlet import Outlet
 from modelserve.runtime.turns import Begun, answer_unrun, stopped
@@ -84,12 +84,15 @@ class _Running:
         if self.is_started and self.task is not None:  # a task that is cancelled before would never run, nor answer
             self.task.cancel()
 
-    async def spend(self) -> None:
+    async def may_send(self) -> None:
         """Wait until the stream may send a part, or is left."""
-        while not self._credit and not self.left:
+        while self._credit <= 0 and not self.left:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
-        self._credit -= 1
+
+    def spend(self, part: Part) -> None:
+        """Note that a part was sent; after a large one, the stream waits the longer."""
+        self._credit -= weight_of(part.data)
 
 
 class Together:
@@ -216,13 +219,14 @@ class Together:
     async def _send_parts(self, call_id: int, stream: Stream, running: _Running) -> Part:
         """Send all parts but the last, which is returned: before it is sent, the generator is to be closed."""
         while True:
-            await running.spend()
+            await running.may_send()
             if running.left:
                 return Part(call_id, last=True, failure=running.left)
             part = await stream.next_part_async()
             if part.last:
                 return part
             self._outlet.send(part)
+            running.spend(part)
 
     def _answer(self, answer: Answer) -> None:
         """Send an answer with all others of this turn of the loop."""

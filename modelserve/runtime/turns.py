@@ -110,6 +110,7 @@ class Turns:
             if part.last:
                 return part
             self._outlet.send(part)
+            self._intake.sent(part)
         return Part(call_id, last=True, failure=CANCELLED if self._intake.is_left() else stopped())
 
 

@@ -175,6 +175,15 @@ def test_a_client_that_does_not_read_holds_up_its_own_answer_and_no_memory(watch
     assert sum(received.count(bytes([number]) * 200_000) for number in range(150)) == 150
 
 
+@MODELS
+def test_a_client_that_does_not_read_large_parts_holds_few_of_them(watched: Watched, model: str) -> None:
+    """E07 and X5: what waits for it is bounded in bytes, and not only in parts."""
+    chaos = watched(model)
+    large = {"items": 40, "kind": "bytes", "size": 4 * MIB, "text": "large"}
+    with begin(chaos.server, model, large, headers={"Connection": "close"}, receive_bytes=1 << 16):
+        assert settled(chaos, "large") <= 8
+
+
 def test_many_streams_at_a_time_share_the_worker_of_an_async_model(watched: Watched) -> None:
     """E07, where nobody leaves: each client gets its own items, in order."""
     chaos = watched("chaos-async-stream")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from modelserve.messages import Answer, Call
-from modelserve.runtime.interface import FIRST_PARTS
+from modelserve.runtime.interface import FIRST_PARTS, PART_BYTES
 from modelserve.runtime.streams import Stream, Streamed
 from tests.runtime.fakes import FakeReplica, run
 from tests.runtime.story import Story, code, now, text, turn
@@ -258,5 +258,19 @@ def test_a_deadline_ends_a_stream_too() -> None:
         assert part.failure is not None
         assert part.failure.code == "predict_timeout"
         assert worker.cancelled
+
+    run(story())
+
+
+def test_a_large_part_counts_as_several() -> None:
+    async def story() -> None:
+        it = Story(worker := FakeReplica())
+        call, parts, _ = await opened(it, worker)
+        worker.part(call, bytes(FIRST_PARTS * PART_BYTES))
+        assert parts.is_held
+        await anext(parts)
+        assert worker.allowed == [FIRST_PARTS + 1]
+        assert not parts.is_held
+        worker.part(call, b"", last=True)
 
     run(story())
