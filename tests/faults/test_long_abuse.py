@@ -21,7 +21,7 @@ import pytest
 from tests.faults.conftest import Serve
 from tests.faults.growth import Growth, assert_as_before, settled
 from tests.faults.raw import read_all
-from tests.running import Running, multipart
+from tests.running import Running, eventually, multipart
 from tests.web.guarded import Guarded, basic, bearer, guarded
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3000)]
@@ -173,5 +173,5 @@ def test_ten_thousand_uploads_of_which_a_tenth_is_given_up_leave_no_file(serve: 
 
 
 def assert_no_file(server: Running, empty: frozenset[Path]) -> None:
-    assert not server.uploads()
+    eventually(lambda: not server.uploads())
     assert Growth.of(server).files == empty

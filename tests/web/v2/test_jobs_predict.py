@@ -54,7 +54,7 @@ def test_a_file_that_came_with_it_lives_until_it_has_ended(server: Running, tmp_
     gate = Gate(tmp_path / "gate")
     form, kind = multipart({"x": "1", "gate": gate.path}, {"data": ("a.txt", b"learn", "text/plain")})
     path = accepted(server.request("POST", f"/lab{PREDICT}", form, {"Content-Type": kind, **ASYNC}))
-    assert server.uploads() == []
+    eventually(lambda: not server.uploads())
     gate.open(0)
     assert ended(server, path)["result"]["output"]["predictions"]["read"] == "learn"
     eventually(lambda: not [file for file in server.folder.rglob("uploads/*") if file.is_file()])
