@@ -174,8 +174,6 @@ class TrainingRun:
         event = decode_training_event(part.data) if part.data else None
         if isinstance(event, TrainingProgress) and not 0 <= (event.progress or 0) <= 1:
             raise ValueError(f"a progress of {event.progress:g}, which is not from 0 to 1")
-        if isinstance(event, TrainingDone) and event.output:
-            msgspec.json.decode(event.output, type=msgspec.Raw)  # reads on to the end, and makes nothing of it
         return event
 
     def lost(self, replica: Replica, end: Exit) -> None:

@@ -32,8 +32,6 @@ BAD = {
     "below none": [Part(1, encode_training_event(TrainingProgress(-1.0)))],
     "too large": [Part(1, b" " * (MOST_EVENT_BYTES + 1))],
     "too many": [Part(1)] * (PARTS_AT_ONCE * 2),
-    "no JSON": [done(b'{"a": ')],
-    "two results": [done(b"1 2")],
     "a progress at the end": [Part(1, encode_training_event(TrainingProgress(0.5)), last=True)],
 }
 
