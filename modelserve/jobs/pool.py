@@ -19,6 +19,9 @@ __all__ = ["Events", "Pool"]
 
 logger = logging.getLogger(__name__)
 
+# Closing that fails is tried again, for the process of a training would go on.
+CLOSE_TRIES = 3
+
 FAILED = Ending(Status.ERROR, "The server could not run this job; its log says why.")
 
 
@@ -141,12 +144,15 @@ class Pool:
 
 
 async def _close(run: Run | None) -> None:
-    """Return once nothing of a run is left; where that fails, its end is written down all the same."""
-    try:
-        if run is not None:
+    """Return once nothing of a run is left; where that fails again and again, its end is written down all the same."""
+    if run is None:
+        return
+    for _ in range(CLOSE_TRIES):
+        try:
             await run.close()
-    except Exception:  # the border of a job
-        logger.exception("what ran a job could not be closed", extra={"job": run.job.uuid if run else ""})
+            return
+        except Exception:  # the border of a job
+            logger.exception("what ran a job could not be closed", extra={"job": run.job.uuid})
 
 
 async def _ending(run: Run | None) -> Ending:

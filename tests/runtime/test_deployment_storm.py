@@ -88,7 +88,8 @@ class StormReplica:
                 if self._storm.random.random() < 0.5:
                     self._answer(done)
                     done = []
-            self._answer(done)
+            if done:
+                self._answer(done)
 
     def _die(self, running: list[Call]) -> None:
         self._storm.deaths += 1

@@ -65,7 +65,7 @@ def test_calls_behind_several_bad_ones_are_run_at_last(how: str) -> None:
 
     async def story() -> None:
         workers = [FakeReplica(f"m-{number}") for number in range(6)]
-        it = Story(*workers, predict_timeout_s=1.0 if how == "overrun" else 0.0)
+        it = Story(*workers, predict_timeout_s=0.1 if how == "overrun" else 0.0)
         await it.deployment.start()
         *bad, good = await sent_as_one(it, workers[0], 6)
         for worker, future in zip(workers, bad, strict=False):
