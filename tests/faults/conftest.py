@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.faults.aftermath import aftermath
+from tests.faults.aftermath import MORE_BYTES, aftermath
 from tests.faults.confined import confined
 from tests.models.installed import side_log
 from tests.running import Running, running
@@ -69,11 +69,11 @@ def watched(serve: Serve, tmp_path: Path) -> Iterator[Watched]:
     log = tmp_path / "side.log"
     with contextlib.ExitStack() as stack:
 
-        def start(model: str, *arguments: str, workers: int = 1, **env: str) -> Chaos:
+        def start(model: str, *arguments: str, workers: int = 1, more_bytes: int = MORE_BYTES, **env: str) -> Chaos:
             package = PACKAGES.get(model, model.replace("-", "_"))
             own = ("--workers", str(workers), *arguments)
             server = serve(model, *own, visible=(package,), CHAOS_LOG=str(log), **env)
-            stack.enter_context(aftermath(server, model, workers=workers))
+            stack.enter_context(aftermath(server, model, workers=workers, more_bytes=more_bytes))
             return Chaos(server, log)
 
         yield start

@@ -178,7 +178,7 @@ def test_a_client_that_does_not_read_holds_up_its_own_answer_and_no_memory(watch
 @MODELS
 def test_a_client_that_does_not_read_large_parts_holds_few_of_them(watched: Watched, model: str) -> None:
     """E07 and X5: what waits for it is bounded in bytes, and not only in parts."""
-    chaos = watched(model)
+    chaos = watched(model, more_bytes=64 * MIB)
     large = {"items": 40, "kind": "bytes", "size": 4 * MIB, "text": "large"}
     with begin(chaos.server, model, large, headers={"Connection": "close"}, receive_bytes=1 << 16):
         assert settled(chaos, "large") <= 8

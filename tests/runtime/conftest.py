@@ -92,7 +92,7 @@ async def warm(replica: LocalReplica, heard: Heard, folder: Path) -> AsyncIterat
     worker = psutil.Process(replica.pid)
     yield replica
     await replica.stop(0)
-    assert not worker.is_running()
+    await until(lambda: not worker.is_running())
     await until(lambda: not list(folder.iterdir()))
     assert len(heard.ends) == 1
     await until(lambda: psutil.Process().num_fds() == descriptors)  # a thread still looks for what it may have left
