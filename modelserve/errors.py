@@ -55,6 +55,7 @@ __all__ = [
     "ContractError",
     "DiscoveryError",
     "Forbidden",
+    "HeadTooLarge",
     "InvalidArguments",
     "ModelError",
     "ModelserveError",
@@ -204,6 +205,13 @@ class TooManyRequests(ModelserveError):
     def __init__(self, message: str, retry_after_s: float = 1.0, *, log: str = "") -> None:
         super().__init__(message, log=log)
         self.retry_after_s = retry_after_s
+
+
+class HeadTooLarge(ModelserveError):
+    """The request line and the headers are together over what a head may have."""
+
+    status = 431
+    code = "head_too_large"
 
 
 class Reported(ModelserveError):

@@ -165,7 +165,7 @@ class Server:
             self._settings.base_path,
             max_connections=connections,
             patience=Patience(self._settings.header_timeout_s, self._settings.body_timeout_s, self._stalls),
-            sending=self._rooms.sending,
+            rooms=self._rooms,
             metrics=self.metrics.connections,
             supervisor=self.supervisor,
         )
@@ -197,7 +197,7 @@ class Server:
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None, "it is set up"
         patience = Patience(self._settings.header_timeout_s, self._settings.body_timeout_s)
-        connect = connections(runner.server, patience, self._rooms.sending)
+        connect = connections(runner.server, patience, self._rooms)
         site = await asyncio.get_running_loop().create_unix_server(connect, sock=listening)
         stack.callback(site.close)
 

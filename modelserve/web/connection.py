@@ -1,6 +1,7 @@
 """One connection of a client: how long a head, or an answer, may take, and what is said to what is no HTTP.
 
     first byte of a head -> whole within header_timeout_s, or 408 and closed      nothing said at all -> closed
+    a head that is larger than MAX_HEAD_BYTES -> 431 and closed         no room for it -> 503 and closed
     a client that reads nothing of an answer for stall_timeout_s -> closed
     bytes that are no request -> 400 in JSON, closed, and nothing of them in the answer or, above debug, in the log
 
@@ -8,8 +9,9 @@
 
 aiohttp has one limit for heads and for idle connections, which has to be long for the latter. Some of its private
 attributes are read here: ``_waiter`` is pending while a connection waits for a request, ``_request_count`` is how many
-have come, ``_messages`` are those that wait for their turn, ``_current_request`` is the one that is answered, and
-``_force_close`` is set once it is to be closed.
+have come, ``_messages`` are those that wait for their turn, ``_current_request`` is the one that is answered,
+``_buffer_paused`` is set while as many wait as may, ``_payload_parser`` takes what comes instead of the parser of HTTP,
+and ``_force_close`` or ``_close`` is set once it is to be closed, at once or behind an answer.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import HttpVersion11, web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
@@ -30,7 +32,8 @@ from modelserve.messages import Failure
 from modelserve.stalls import Delay, Mark, Stalls
 from modelserve.web.failures import UNEXPECTED, failure_response
 from modelserve.web.half_closed import HalfClosed
-from modelserve.web.rooms import Guest, Room
+from modelserve.web.heads import MAX_HEAD_BYTES, Deaf, Refusal, head_bytes, no_room, too_large
+from modelserve.web.rooms import Guest, Rooms
 
 __all__ = ["Connection", "Patience", "stall_timeout_s", "stalls_of"]
 
@@ -92,11 +95,22 @@ class Connection(RequestHandler):
         manager: Whose requests these are.
         patience: How long the client may take.
         on_end: Called once it is over, if it ever began.
-        sending: The room of what waits to be read by clients.
+        rooms: Of heads that come, and of what waits to be read by clients.
         options: aiohttp's own.
     """
 
-    __slots__ = ("_awaited", "_half_closed", "_on_end", "_sending", "_stall_timer", "_timer", "_unread", "patience")
+    __slots__ = (
+        "_awaited",
+        "_half_closed",
+        "_head",
+        "_on_end",
+        "_payload",
+        "_rooms",
+        "_stall_timer",
+        "_timer",
+        "_unread",
+        "patience",
+    )
 
     def __init__(
         self,
@@ -104,7 +118,7 @@ class Connection(RequestHandler):
         *,
         patience: Patience,
         on_end: Callable[[Connection], None],
-        sending: Room,
+        rooms: Rooms,
         **options: Any,
     ) -> None:
         super().__init__(manager, **options)
@@ -114,8 +128,10 @@ class Connection(RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._stall_timer: Delay | None = None
         self._half_closed: HalfClosed | None = None
-        self._sending = sending
+        self._rooms = rooms
         self._unread: Guest | None = None
+        self._head: Guest | None = None  # what has come of a head that is not whole
+        self._payload: StreamReader = EMPTY_PAYLOAD  # the body of the request that has come last
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -127,8 +143,9 @@ class Connection(RequestHandler):
                 timer.cancel()
         if self._half_closed is not None:
             self._half_closed.stop()
-        if self._unread is not None:
-            self._unread.close()
+        for guest in (self._unread, self._head):
+            if guest is not None:
+                guest.close()
         super().connection_lost(exc)
         self._on_end(self)
 
@@ -189,10 +206,64 @@ class Connection(RequestHandler):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        count = self._request_count
         RequestHandler.data_received(self, data)  # a plain call: this is part of the hot path
+        if self._request_count != count:
+            self._payload = self._messages[-1][1]
+            if self._head is not None or len(data) > MAX_HEAD_BYTES:
+                self._end_head(self._request_count - count)
+        elif self._payload.is_eof():
+            self._add_to_head(len(data))
         waiter = self._waiter
         if waiter is not None and self._awaited != self._request_count and not waiter.done():
             self._begin_head()
+
+    def _add_to_head(self, size: int) -> None:
+        """Count a part of a head that is not whole, which no answer of the server ends."""
+        if self._force_close or self._close or self._buffer_paused or self._payload_parser is not None:
+            return
+        if self._head is None:
+            self._head = self._rooms.receiving.guest(self._give_up)
+        has_room = self._head.take(size)
+        self._head.move(size)
+        if not has_room or self._head.size > MAX_HEAD_BYTES:
+            self._head.close()
+            self._refuse(too_large() if has_room else no_room())
+
+    def _end_head(self, new: int) -> None:
+        """Refuse heads among so many new ones that came with a large piece, or in several, and are too large."""
+        if self._head is not None:
+            self._head.close()
+            self._head = None
+        for place in range(-new, 0):
+            message, _ = self._messages[place]
+            if isinstance(message, RawRequestMessage) and head_bytes(message) > MAX_HEAD_BYTES:
+                self._messages[place] = too_large()
+                for _ in range(place, -1):
+                    self._messages.pop()
+                self._deafen()
+                return
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Refuse a request whose head is not whole, in its turn."""
+        self._messages.append(refusal)
+        self._request_count += 1
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._deafen()
+
+    def _deafen(self) -> None:
+        """Read nothing more of what comes: the last answer closes the connection."""
+        self._payload = EMPTY_PAYLOAD
+        self._payload_parser = Deaf()
+
+    def _give_up(self) -> None:
+        """Make way for heads and bodies that move: end the connection, behind the answers that are due."""
+        if self._waiter is None or self.transport is None:
+            self.close()
+        else:
+            self.transport.write(TOO_SLOW)
+            self.force_close()
 
     def _begin_head(self) -> None:
         """Note that a head has begun. The time of the first one counts from the beginning of the connection."""
@@ -225,7 +296,7 @@ class Connection(RequestHandler):
         super().pause_writing()
         if self.transport is not None:
             waits = self.transport.get_write_buffer_size()
-            self._unread = self._sending.guest(self.abort)
+            self._unread = self._rooms.sending.guest(self.abort)
             self._unread.add(waits)
             self._watch_reader(waits, 0.0)
 

@@ -26,7 +26,7 @@ from modelserve.runtime.fleet import Fleet
 from modelserve.web.connection import Connection, Patience
 from modelserve.web.http_version import require_version
 from modelserve.web.responses import json_response
-from modelserve.web.rooms import Room
+from modelserve.web.rooms import Rooms
 
 __all__ = ["Step", "build_control", "connections"]
 
@@ -66,11 +66,11 @@ async def _surround(request: web.Request, handler: Handler) -> web.StreamRespons
     return await handler(request)
 
 
-def connections(server: web.Server, patience: Patience, sending: Room) -> Callable[[], Connection]:
+def connections(server: web.Server, patience: Patience, rooms: Rooms) -> Callable[[], Connection]:
     """Return what makes the connections of that socket, which are as bounded as those of the port."""
     loop = asyncio.get_running_loop()
     return functools.partial(
-        Connection, server, patience=patience, on_end=_forget, sending=sending, loop=loop, access_log=None
+        Connection, server, patience=patience, on_end=_forget, rooms=rooms, loop=loop, access_log=None
     )
 
 

@@ -29,7 +29,7 @@ from modelserve.web.connection import Connection, Patience
 from modelserve.web.failures import failure_response
 from modelserve.web.handshakes import Handshakes
 from modelserve.web.health import Health
-from modelserve.web.rooms import Room, Rooms
+from modelserve.web.rooms import Rooms
 
 __all__ = ["LINGER_S", "RESERVED", "Front"]
 
@@ -69,7 +69,7 @@ class Front:
         base_path: The prefix of every route.
         max_connections: How many connections there may be.
         patience: How long a client may take.
-        sending: The room of what waits to be read by clients.
+        rooms: Of heads that come, and of what waits to be read by clients.
         metrics: Where connections are counted.
         supervisor: Keeps alive what accepts them.
     """
@@ -82,7 +82,7 @@ class Front:
         *,
         max_connections: int,
         patience: Patience,
-        sending: Room | None = None,
+        rooms: Rooms | None = None,
         metrics: ConnectionMetrics | None = None,
         supervisor: Supervisor | None = None,
     ) -> None:
@@ -95,7 +95,7 @@ class Front:
         self._reserve = web.Server(self._answer_full)
         self._max_connections = max_connections
         self._patience = patience
-        self._sending = sending or Rooms.of(Settings()).sending
+        self._rooms = rooms or Rooms.of(Settings())
         self._metrics = metrics or ConnectionMetrics()
         self._supervisor = supervisor or Supervisor()
         self._full, self._crowded_out = self._metrics.refused("full"), self._metrics.refused("crowded_out")
@@ -161,7 +161,7 @@ class Front:
             server,
             patience=self._patience,
             on_end=on_end,
-            sending=self._sending,
+            rooms=self._rooms,
             loop=asyncio.get_running_loop(),
             access_log=None,
             auto_decompress=False,

@@ -84,7 +84,7 @@ def statuses(connections: list[socket.socket]) -> Counter[str]:
         if select.select([connection], [], [], 0)[0]:
             with contextlib.suppress(ConnectionError):
                 answer = connection.recv(65536, socket.MSG_PEEK)
-        status = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
+        status = re.match(rb"HTTP/1\.[01] (\d{3}) ", answer)
         found[status[1].decode() if status else "waits"] += 1
     return found
 
