@@ -37,6 +37,8 @@ _FITTING = {
 _WORDS = {"f": "numbers", "c": "numbers", "i": "whole numbers", "u": "whole numbers of 0 or more", "b": "true or false"}
 _JSON_TYPES = {"f": "number", "c": "number", "i": "integer", "u": "integer", "b": "boolean"}
 _NPY_TYPES = (str, bytes, bytearray, memoryview, UploadedFile)
+_NPY = {"type": "string", "contentEncoding": "base64", "contentMediaType": "application/x-npy"}
+
 _JSON_NAMES = {bool: "booleans", str: "text", type(None): "null", dict: "objects"}
 _RAGGED = "Not an array: its lists have different lengths, are too deep, or hold lists and numbers side by side."
 _TOO_LARGE = "Not an array: a number is too large."
@@ -264,14 +266,13 @@ def json_schema(wanted: Wanted) -> dict[str, Any]:
     """Return the OpenAPI 3.1 schema of what a client may send: nested lists, or an npy file in base64."""
     dtype = wanted.numpy_dtype
     schema: dict[str, Any] = _number_schema(dtype) if dtype else {"type": ["number", "boolean"]}
-    if wanted.lengths is None:
-        schema = {"type": "array", "items": {}}
-    for length in reversed(wanted.lengths or ()):
+    if wanted.lengths is None:  # one number, or lists of any depth
+        return {"anyOf": [schema, {"type": "array", "items": {}}, {**_NPY}]}
+    for length in reversed(wanted.lengths):
         schema = {"type": "array", "items": schema}
         if length is not None:
             schema |= {"minItems": length, "maxItems": length}
-    npy = {"type": "string", "contentEncoding": "base64", "contentMediaType": "application/x-npy"}
-    return {"anyOf": [schema, npy]}
+    return {"anyOf": [schema, {**_NPY}]}
 
 
 def _number_schema(dtype: np.dtype[Any]) -> dict[str, Any]:
