@@ -20,9 +20,10 @@ class Much:
     def get_predict_args(self) -> dict[str, Any]:
         """Return how much, how late, and as what."""
         accept = fields.Str(load_default="application/octet-stream", metadata={"location": "headers"})
-        return {"size": fields.Int(load_default=2), "wait_s": fields.Float(load_default=0.0), "accept": accept}
+        waits = {"wait_s": fields.Float(load_default=0.0), "text": fields.Str(load_default="")}
+        return {"size": fields.Int(load_default=2), "accept": accept, **waits}
 
-    def predict(self, size: int, wait_s: float, accept: str) -> Any:
-        """Return that many bytes."""
+    def predict(self, size: int, wait_s: float, accept: str, text: str) -> Any:
+        """Return that many bytes, whatever the text."""
         time.sleep(wait_s)
         return b"x" * size
