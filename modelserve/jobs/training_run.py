@@ -30,7 +30,7 @@ from modelserve.messages import (
     decode_training_event,
 )
 from modelserve.regular_files import append
-from modelserve.runtime.interface import Exit, Replica, StartFailed
+from modelserve.runtime.interface import Exit, Misbehaved, Replica, StartFailed
 
 __all__ = ["TrainingRun"]
 
@@ -45,10 +45,13 @@ END_WAIT_S = 1.0
 # Most that one event but the last may be: numbers by name, and far more of them than anybody plots.
 MOST_EVENT_BYTES = 1024 * 1024
 
-# Parts a worker may send: ten times a second some thousand, as :mod:`modelserve.runtime.news` gathers them, and at once
-# what fits into a channel that the server could not read for a while.
+# What a worker may send: ten times a second some thousand parts, and of large ones half as many bytes, as
+# :mod:`modelserve.runtime.news` gathers them; at once what fits into a channel that the server could not read for a
+# while. A MiB of them costs the server up to 60 ms.
 PARTS_PER_S = 30_000
 PARTS_AT_ONCE = 200_000
+BYTES_PER_S = 4 * 1024 * 1024
+BYTES_AT_ONCE = 8 * 1024 * 1024
 
 # What a client may read of a worker that could not start; the job's log says more.
 NOT_STARTED = {
@@ -58,24 +61,34 @@ NOT_STARTED = {
 
 
 class _Pace:
-    """How many parts a worker may still send, which grows with time."""
+    """How much a worker may still send, which grows with time.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Args:
+        what: Of what, in the plural.
+        per_s: How much in a second.
+        at_once: How much after a while in which nothing came.
+        clock: Returns the time in seconds; monotonic.
+    """
+
+    def __init__(self, what: str, per_s: int, at_once: int, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._left: float = PARTS_AT_ONCE
+        self._what = what
+        self._per_s = per_s
+        self._most = at_once
+        self._left: float = at_once
         self._then_s = clock()
 
-    def count(self) -> None:
-        """Count one part.
+    def count(self, number: int) -> None:
+        """Count what has come.
 
         Raises:
-            ValueError: These are more than any training sends.
+            ValueError: It is more than any training sends.
         """
         now = self._clock()
-        self._left = min(PARTS_AT_ONCE, self._left + (now - self._then_s) * PARTS_PER_S) - 1
+        self._left = min(self._most, self._left + (now - self._then_s) * self._per_s) - number
         self._then_s = now
         if self._left < 0:
-            raise ValueError(f"more than {PARTS_PER_S} events a second")
+            raise ValueError(f"more than {self._per_s} {self._what} of events a second")
 
 
 class TrainingRun:
@@ -98,7 +111,10 @@ class TrainingRun:
         self._report = report
         self._cancel_s = cancel_s
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._pace = _Pace(asyncio.get_running_loop().time)
+        clock = asyncio.get_running_loop().time
+        self._parts = _Pace("parts", PARTS_PER_S, PARTS_AT_ONCE, clock=clock)
+        self._bytes = _Pace("bytes", BYTES_PER_S, BYTES_AT_ONCE, clock=clock)
+        self._is_answered = False
         self._is_started = False
         self._is_asked = False
         self._timer: asyncio.Handle | None = None
@@ -139,13 +155,20 @@ class TrainingRun:
         return 1
 
     def answered(self, replica: Replica, answers: Answers) -> None:
-        for answer in answers.answers:
-            if answer.failure is not None:
-                self._settle(self._failed(answer.failure))
+        if self._is_answered or [answer.id for answer in answers.answers] != [CALL_ID]:
+            raise Misbehaved("answered a call that it does not have")
+        (answer,) = answers.answers
+        self._is_answered = True
+        if answer.failure is not None:
+            self._settle(self._failed(answer.failure))
+        elif not answer.stream:
+            raise Misbehaved("answered a training otherwise than with a stream")
 
     def part(self, replica: Replica, part: Part) -> None:
         try:
             self._hear(part)
+        except Misbehaved:
+            raise
         except Exception:  # the border of the run: whatever it is, the job must not wait for ever
             logger.exception("what a training told could not be taken", extra={"job": self.job.uuid})
             self._settle(Ending(Status.ERROR, "The server could not take what the training told."))
@@ -154,10 +177,10 @@ class TrainingRun:
         if self._ending.done():  # its worker is about to be ended, and nothing that it says matters any more
             return
         try:
-            self._pace.count()
             event = self._event(part)
         except ValueError as error:  # msgspec's are such too
-            event, part = None, Part(part.id, last=True, failure=_unreadable(error))
+            self._settle(self._failed(_unreadable(error)))
+            raise Misbehaved(f"told what no training tells: {error}") from error
         if isinstance(event, TrainingProgress) and not part.last:
             self._report(Report(self.job.uuid, event.progress, event.metrics, event.step))
         elif part.last:
@@ -169,6 +192,11 @@ class TrainingRun:
         Raises:
             ValueError: No training tells such a thing.
         """
+        if part.id != CALL_ID or not self._is_answered:
+            raise ValueError("an event of no training that runs")
+        self._parts.count(1)
+        if not part.last:
+            self._bytes.count(len(part.data))
         if not part.last and len(part.data) > MOST_EVENT_BYTES:
             raise ValueError(f"an event of {len(part.data)} bytes; at most {MOST_EVENT_BYTES} are taken")
         event = decode_training_event(part.data) if part.data else None

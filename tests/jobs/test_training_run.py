@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -9,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from modelserve.jobs.job import Report, Status
-from modelserve.jobs.training_run import MOST_EVENT_BYTES, PARTS_AT_ONCE, TrainingRun
-from modelserve.messages import Part, TrainingDone, TrainingProgress, encode_training_event
+from modelserve.jobs.training_run import BYTES_AT_ONCE, MOST_EVENT_BYTES, PARTS_AT_ONCE, TrainingRun
+from modelserve.messages import Answer, Answers, Part, TrainingDone, TrainingProgress, encode_training_event
+from modelserve.runtime.interface import Misbehaved
 
 
 class _Job:
@@ -20,7 +22,13 @@ class _Job:
 
 
 def a_run(report: Callable[[Report], None]) -> TrainingRun:
-    return TrainingRun(cast(Any, _Job()), cast(Any, None), log=Path("log"), report=report, cancel_s=1)
+    """Return a run whose worker has begun its training."""
+    run = TrainingRun(cast(Any, _Job()), cast(Any, None), log=Path("log"), report=report, cancel_s=1)
+    run.answered(cast(Any, None), BEGUN)
+    return run
+
+
+BEGUN = Answers([Answer(1, stream=True)])
 
 
 def done(output: bytes) -> Part:
@@ -32,6 +40,8 @@ BAD = {
     "below none": [Part(1, encode_training_event(TrainingProgress(-1.0)))],
     "too large": [Part(1, b" " * (MOST_EVENT_BYTES + 1))],
     "too many": [Part(1)] * (PARTS_AT_ONCE * 2),
+    "too much": [Part(1, encode_training_event(TrainingProgress()) + b" " * 500_000)] * (BYTES_AT_ONCE // 200_000),
+    "of another training": [Part(2, encode_training_event(TrainingProgress(0.5)))],
     "a progress at the end": [Part(1, encode_training_event(TrainingProgress(0.5)), last=True)],
 }
 
@@ -41,10 +51,11 @@ async def test_a_training_that_tells_what_none_tells_ends_with_an_error(parts: S
     """X7."""
     reports: list[Report] = []
     run = a_run(reports.append)
-    for part in parts:
-        run.part(cast(Any, None), part)
+    with contextlib.suppress(Misbehaved):
+        for part in parts:
+            run.part(cast(Any, None), part)
     assert (await run._ending).status is Status.ERROR
-    assert reports == []
+    assert not [report for report in reports if report.progress is not None]
 
 
 async def test_what_comes_after_the_end_is_not_heard() -> None:
@@ -55,3 +66,11 @@ async def test_what_comes_after_the_end_is_not_heard() -> None:
     run.part(cast(Any, None), Part(1, encode_training_event(TrainingProgress(0.5))))
     assert (await run._ending).output == b"1"
     assert reports == []
+
+
+@pytest.mark.parametrize("answers", [[], [Answer(2)], [Answer(1)], [Answer(1, stream=True)]])
+async def test_a_training_is_answered_once_and_with_a_stream(answers: list[Answer]) -> None:
+    """X7: whoever answers what it was not asked is ended, which is the end of the job."""
+    run = a_run(lambda report: None)
+    with pytest.raises(Misbehaved):
+        run.answered(cast(Any, None), Answers(answers))

@@ -12,7 +12,7 @@ import pytest
 
 from modelserve.frames import Receiver
 from modelserve.messages import Part, TrainingProgress, decode_server_bound, decode_training_event
-from modelserve.runtime.news import MOST_POINTS, News
+from modelserve.runtime.news import MOST_BYTES, MOST_POINTS, News
 from modelserve.runtime.outlet import Outlet
 from modelserve.v2.progress import Progress
 
@@ -106,6 +106,17 @@ def test_of_more_points_than_are_gathered_every_second_one_goes_but_never_the_la
     assert MOST_POINTS / 2 <= len(steps) <= MOST_POINTS
     assert (steps[0], steps[-1]) == (0, 10 * MOST_POINTS - 1)
     assert steps == sorted(set(steps))
+
+
+def test_of_many_large_points_as_many_are_kept_as_there_is_room_for(listening: Listening) -> None:
+    """X7: so that what is sent ten times a second is no burden for the server."""
+    names = [f"{'n' * 90}{number}" for number in range(100)]
+    with listening.news._lock:  # nothing is sent meanwhile
+        for step in range(1000):
+            listening.news._add(step, dict.fromkeys(names, 0.5))
+    told = listening.close()
+    assert (told[0].step, told[-1].step) == (0, 999)
+    assert 10 <= len(told) <= 2 * MOST_BYTES / (100 * 115)
 
 
 def test_nan_is_null_and_a_name_that_is_no_unicode_is_escaped(listening: Listening) -> None:
