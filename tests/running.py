@@ -36,6 +36,10 @@ READY = re.compile(r"ready on http://127\.0\.0\.1:(\d+)")
 # Starting takes about a second on an idle machine; tests run on busy ones.
 START_S = 40
 
+# What a server has logged is read once nothing was added for so long, or after the longest of times.
+QUIET_S = 0.03
+SETTLE_S = 2.0
+
 T = TypeVar("T")
 
 
@@ -54,7 +58,7 @@ def import_path(*visible: Path | str) -> str:
     return os.pathsep.join([*map(str, visible), str(TREE), *filter(None, [inherited])])
 
 
-def eventually(check: Callable[[], T], *, within_s: float = 10) -> T:
+def eventually(check: Callable[[], T], *, within_s: float = 30) -> T:
     """Return the first true value of a check that is asked again and again; fail once the time is over."""
     deadline = time.monotonic() + within_s
     while not (value := check()):
@@ -100,7 +104,12 @@ class Running:
 
     @property
     def log(self) -> str:
-        return (self.folder / "stderr").read_text(errors="replace")
+        """What it has logged, once nothing is added any more: it is written by a thread, soon behind what is answered."""
+        path = self.folder / "stderr"
+        size, until = -1, time.monotonic() + SETTLE_S
+        while size != (size := path.stat().st_size) and time.monotonic() < until:
+            time.sleep(QUIET_S)
+        return path.read_text(errors="replace")
 
     @property
     def stdout(self) -> str:

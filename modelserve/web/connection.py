@@ -146,6 +146,7 @@ class Connection(RequestHandler):
         for guest in (self._unread, self._head):
             if guest is not None:
                 guest.close()
+        self._payload = EMPTY_PAYLOAD
         super().connection_lost(exc)
         self._on_end(self)
 

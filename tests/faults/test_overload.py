@@ -71,7 +71,7 @@ def test_of_a_storm_of_calls_those_beyond_the_queue_are_refused_at_once_and_memo
     log = tmp_path / "side.log"
     chaos = Chaos(serve("chaos", *limit, CHAOS_LOG=str(log)), log)
     calls = [{"mode": "sleep", "n": 0.05, "text": "of the storm", "data": "x" * size}] * count  # none is sent ahead
-    with aftermath(chaos.server, more_bytes=MORE_BYTES + 3 * size * count // 2):
+    with aftermath(chaos.server, more_bytes=MORE_BYTES + 2 * size * count):
         outcomes = [outcome for _ in range(3) for outcome in storm(chaos, calls, waits=waits)]
     assert Counter(outcome.status for outcome in outcomes) == {200: 3 * waits, 503: 3 * (count - waits)}
     for outcome in outcomes:

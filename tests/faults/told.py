@@ -56,10 +56,13 @@ def counted(server: Running, metric: str, **labels: str) -> float:
 
 
 def faults_logged(server: Running, request_id: str) -> list[str]:
-    """Return the log's records of a fault in which a request is named."""
-    return [
-        line for line in server.log.splitlines() if request_id in line and (" ERROR " in line or " WARNING " in line)
-    ]
+    """Return the log's records of a fault in which a request is named; there is one at least."""
+
+    def found() -> list[str]:
+        lines = [line for line in server.log.splitlines() if request_id in line]
+        return [line for line in lines if " ERROR " in line or " WARNING " in line]
+
+    return eventually(found)
 
 
 def assert_told_of_death(server: Running, deployment: str, *, reason: str, words: str) -> None:
