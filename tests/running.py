@@ -104,7 +104,7 @@ class Running:
 
     @property
     def log(self) -> str:
-        """What it has logged, once nothing is added any more: it is written by a thread, soon behind what is answered."""
+        """What it has logged, once nothing is added any more: a thread writes it, soon behind what is answered."""
         path = self.folder / "stderr"
         size, until = -1, time.monotonic() + SETTLE_S
         while size != (size := path.stat().st_size) and time.monotonic() < until:
