@@ -3,7 +3,8 @@
     artifacts/plots/loss.png  <->  "plots/loss.png"        artifacts/caf<byte E9>  <->  "caf%E9"
 
 A file is one of them if it is a regular file with one name, below folders that are no links: what a training links to
-lies outside of its job. A byte that is no UTF-8 is written as a percent sign and two digits. Everything here blocks.
+lies outside of its job. A byte that is no UTF-8 is written as a percent sign and two digits; where a name has such a
+sign and digits itself, 25 is put between them, so that no two files are shown alike. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from modelserve.regular_files import open_below, open_folder, open_regular, open
 
 __all__ = ["Artifact", "Artifacts", "Page"]
 
-# Bytes that are no UTF-8, as Python decodes them with surrogateescape, and as they are shown.
+# Bytes that are no UTF-8, as Python decodes them with surrogateescape; a sign that looks as if it stood for one; and
+# both as they are shown.
 _NO_TEXT = re.compile("[\udc80-\udcff]")
-_SHOWN = re.compile(rb"%([89A-F][0-9A-F])")
+_ALIKE = re.compile("%(?=(?:25)*[89A-F][0-9A-F])")
+_SHOWN = re.compile(rb"%(?:25((?:25)*[89A-F][0-9A-F])|([89A-F][0-9A-F]))")
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def _walk(top: int) -> Iterator[str]:
 
 
 def _shown(path: tuple[bytes, ...]) -> str:
-    text = b"/".join(path).decode("utf-8", "surrogateescape")
+    text = _ALIKE.sub("%25", b"/".join(path).decode("utf-8", "surrogateescape"))
     return _NO_TEXT.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", text)
 
 
@@ -113,15 +116,19 @@ def _size(top: int, name: str) -> int | None:
 
 
 def _open_one(top: int, name: str) -> int:
-    """Open a file by its name as it is, else by the name that is shown so."""
+    """Open a file by the name that is shown, else by its name as it is."""
     plain = name.encode("utf-8", "surrogateescape")
+    meant = _SHOWN.sub(_meant, plain)
     try:
-        return _open_path(top, plain)
+        return _open_path(top, meant)
     except OSError:
-        meant = _SHOWN.sub(lambda found: bytes([int(found[1], 16)]), plain)
         if meant == plain:
             raise
-        return _open_path(top, meant)
+        return _open_path(top, plain)
+
+
+def _meant(shown: re.Match[bytes]) -> bytes:
+    return b"%" + shown[1] if shown[2] is None else bytes([int(shown[2], 16)])
 
 
 def _open_path(top: int, path: bytes) -> int:

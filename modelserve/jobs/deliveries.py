@@ -9,9 +9,9 @@ So each is tried at least once, and once more where a server dies between a try 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from sqlalchemy import Connection, Update, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, func, insert, literal, or_, select, update
 
 from modelserve.jobs.database import Database
 from modelserve.jobs.job import Delivery
@@ -37,13 +37,17 @@ class Deliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self, lease_s: float) -> Delivery | None:
+    def take(self, lease_s: float, *, without: Collection[str] = ()) -> Delivery | None:
         """Give a server the callback that has been due for longest; None where none is.
 
         Args:
             lease_s: Where nothing more is noted of the try, it is due again after so long.
+            without: Receivers that are not to be posted to now: scheme, host and port, in small letters.
         """
         due = select(callbacks.c.job, callbacks.c.tries).where(callbacks.c.due <= Now()).order_by(callbacks.c.due)
+        if without:
+            theirs = select(jobs.c.id).where(jobs.c.id == callbacks.c.job, or_(*map(_is_to, without)))
+            due = due.where(~theirs.exists())
         with self._database.reading() as connection:  # most often nothing is, and nothing need be locked to know it
             if connection.execute(due.limit(1)).first() is None:
                 return None
@@ -71,6 +75,11 @@ class Deliveries:
         """
         with self._database.writing() as connection:
             connection.execute(_try(delivery).values(due=None, outcome=outcome))
+
+
+def _is_to(receiver: str) -> ColumnElement[bool]:
+    begins = func.lower(func.substr(jobs.c.callback_url, 1, len(receiver))) == receiver
+    return and_(begins, func.substr(jobs.c.callback_url, len(receiver) + 1, 1).in_(("", "/", "?", "#")))
 
 
 def _begun(job: int, tries: int, lease_s: float) -> Update:

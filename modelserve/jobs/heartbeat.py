@@ -57,7 +57,7 @@ class Heartbeat:
         pool: What it runs.
         outage: Is told how the store works.
         reaped: Called with each job that a server that has gone was running.
-        serves: What this server serves, for the others.
+        serves: Gives what this server serves, for the others; called on the thread.
         heard: Called after each beat.
         beat_s: The pause between two beats.
         stale_s: After how long of silence another server has gone.
@@ -73,7 +73,7 @@ class Heartbeat:
         *,
         outage: Outage,
         reaped: Callable[[Job], None],
-        serves: str = "",
+        serves: Callable[[], str] = lambda: "",
         heard: Callable[[], None] = lambda: None,
         beat_s: float = BEAT_S,
         stale_s: float = STALE_S,
@@ -128,7 +128,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         running = dict(self._pool.runs)  # before the store is asked: what is begun meanwhile may not be in its answer
-        self._tell(self._compare, running, self._servers.beat(self._owner.id, self._serves))
+        self._tell(self._compare, running, self._servers.beat(self._owner.id, self._serves()))
 
     def _reap(self, due_s: float) -> None:
         """End what servers were running that have gone, until the next beat is due: the rest has time."""

@@ -65,8 +65,6 @@ RECORD_S = 6.0
 class Runner:
     """The jobs of one server, as an async context; when it is left, nothing of any run is left.
 
-    ``models`` are the identities of the models behind its deployments, which jobs are submitted with.
-
     Args:
         store: Where the jobs are; open, and closed by whoever opened it.
         servers: Where this server says that it lives, on a connection of its own, which it closes.
@@ -100,7 +98,6 @@ class Runner:
         self._ends = Ends(recorder, self._followers.changed, files, fleet=fleet, settings=settings)
         self._runs = Runs(fleet, files, settings, self._reports.add, tracing=tracing)
         self._pool = Pool(self._runs.make, self._ends)
-        self.models: Mapping[str, str] = self._runs.models()
         self._wake = asyncio.Event()
         self._heartbeat = Heartbeat(
             servers,
@@ -109,11 +106,11 @@ class Runner:
             self._pool,
             outage=self._outage,
             reaped=self._reaped,
-            serves=msgspec.json.encode(self.models).decode(),
+            serves=lambda: msgspec.json.encode(self.models).decode(),
             heard=self._wake.set,
             supervisor=self._supervisor,
         )
-        self._strangers = Strangers(store, self.models, lambda: self._heartbeat.elsewhere, self._reaped)
+        self._strangers = Strangers(store, self._runs.models, lambda: self._heartbeat.elsewhere, self._reaped)
         self._tidying = Tidying(
             store, files, settings, deployments=self._removable_deployments, runs=lambda: self._pool.known
         )
@@ -147,6 +144,11 @@ class Runner:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._heartbeat.__aexit__(None, None, None)
         await self._ends.close()
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """The identities of the models behind its deployments, which jobs are submitted with, as they are now."""
+        return self._runs.models()
 
     def running(self) -> list[RunReport]:
         """Return what runs on this server now, for its operator."""

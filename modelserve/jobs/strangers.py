@@ -30,7 +30,7 @@ class Strangers:
 
     Args:
         store: Where the jobs are.
-        models: The identity of the model behind each deployment of this server.
+        models: Gives the identity of the model behind each deployment of this server.
         elsewhere: Gives what other servers serve that may live, in JSON; None while that is not known.
         ended: Called with each job that is ended.
     """
@@ -38,7 +38,7 @@ class Strangers:
     def __init__(
         self,
         store: AsyncStore,
-        models: Mapping[str, str],
+        models: Callable[[], Mapping[str, str]],
         elsewhere: Callable[[], Sequence[str] | None],
         ended: Callable[[Job], None],
     ) -> None:
@@ -59,7 +59,7 @@ class Strangers:
             return
         ended = True
         while ended:
-            ended = any([await self._end(job, others) for job in await self._store.foreign(self._models)])
+            ended = any([await self._end(job, others) for job in await self._store.foreign(self._models())])
         self._tell(queued, {name for other in others for name in other})
 
     async def orphaned(self) -> frozenset[str]:
@@ -67,7 +67,7 @@ class Strangers:
         others = self._others()
         if others is None:
             return frozenset()
-        served = {name for other in (self._models, *others) for name in other}
+        served = {name for other in (self._models(), *others) for name in other}
         return await self._store.deployments() - served
 
     def _others(self) -> list[Mapping[str, str]] | None:
@@ -81,7 +81,7 @@ class Strangers:
         if ended is None:
             return False
         extra = {"deployment": job.deployment, "job": job.uuid}
-        now = self._models[job.deployment]
+        now = self._models()[job.deployment]
         logger.warning(
             "a job was for the model %s, and %s is served under its name: it is ended", job.model, now, extra=extra
         )
@@ -90,7 +90,8 @@ class Strangers:
 
     def _tell(self, queued: Mapping[Kind, int], elsewhere: set[str]) -> None:
         waiting = {(name, operation): count for (name, operation), count in queued.items() if count}
-        names = frozenset(name for name, _ in waiting if name not in self._models and name not in elsewhere)
+        served = self._models().keys() | elsewhere
+        names = frozenset(name for name, _ in waiting if name not in served)
         for name, operation in sorted(waiting):
             if name in names - self._told:
                 logger.warning(

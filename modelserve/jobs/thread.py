@@ -184,9 +184,9 @@ class AsyncStore:
         """Tell whether one of these jobs is known; see :meth:`Folders.knows_any`."""
         return await _done(self._reads, partial(self._store.folders.knows_any, uuids))
 
-    async def take_delivery(self, lease_s: float) -> Delivery | None:
+    async def take_delivery(self, lease_s: float, *, without: Collection[str] = ()) -> Delivery | None:
         """Give this server a callback that is due; see :meth:`Deliveries.take`."""
-        return await _done(self._ends, partial(self._store.deliveries.take, lease_s))
+        return await _done(self._ends, partial(self._store.deliveries.take, lease_s, without=without))
 
     async def postpone_delivery(self, delivery: Delivery, pause_s: float) -> None:
         """Have a callback tried again after a pause; see :meth:`Deliveries.postpone`."""

@@ -15,7 +15,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -274,20 +274,21 @@ class Deployment:
         leaving = [replica.stop(wait_s) for replica in self._dealer.lanes if replica not in held]
         await asyncio.gather(*(slot.stop(wait_s) for slot in self._slots), *leaving)
 
-    async def reload(self, makers: Sequence[MakeReplica]) -> None:
+    async def reload(self, makers: Sequence[MakeReplica], taken_over: Callable[[], None] = lambda: None) -> None:
         """Replace every worker by a new one and let the old ones finish; return once they have ended.
 
         Workers that are being started meanwhile are overtaken, the very first too.
 
         Args:
             makers: Make the new workers, one for each slot.
+            taken_over: Called once all that comes goes to the new ones alone.
 
         Raises:
             ReloadFailed: A new worker could not be started, or the server is shutting down; the old ones serve on.
         """
         await self._begun.wait()
         try:
-            await self._rotation.reload(makers, self._limits.grace_s)
+            await self._rotation.reload(makers, self._limits.grace_s, taken_over)
         except StartFailed as error:
             why = f"its new workers could not {error.failed.stage} the model: {error.failed.message}"
             self.note_reload(why)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -195,11 +196,12 @@ class Fleet:
             deployment.note_reload(error.message)
             return ReloadFailed(f"{name} was not reloaded: {error.message}")
         try:
-            await deployment.reload([make for _, make in self._places(ref)])
+            await deployment.reload(
+                [make for _, make in self._places(ref)], functools.partial(self._refs.__setitem__, name, ref)
+            )
         except ReloadFailed as error:
             return error
         self._gpus.forgive()  # only now: what waits for it would start the old code
-        self._refs[name] = ref
         return None
 
     async def _again(self, name: str) -> ModelRef:

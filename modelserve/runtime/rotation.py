@@ -14,7 +14,7 @@ import contextlib
 import logging
 import random
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from modelserve.messages import Failed
 from modelserve.runtime.dealer import Dealer
@@ -109,12 +109,15 @@ class Rotation:
         lane.call_limit = sys.maxsize
         self._recycling[lane] = asyncio.create_task(self._recycle(lane, why))
 
-    async def reload(self, makers: Sequence[MakeReplica], grace_s: float) -> None:
+    async def reload(
+        self, makers: Sequence[MakeReplica], grace_s: float, taken_over: Callable[[], None] = lambda: None
+    ) -> None:
         """Replace every worker by one that another maker makes: all of them, or none.
 
         Args:
             makers: One for each slot.
             grace_s: How long the old ones may take to finish; what is left then is run again by the new ones.
+            taken_over: Called once all that comes goes to the new ones alone.
 
         Raises:
             StartFailed: A new one could not be started; the old ones stay.
@@ -129,6 +132,7 @@ class Rotation:
             for lane in lanes:
                 self._dealer.close(lane, "stopped")
             self.reloads += 1  # only now: what is called from here on goes to the new ones alone
+            taken_over()
             overtaken = [slot.end_overtaken() for slot in self._slots]
             await asyncio.gather(*overtaken, *(self._retire(lane, grace_s) for lane in lanes))
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from modelserve.errors import InvalidArguments
 from modelserve.settings import Settings
 
-__all__ = ["CALLBACK_URL", "check_callback"]
+__all__ = ["CALLBACK_URL", "check_callback", "receiver_of"]
 
 # The query parameter, and what a 422 about it names.
 CALLBACK_URL = "callback_url"
@@ -22,6 +22,12 @@ _PORTS = {"http": 80, "https": 443}
 
 # What an address may hold (RFC 3986). All else, a backslash above all, is read differently by different programs.
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)
+
+# Scheme, host and port.
+_RECEIVER = re.compile("[^/?#]*(?://[^/?#]*)?")
+
+# A port has one way to be written, so that one receiver has hardly more.
+_PADDED_PORT = re.compile(":0[0-9]+$")
 
 _NO_ADDRESS = "It must be an http or https address without a user name."
 
@@ -45,10 +51,22 @@ def check_callback(url: str, settings: Settings) -> str:
     return url
 
 
+def receiver_of(url: str) -> str:
+    """Return what all callbacks to one receiver have in common: scheme, host and port, as their address has them.
+
+    >>> receiver_of("https://Hooks.example.org:8443/done?job=1")
+    'https://hooks.example.org:8443'
+    """
+    found = _RECEIVER.match(url)
+    assert found is not None, "it matches any text"
+    return found[0].lower()
+
+
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         is_whole = parts.hostname and parts.port != 0 and "@" not in parts.netloc
+        is_whole = is_whole and not _PADDED_PORT.search(parts.netloc)
         if is_whole and _ADDRESS.fullmatch(url) and len(url) <= MAX_LENGTH:
             return parts
     except ValueError:  # a port that is none, a bracket that is not closed

@@ -17,6 +17,7 @@ import dataclasses
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from modelserve.jobs.job import Delivery
 from modelserve.jobs.thread import AsyncStore
 from modelserve.settings import Settings
 from modelserve.supervised import Supervisor
+from modelserve.web.callbacks import receiver_of
 from modelserve.web.outward import Outward, Unanswered
 from modelserve.web.signing import signed
 from modelserve.web.v2.job_object import show_job
@@ -35,8 +37,9 @@ __all__ = ["Callbacks", "Pace", "require_secret"]
 
 logger = logging.getLogger(__name__)
 
-# Tries that are made at the same time.
-AT_ONCE = 16
+# Tries that are made at the same time, and those to one receiver: others do not wait for one that hangs.
+AT_ONCE = 64
+OF_ONE_RECEIVER = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +103,10 @@ class Callbacks:
         self._outward = Outward(settings, pace.timeout_s)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._wake = asyncio.Event()
-        self._tries: set[asyncio.Task[None]] = set()
+        self._tries: dict[asyncio.Task[None], str] = {}
         self._task: asyncio.Task[None]
 
     async def __aenter__(self) -> Callbacks:
-        await self._outward.open()
         self._task = self._supervisor.task("callbacks", self._run)
         return self
 
@@ -117,7 +119,6 @@ class Callbacks:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await self._outward.close()
 
     def wake(self) -> None:
         """A callback may be due; never blocks."""
@@ -144,19 +145,26 @@ class Callbacks:
         await self._slots.acquire()
         delivery = None
         try:
-            delivery = await self._store.take_delivery(self._pace.lease_s)
+            delivery = await self._store.take_delivery(self._pace.lease_s, without=self._busy())
         finally:
             if delivery is None:
                 self._slots.release()
         if delivery is None:
             return False
         task = asyncio.create_task(self._try(delivery), name=f"callback {delivery.job.uuid}")
-        self._tries.add(task)
+        self._tries[task] = receiver_of(delivery.job.callback_url)
         task.add_done_callback(self._ended)
         return True
 
+    def _busy(self) -> list[str]:
+        """Return the receivers to which as many tries are being made as may be."""
+        counts = Counter(self._tries.values())
+        return [receiver for receiver, count in counts.items() if count >= OF_ONE_RECEIVER]
+
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tries.discard(task)
+        if self._tries[task] in self._busy():
+            self.wake()  # what is due for it was passed over
+        del self._tries[task]
         self._slots.release()
 
     async def _try(self, delivery: Delivery) -> None:

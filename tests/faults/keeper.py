@@ -19,6 +19,7 @@ ODD_NAMES = (
     b"new\nline",
     b"a%20b 100%",
     b"%FF",
+    b"\xff",
     b"question?x=1#part",
     b"back\\slash",
     b"quote\"'",

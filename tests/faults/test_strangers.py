@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 from modelserve.jobs.job import NewJob, Operation
 from modelserve.jobs.store import Store
 from tests.faults.conftest import Serve
-from tests.running import Running, eventually
+from tests.faults.trainings import TRAIN, becomes, shown, train
+from tests.running import Running, eventually, running
 
 SOON_S = 40.0
 
@@ -51,3 +54,24 @@ def test_jobs_of_no_deployment_are_seen_and_cancelled_and_of_another_model_are_e
     assert {job["status"] for job in server.get("/v2/models/gone/train/").json()} == {"cancelled"}
     assert server.get("/v2/models/never/train/").status == 404
     assert server.request("POST", "/v2/models/gone/train/", b"{}", {"Content-Type": "application/json"}).status == 404
+
+
+@pytest.mark.timeout(180)
+def test_a_reload_to_another_model_ends_what_waits_for_the_one_before(
+    packages: dict[str, Path], tmp_path: Path
+) -> None:
+    """Y13: what is validated from then on is for the new one, and what runs already goes on."""
+    site = shutil.copytree(packages["chaos"], tmp_path / "own")
+    with running(["chaos"], folder=tmp_path, visible=[site], env={"CHAOS_LOG": str(tmp_path / "log")}) as server:
+        before = train(server, "heed", n=4000)
+        becomes(server, before, "running")
+        waiting = train(server, "ok")
+        (metadata,) = site.glob("modelserve_chaos-*.dist-info/METADATA")
+        metadata.write_text(metadata.read_text().replace("Name: modelserve-chaos", "Name: another"))
+        server.process.send_signal(signal.SIGHUP)
+        assert becomes(server, waiting, "error")["message"].startswith("Another model is served under this name")
+        assert "another:chaos is served" in server.log
+        after = train(server, "ok")
+        assert shown(server, before)["status"] == "running"
+        assert server.request("DELETE", f"{TRAIN}{before}").status == 200
+        becomes(server, after, "done")

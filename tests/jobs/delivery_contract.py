@@ -67,6 +67,19 @@ class DeliveryTests:
         assert all_due(store) == [Delivery(job, 1)]
         assert job.output == [1]
 
+    def test_what_is_due_for_a_receiver_that_is_busy_is_passed_over(self, store: Store, name: str) -> None:
+        """H22: whatever its path is, and however the name is written; but not one that only begins so."""
+        host = f"http://{name}:80"
+        theirs = [host.upper().replace("HTTP", "http"), f"{host}/a", f"{host}?a", f"{host}#a"]
+        others = [f"{host}80/a", f"https://{name}:80/a", f"http://x{name}:80/"]
+        for url in (*theirs, *others):
+            store.move(store.add(a_job(name, callback_url=url)).uuid, Status.CANCELLED)
+        found = []
+        while delivery := store.deliveries.take(LEASE_S, without=[host, "http://nobody"]):
+            found.append(delivery.job.callback_url)
+        assert found == others
+        assert [delivery.job.callback_url for delivery in all_due(store)] == theirs
+
     def test_a_job_that_is_cancelled_before_it_runs_is_due(self, store: Store, name: str) -> None:
         job = store.add(a_job(name, callback_url="https://hooks.example.org/"))
         store.move(job.uuid, Status.CANCELLED)

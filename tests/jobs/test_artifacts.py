@@ -79,6 +79,27 @@ def test_no_other_name_leads_to_a_file(top: Path, name: str) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_no_two_files_are_shown_alike(tmp_path: Path) -> None:
+    """X8: a name that looks like one with bytes that are no UTF-8, and one that looks like that."""
+    top = tmp_path / "job" / "artifacts"
+    top.mkdir(parents=True)
+    names = [b"\xff", b"%FF", b"%25FF", b"%2525FF", b"%\xff", b"%25\xff", b"%25", b"%ff", b"%41", b"\xe9%E9%25E9 100%"]
+    for name in names:
+        (top / os.fsdecode(name)).write_bytes(name)
+    (top / "%E9").mkdir()
+    (top / "%E9" / "%FF").write_bytes(b"%E9/%FF")
+    shown = listed(top)
+    assert len(shown) == len(set(shown)) == len(names) + 1
+    assert {"%FF", "%25FF", "%25%FF", "%ff", "%25E9/%25FF"} < set(shown)
+    found = set()
+    for one in shown:
+        with opened(Artifacts(top).open(one)) as end:
+            found.add(os.read(end, 100))
+    assert found == {*names, b"%E9/%FF"}
+    with opened(Artifacts(top).open("%E9/%FF")) as end:
+        assert os.read(end, 100) == b"%E9/%FF", "its name as it is, where that is no other's"
+
+
 @pytest.mark.parametrize("which", ["artifacts", "job"])
 def test_a_folder_that_was_replaced_by_a_link_is_empty(top: Path, tmp_path: Path, which: str) -> None:
     """X15."""

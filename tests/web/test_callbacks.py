@@ -58,6 +58,7 @@ def test_any_other_host_is_refused(url: str) -> None:
         "https://hooks.example.org/\r\nX: y",
         "https://hooks.example.org:port/",
         "https://hooks.example.org:0/",
+        "https://hooks.example.org:0443/",
         "https://[::1/",
         "https:///x",
         "https://hooks.example.org/" + "x" * 2000,

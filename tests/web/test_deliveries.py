@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 
 import orjson
@@ -21,7 +21,7 @@ from modelserve.jobs.job import Delivery, Job, Status
 from modelserve.jobs.store import Store
 from modelserve.jobs.thread import AsyncStore
 from modelserve.settings import Settings
-from modelserve.web.deliveries import AT_ONCE, Callbacks, Pace, require_secret
+from modelserve.web.deliveries import AT_ONCE, OF_ONE_RECEIVER, Callbacks, Pace, require_secret
 from modelserve.web.v2.job_object import show_job
 from tests.jobs.store_contract import a_job, an_owner, take
 from tests.web.receiver import HANG, SECRET, Receiver, receiving
@@ -155,6 +155,18 @@ async def test_a_receiver_that_hangs_does_not_keep_others_waiting_and_is_asked_a
     assert house.outcomes["failed"] >= 1
 
 
+async def test_however_much_is_due_for_one_that_hangs_others_are_told(house: House, receiver: Receiver) -> None:
+    """H22."""
+    with receiving(*[HANG] * (AT_ONCE + 10)) as hanging:
+        for _ in range(AT_ONCE + 10):
+            house.end(f"http://{hanging.host}/")
+        job = house.end(receiver.url)
+        await house.start(hanging.host, receiver.host)
+        await until(lambda: len(receiver.messages) == 1)
+        assert receiver.verified()[0]["uuid"] == job.uuid
+        assert len(hanging.messages) <= OF_ONE_RECEIVER
+
+
 async def test_more_than_can_be_tried_at_once_wait_for_their_turn(house: House, receiver: Receiver) -> None:
     jobs = {house.end(receiver.url).uuid for _ in range(AT_ONCE + 4)}
     await house.start(receiver.host)
@@ -214,9 +226,9 @@ class Failing(AsyncStore):
             name: [StoreUnavailable("locked"), RuntimeError("broken")] for name in ("take", "end")
         }
 
-    async def take_delivery(self, lease_s: float) -> Delivery | None:
+    async def take_delivery(self, lease_s: float, *, without: Collection[str] = ()) -> Delivery | None:
         self._fail("take")
-        return await super().take_delivery(lease_s)
+        return await super().take_delivery(lease_s, without=without)
 
     async def end_delivery(self, delivery: Delivery, outcome: str) -> None:
         self._fail("end")

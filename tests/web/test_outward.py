@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from modelserve.settings import Settings
+from modelserve.web.names import Names
 from modelserve.web.outward import Outward, Unanswered, may_be_reached
 from tests.authority import Authority
 from tests.web.receiver import DROP, ENDLESS, HANG, receiving
@@ -17,17 +20,14 @@ from tests.web.receiver import DROP, ENDLESS, HANG, receiving
 # Long enough for an answer on a busy machine.
 ANSWER_S = 20.0
 
+CLOSED = "it has closed the connection before it has answered"
+
 PUBLIC, NAME = "93.184.215.14", "hooks.example.org"
 
 
 @contextlib.asynccontextmanager
 async def outward(*hosts: str, timeout_s: float = ANSWER_S) -> AsyncIterator[Outward]:
-    client = Outward(Settings(callback_hosts=",".join(hosts)), timeout_s)
-    await client.open()
-    try:
-        yield client
-    finally:
-        await client.close()
+    yield Outward(Settings(callback_hosts=",".join(hosts)), timeout_s)
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,96 @@ async def test_an_endless_answer_is_not_read() -> None:
             assert await client.post(receiver.url, b"{}", {}) == 200
 
 
-@pytest.mark.parametrize(("answer", "said"), [(HANG, "no answer within 0.5 s"), (DROP, "Server disconnected")])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(HANG, "no answer within 0.5 s"), (DROP, "it has closed the connection before it has answered")],
+)
 async def test_a_host_that_does_not_answer_has_not_taken_it(answer: int, said: str) -> None:
     with receiving(answer) as receiver:
         async with outward(receiver.host, timeout_s=0.5 if answer == HANG else ANSWER_S) as client:
             with pytest.raises(Unanswered) as caught:
                 await client.post(receiver.url, b"{}", {})
     assert str(caught.value) == said
+
+
+INTERIM, LINE = b"HTTP/1.1 103 Early Hints\r\n\r\n", b"X-Header: value\r\n"
+
+
+@contextlib.asynccontextmanager
+async def endless(begin: bytes, again: bytes) -> AsyncIterator[str]:
+    """Have a receiver that answers without end, as quickly as is read; give its host."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(begin)
+            while True:
+                writer.write(again)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("begin", "again", "said"),
+    [
+        (b"", INTERIM * 2000, "more than 256 lines"),
+        (b"HTTP/1.1 200 OK\r\n", LINE * 2000, "more than 256 lines"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65536, "a line of the head of its answer is too long"),
+        (b"\0", bytes(65536), "a line of the head of its answer is too long"),
+        (b"SSH-2.0\r\n", LINE, "is no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n", bytes(65536), ""),
+    ],
+    ids=["interim", "lines", "line", "zeros", "other", "body"],
+)
+async def test_an_answer_without_end_holds_up_nothing_else(begin: bytes, again: bytes, said: str) -> None:
+    """H22: of interim answers a general client reads thousands at a time."""
+    async with endless(begin, again) as host, outward(host) as client:
+        if said:
+            with pytest.raises(Unanswered, match=said):
+                await client.post(f"http://{host}/", b"{}", {})
+        else:
+            assert await client.post(f"http://{host}/", b"{}", {}) == 200
+
+
+async def test_a_head_that_drips_takes_no_longer_than_any_other() -> None:
+    """H22."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(INTERIM + b"HTTP/1.1 200 OK\r\n")
+        try:
+            while not reader.at_eof():
+                writer.write(b"X: y\r\n")
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    await asyncio.wait_for(reader.read(100), 0.05)
+        finally:
+            writer.transport.abort()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with outward(host, timeout_s=0.5) as client:
+            with pytest.raises(Unanswered, match="no answer within"):
+                await client.post(f"http://{host}/", b"{}", {})
+
+
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H22: connections to the first are neither taken nor refused."""
+    with contextlib.closing(socket.socket()) as deaf, receiving() as receiver:
+        deaf.bind(("127.0.0.2", receiver.port))
+        deaf.listen(0)
+        full = [socket.socket() for _ in range(4)]
+        for each in full:
+            each.setblocking(False)
+            each.connect_ex(deaf.getsockname())
+        monkeypatch.setattr(Names, "addresses", mock.AsyncMock(return_value=["127.0.0.2", "127.0.0.1"]))
+        async with outward(f"localhost:{receiver.port}", timeout_s=3.0) as client:
+            assert await client.post(f"http://localhost:{receiver.port}/", b"{}", {}) == 204
+        for each in full:
+            each.close()
 
 
 async def test_a_port_where_nobody_listens_is_said() -> None:

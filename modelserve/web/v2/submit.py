@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote_plus
 import msgspec
 from aiohttp import web
 
-from modelserve.errors import BadRequest, NotImplementedByModel
+from modelserve.errors import BadRequest, NoSpace, NotImplementedByModel
 from modelserve.exact import from_json
 from modelserve.jobs.job import Job, NewJob, Operation
 from modelserve.jobs.runner import Runner
@@ -98,13 +98,15 @@ class Submit:
         callback_url = self._take_callback(call, operation)
         await self._runner.check_room(call.client_id, request.content_length or 0)
         uploads = await self._calls.read(request, call)
+        model = self._runner.models[self._deployment.name]  # before it is asked: a reload may change it meanwhile
         try:
             answer = await self._deployment.check(msgspec.structs.replace(call, operation=VALIDATE[operation]))
             if answer.failure is not None:
                 log_failure(answer.failure, call.request_id, self._deployment.name)
                 return failure_response(answer.failure, call.request_id)
             new = self._new_job(call, operation, from_json(answer.body), callback_url)
-            return self._response(request, await _whole(self._keep(new, call, key)))
+            kept = self._keep(msgspec.structs.replace(new, model=model), call, key)
+            return self._response(request, await _whole(kept))
         finally:
             if uploads is not None:
                 uploads.remove()
@@ -142,7 +144,6 @@ class Submit:
             retries=self._settings.train_retries if operation is Operation.TRAIN else 0,
             callback_url=callback_url,
             client=call.client_id,
-            model=self._runner.models[self._deployment.name],
         )
 
     async def _keep(self, new: NewJob, call: Call, key: str) -> Job:
@@ -162,10 +163,14 @@ class Submit:
     async def _keep_files(self, uuid: str, call: Call) -> tuple[bytes, int, bool]:
         """Keep what is large of a call in files; return what is to be stored, the size of all, and if there are any."""
         files = self._runner.files
-        with no_space():
-            kept = await asyncio.to_thread(files.keep_uploads, uuid, call)
-            encoded = msgspec.msgpack.encode(msgspec.structs.replace(kept, deadline=0.0))
-            request = await asyncio.to_thread(files.keep_request, uuid, encoded)
+        try:
+            with no_space():
+                kept = await asyncio.to_thread(files.keep_uploads, uuid, call)
+                encoded = msgspec.msgpack.encode(msgspec.structs.replace(kept, deadline=0.0))
+                request = await asyncio.to_thread(files.keep_request, uuid, encoded)
+        except NoSpace:
+            await asyncio.to_thread(files.remove, uuid)
+            raise
         size = len(encoded) + sum(part.size for part in kept.files)
         return request, size, bool(kept.files) or not request
 
