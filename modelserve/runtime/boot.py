@@ -7,6 +7,7 @@ The import paths go first and as plain text: the library that reads the rest may
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import socket
@@ -64,9 +65,13 @@ class Counter:
 
     @staticmethod
     def memory() -> int:
-        """Return a descriptor of new memory for one counter, which begins at 0. The caller closes it."""
-        end = os.memfd_create("modelserve-begun")
+        """Return a descriptor of new memory for one counter, which begins at 0. The caller closes it.
+
+        Its size cannot be changed: who reads memory that somebody else has cut off is killed.
+        """
+        end = os.memfd_create("modelserve-begun", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.truncate(end, mmap.PAGESIZE)
+        fcntl.fcntl(end, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         return end
 
 

@@ -56,6 +56,7 @@ def _opened(channel: int, life: int, counter: int) -> tuple[socket.socket, int, 
     from modelserve.runtime import boot
 
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=channel)
+    link.set_inheritable(False)  # so that it closes where the model becomes another program, and the server hears of it
     begun = boot.Counter(counter)
     os.close(counter)
     return link, life, begun, boot.unpack(link)

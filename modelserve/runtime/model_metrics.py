@@ -46,7 +46,10 @@ class ModelMetrics:
             self._outlet.send(Scraped())
         elif not self._is_reading:
             self._is_reading = True
-            threading.Thread(target=self._answer, args=[library], name="metrics", daemon=True).start()
+            try:
+                threading.Thread(target=self._answer, args=[library], name="metrics", daemon=True).start()
+            except RuntimeError as error:  # the process, or its user, may have no more threads
+                self._say(error)
 
     def _answer(self, library: Any) -> None:
         trouble: BaseException | None
@@ -54,6 +57,10 @@ class ModelMetrics:
             self._last, trouble = _read(library)
         except BaseException as error:  # the border to a collector of the model's own, which may end its thread
             trouble = error  # what it said last stands, for numbers that were gone would count as new ones
+        self._say(trouble)
+
+    def _say(self, trouble: BaseException | None) -> None:
+        """Send what was read last; the first trouble is told in the log."""
         if trouble is not None and not self._has_failed:
             logger.warning("the model's own metrics cannot be read", exc_info=trouble)
             self._has_failed = True

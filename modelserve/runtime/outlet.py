@@ -7,6 +7,8 @@ Any thread may use it. What is gathered is sent before whatever is sent at once,
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
 import threading
 import time
@@ -15,6 +17,11 @@ from modelserve.frames import HEAD_LIMIT_BYTES, Body, encode
 from modelserve.messages import Answer, Answers, Checked, Failed, Failure, Part, Ready, Scraped, Stage
 
 __all__ = ["Outlet"]
+
+logger = logging.getLogger(__name__)
+
+# The exit status of a child that the model has forked and not ended.
+FORKED_EXIT = 74
 
 # What cannot be written as a frame: a text with lone surrogates, or more than the server takes.
 UNSENDABLE = (UnicodeEncodeError, OverflowError)
@@ -36,7 +43,7 @@ class Outlet:
     """
 
     def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
+        self._channel: socket.socket | _Left = channel
         self._lock = threading.Lock()
         self._answers: list[Answer] = []
         self._bytes = 0
@@ -83,6 +90,16 @@ class Outlet:
             self._flush()
             self._send(message)
 
+    def leave(self) -> None:
+        """Never send again: this is a child that the model has forked, and only its parent speaks for the worker.
+
+        A child that comes back from the model, and would answer its parent's call, ends.
+        """
+        self._channel.close()
+        self._channel = _Left()
+        self._lock = threading.Lock()  # whoever has the other is not here
+        self._bytes = LARGE_BYTES + 1  # so that the next answer is to be sent at once
+
     def send_parts(self, parts: list[Part]) -> None:
         """Send small parts at once, in as few system calls as they need."""
         with self._lock:
@@ -98,6 +115,19 @@ class Outlet:
     def _send(self, message: Message) -> None:
         for buffer in _encoded(message):
             self._channel.sendall(buffer)
+
+
+class _Left:
+    """Takes the channel's place in a child of the worker."""
+
+    def sendall(self, data: object) -> None:
+        """End the process, without what Python does at exit: that is for the parent to do."""
+        logger.warning("a process that the model has forked came back from it, and ends; end it with os._exit there")
+        logging.shutdown()
+        os._exit(FORKED_EXIT)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _encoded(message: Message) -> list[Body]:

@@ -62,6 +62,7 @@ def main(channel: socket.socket, life: int, begun: Begun, boot: Boot) -> None:
     lifeline.hold(life)
     _settle_in(boot)
     outlet, loop = Outlet(channel), _LateLoop()
+    os.register_at_fork(after_in_child=outlet.leave)
     try:
         predictor, description = _start_model(boot, outlet, loop)
     except _StartError as error:
