@@ -207,13 +207,13 @@ class Connection(RequestHandler):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        count = self._request_count
+        count, was_whole = self._request_count, self._payload.is_eof()
         RequestHandler.data_received(self, data)  # a plain call: this is part of the hot path
         if self._request_count != count:
             self._payload = self._messages[-1][1]
             if self._head is not None or len(data) > MAX_HEAD_BYTES:
                 self._end_head(self._request_count - count)
-        elif self._payload.is_eof():
+        elif was_whole:
             self._add_to_head(len(data))
         waiter = self._waiter
         if waiter is not None and self._awaited != self._request_count and not waiter.done():
