@@ -5,13 +5,20 @@
     a client that reads nothing of an answer for stall_timeout_s -> closed
     bytes that are no request -> 400 in JSON, closed, and nothing of them in the answer or, above debug, in the log
 
+    a chunked body that is malformed, or whose trailers are larger than a head may be -> 400 and closed
+    a request behind a chunked body with trailers, or behind one to speak WebSocket -> not read, closed
+
     nothing more will come, and a whole request waits for its answer -> answered, then closed
+
+No more is read ahead than one request and what came with it, whatever a client sends behind a request that takes long.
 
 aiohttp has one limit for heads and for idle connections, which has to be long for the latter. Some of its private
 attributes are read here: ``_waiter`` is pending while a connection waits for a request, ``_request_count`` is how many
 have come, ``_messages`` are those that wait for their turn, ``_current_request`` is the one that is answered,
 ``_buffer_paused`` is set while as many wait as may, ``_payload_parser`` takes what comes instead of the parser of HTTP,
-and ``_force_close`` or ``_close`` is set once it is to be closed, at once or behind an answer.
+``_upgraded`` is set once another protocol was asked for, and ``_force_close`` or ``_close`` is set once it is to be
+closed, at once or behind an answer. Two are set: ``_max_msg_queue_size`` and ``_msg_queue_resume_size`` say how many
+requests wait when reading stops, and goes on.
 """
 
 from __future__ import annotations
@@ -30,6 +37,7 @@ from aiohttp.web_protocol import RequestHandler
 from modelserve.errors import BadRequest, ModelserveError
 from modelserve.messages import Failure
 from modelserve.stalls import Delay, Mark, Stalls
+from modelserve.web.chunks import Chunks
 from modelserve.web.failures import UNEXPECTED, failure_response
 from modelserve.web.half_closed import HalfClosed
 from modelserve.web.heads import MAX_HEAD_BYTES, Deaf, Refusal, head_bytes, no_room, too_large
@@ -60,7 +68,12 @@ LOOK_S = 1.0
 # Instead of the number of a request: no byte has come yet.
 SILENT = -1
 
+# Reading stops while so many requests wait for their turn, and goes on below.
+MOST_WAITING = 2
+
 MALFORMED = Failure(400, BadRequest.code, "The request is malformed.")
+BROKEN = "The body is malformed: its chunks are not as HTTP/1.1 has them."
+TRAILERS = f"The body has chunks with trailers or extensions of more than {MAX_HEAD_BYTES // 1024} KiB; send less."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +114,7 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_awaited",
+        "_chunks",
         "_half_closed",
         "_head",
         "_on_end",
@@ -132,6 +146,8 @@ class Connection(RequestHandler):
         self._unread: Guest | None = None
         self._head: Guest | None = None  # what has come of a head that is not whole
         self._payload: StreamReader = EMPTY_PAYLOAD  # the body of the request that has come last
+        self._chunks: Chunks | None = None  # of that body, where it has some and is not whole
+        self._max_msg_queue_size, self._msg_queue_resume_size = MOST_WAITING, MOST_WAITING - 1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -209,12 +225,17 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         count, was_whole = self._request_count, self._payload.is_eof()
         RequestHandler.data_received(self, data)  # a plain call: this is part of the hot path
-        if self._request_count != count:
-            self._payload = self._messages[-1][1]
-            if self._head is not None or len(data) > MAX_HEAD_BYTES:
-                self._end_head(self._request_count - count)
+        new = self._request_count - count
+        if new == 1 and was_whole and self._head is None and 0 < len(data) <= MAX_HEAD_BYTES:
+            message, self._payload = self._messages[-1]
+            if not isinstance(message, RawRequestMessage) or message.chunked or message.upgrade:
+                self._look_at(1, data)
+        elif new:
+            self._look_at(new, data)
         elif was_whole:
             self._add_to_head(len(data))
+        elif self._chunks is not None:
+            self._look_at_chunks(self._chunks, data)
         waiter = self._waiter
         if waiter is not None and self._awaited != self._request_count and not waiter.done():
             self._begin_head()
@@ -231,19 +252,61 @@ class Connection(RequestHandler):
             self._head.close()
             self._refuse(too_large() if has_room else no_room())
 
-    def _end_head(self, new: int) -> None:
-        """Refuse heads among so many new ones that came with a large piece, or in several, and are too large."""
+    def _look_at(self, new: int, data: bytes) -> None:
+        """Look at the last requests, some of which may not be plain; what follows such a one may stay unread."""
         if self._head is not None:
             self._head.close()
             self._head = None
         for place in range(-new, 0):
-            message, _ = self._messages[place]
-            if isinstance(message, RawRequestMessage) and head_bytes(message) > MAX_HEAD_BYTES:
-                self._messages[place] = too_large()
-                for _ in range(place, -1):
-                    self._messages.pop()
-                self._deafen()
+            message, payload = self._messages[place]
+            if not isinstance(message, RawRequestMessage):
+                is_body = not self._payload.is_eof()
+                if is_body:
+                    self._break_body(BROKEN)
+                self._end_before(place if is_body else place + 1)
                 return
+            if self._chunks is not None and not self._look_at_chunks(self._chunks, data, place):
+                return
+            if head_bytes(message) > MAX_HEAD_BYTES:
+                self._messages[place] = too_large()
+                self._end_before(place + 1)
+                return
+            self._payload = payload
+            self._chunks = Chunks() if message.chunked else None
+        if self._chunks is not None:
+            self._look_at_chunks(self._chunks, data)
+        if self._upgraded:
+            self._end_before(0)
+
+    def _look_at_chunks(self, chunks: Chunks, data: bytes, place: int = 0) -> bool:
+        """Look at a body in chunks, of which a piece has come; tell whether what follows it can be read.
+
+        Args:
+            chunks: Its own.
+            data: The piece.
+            place: Of what follows it among the requests, counted from the end.
+        """
+        is_too_much = chunks.feed(data, self._payload.total_bytes)
+        if self._payload.is_eof():
+            self._chunks = None
+            if chunks.may_have_trailers:
+                self._end_before(place)
+        elif is_too_much:
+            self._break_body(TRAILERS)
+            self._end_before(place)
+        return self._payload_parser is None
+
+    def _break_body(self, message: str) -> None:
+        """Have who reads the body learn that no more of it comes."""
+        self._payload.set_exception(BadRequest(message))
+        self._payload.feed_eof()
+
+    def _end_before(self, place: int) -> None:
+        """Forget the requests from one on, counted from the end, and close the connection behind those before."""
+        for _ in range(place, 0):
+            self._messages.pop()
+        self._end_behind_last()
+        self._deafen()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Refuse a request whose head is not whole, in its turn."""
@@ -255,8 +318,9 @@ class Connection(RequestHandler):
 
     def _deafen(self) -> None:
         """Read nothing more of what comes: the last answer closes the connection."""
-        self._payload = EMPTY_PAYLOAD
+        self._payload, self._chunks = EMPTY_PAYLOAD, None
         self._payload_parser = Deaf()
+        self._message_tail = b""  # what came with a request for another protocol
 
     def _give_up(self) -> None:
         """Make way for heads and bodies that move: end the connection, behind the answers that are due."""

@@ -1,0 +1,165 @@
+"""What a client sends behind a request on its connection: further requests, trailers, what is no HTTP any more."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.raw import read_all, read_until
+from tests.faults.test_rooms import MIB, Watch
+from tests.running import Running, eventually, running
+
+MODEL = """
+import time
+from modelserve.v2 import fields
+
+def get_predict_args():
+    return {
+        "key": fields.Str(load_default="none", data_key="X-Key", metadata={"location": "headers"}),
+        "sleep_s": fields.Float(load_default=0.0),
+    }
+
+def predict(key, sleep_s):
+    time.sleep(sleep_s)
+    return {"key": key}
+"""
+
+POST = b"POST /v2/models/sleepy/predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+
+# What one connection holds at most: see "What the server holds at most".
+OF_ONE = 3 * MIB // 2
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("behind")
+    (folder / "sleepy.py").write_text(MODEL)
+    with running([str(folder / "sleepy.py"), "--body-timeout-s", "600"], folder=folder) as server:
+        yield server
+
+
+def post(body: bytes = b"{}", headers: bytes = b"") -> bytes:
+    return POST + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def connect(server: Running) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=30)
+
+
+def in_turn(connection: socket.socket, *pieces: bytes) -> None:
+    """Send pieces that the server reads one by one; what comes behind an answer may not arrive."""
+    with contextlib.suppress(ConnectionError):
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(0.05)
+
+
+def statuses(answer: bytes) -> list[int]:
+    return list(map(int, re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer)))
+
+
+def fill(connection: socket.socket, data: bytes) -> None:
+    """Send what the server takes of it."""
+    connection.settimeout(0.2)
+    with contextlib.suppress(TimeoutError):
+        connection.sendall(data)
+
+
+FLOODS = {
+    "bodies": post(b"{" + b" " * 500_000 + b"}") * 31,
+    "heads": post(headers=b"".join(b"X-%d: %s\r\n" % (number, b"x" * 7500) for number in range(8))) * 31,
+    "chunks": (POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 16_000 + b"0\r\n\r\n") * 31,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_little_is_read_ahead_of_what_is_sent_behind_a_call_that_takes_long(server: Running, flood: str) -> None:
+    """X4: of the kind. It was up to 24 MiB for each connection."""
+    watch, many = Watch(server), 8
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connect(server)) for _ in range(many)]
+        for connection in connections:
+            connection.sendall(post(b'{"sleep_s": 0.3}'))
+        for connection in connections:
+            fill(connection, FLOODS[flood])
+        assert watch.grown() < many * OF_ONE
+    eventually(lambda: watch.held("receiving") == 0, within_s=30)
+    assert server.predict("sleepy", {}).status == 200
+
+
+def test_trailers_are_headers_of_no_request(server: Running) -> None:
+    """X4: of the kind. The parser takes the last one for a header of the next request."""
+    trailer = b"X-Key: of a trailer\r\n\r\n"
+    for pieces in (
+        [CHUNKED + trailer + post()],
+        [CHUNKED + trailer, post()],
+        [CHUNKED[:-2], b"\r\n" + trailer, post()],
+    ):
+        with connect(server) as connection:
+            in_turn(connection, *pieces)
+            with contextlib.suppress(ConnectionError):  # it does not read on, so that the end may come as a reset
+                answer = read_until(connection, b"}}")
+                answer += read_all(connection)
+        assert statuses(answer) == [200]
+        assert b"of a trailer" not in answer
+
+
+def test_a_chunked_body_without_trailers_leaves_the_connection_to_further_requests(server: Running) -> None:
+    """X4: of the kind, the other way."""
+    whole = CHUNKED + b"\r\n"
+    for cut in range(len(CHUNKED) - 6, len(whole)):
+        with connect(server) as connection:
+            in_turn(connection, whole[:cut], whole[cut:] + whole + post()[:40], post()[40:])
+            answer = b""
+            while answer.count(b"}}") < 3:
+                answer += read_until(connection, b"}}")
+        assert statuses(answer) == [200, 200, 200]
+
+
+def test_trailers_without_end_take_a_bounded_room(server: Running) -> None:
+    """X4: of the kind."""
+    with connect(server) as connection:
+        in_turn(connection, CHUNKED, *(b"X-%d: %s\r\n" % (number, b"x" * 8000) for number in range(100)))
+        with contextlib.suppress(ConnectionError):
+            answer = read_until(connection, b"}")
+            assert statuses(answer) == [400]
+            assert b"more than 64 KiB" in answer
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"multipart/form-data; boundary=b"])
+def test_a_body_that_breaks_off_being_chunked_is_a_400_at_once(server: Running, kind: bytes) -> None:
+    """D01: it was waited for until ``body_timeout_s``."""
+    with connect(server) as connection:
+        in_turn(connection, CHUNKED[:-3].replace(b"application/json", kind), b"zz\r\n" + post())
+        answer = read_all(connection)
+    assert statuses(answer) == [400]
+    assert b'"bad_request"' in answer
+
+
+@pytest.mark.parametrize("asked", [b"websocket", b"WebSocket", b"h2c"])
+def test_a_request_to_speak_another_protocol_is_answered_and_its_tail_is_no_head(server: Running, asked: bytes) -> None:
+    """X4: of the kind. Its tail counted as a head: a large body behind it was a 431."""
+    upgrade, body = b"Connection: Upgrade\r\nUpgrade: %s\r\n" % asked, post(b"{" + b" " * 300_000 + b"}")
+    with connect(server) as connection:
+        pieces = [body[start : start + 30_000] for start in range(0, len(body), 30_000)]
+        in_turn(connection, post(b'{"sleep_s": 0.5}', upgrade), *pieces)
+        answer, most = read_until(connection, b"}}"), 2 if asked == b"h2c" else 1
+        with contextlib.suppress(ConnectionError):
+            while answer.count(b"}}") < most:
+                answer += read_until(connection, b"}}")
+    assert statuses(answer) == [200] * most
+
+
+def test_a_large_head_among_many_requests_is_refused(server: Running) -> None:
+    """X4: of the kind. One that came with more requests than the parser takes at once was not."""
+    get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    large = get + b"".join(b"X-%d: %s\r\n" % (number, b"x" * 1000) for number in range(100)) + b"\r\n"
+    with connect(server) as connection:
+        connection.sendall((get + b"\r\n") * 35 + large + get + b"\r\n")
+        assert statuses(read_all(connection)) == [200] * 35 + [431]
