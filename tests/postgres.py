@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import psycopg
 
 from tests.running import eventually
@@ -109,6 +110,20 @@ class Cluster:
         with psycopg.connect(host=str(self.folder), port=self.port, user=USER, dbname=database, autocommit=True) as own:
             cursor = own.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Have it stand still in the block: it takes connections and statements, and says nothing."""
+        assert self._process is not None
+        server = psutil.Process(self._process.pid)
+        family = [server, *server.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in family:
+                process.resume()
 
     def terminate_connections(self) -> int:
         """Cut all connections of clients, and return how many there were."""

@@ -93,7 +93,9 @@ class _Keeper:
         self.roll.replace(snapshot)
 
     async def close(self) -> None:
-        """Finish what runs, and close what was opened here."""
+        """Finish what runs, if the database says anything, and close what was opened here."""
+        if self._database is not None:
+            self._database.hurry(0.0)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 

@@ -27,6 +27,7 @@ __all__ = [
     "BUSY_S",
     "INCREMENTAL",
     "Database",
+    "Haste",
     "is_damaged",
     "is_locked",
     "postgresql_engine",
@@ -74,17 +75,25 @@ _SESSION = (
 _DISK_FULL = "53100"
 
 
+class Haste:
+    """How long a database may be silent, where that is less than a statement has: all its connections share one."""
+
+    silence_s = math.inf
+
+
 class Database:
     """One database, opened.
 
     Args:
         engine: From one of the functions below.
         where: The database in words for the operator, without a password.
+        haste: What its engine was given.
     """
 
-    def __init__(self, engine: Engine, where: str) -> None:
+    def __init__(self, engine: Engine, where: str, haste: Haste | None = None) -> None:
         self.engine = engine
         self.where = where
+        self._haste = haste or Haste()
         # Without this two transactions that both read first could not both write, and SQLite would refuse one at once.
         self._writing = engine.execution_options(begin="BEGIN IMMEDIATE")
 
@@ -107,7 +116,15 @@ class Database:
         url = self.engine.url
         if url.get_backend_name() == "sqlite":
             return Database(sqlite_engine(Path(url.database or "")), self.where)
-        return Database(postgresql_engine(url, statement_s=VITAL_STATEMENT_S), self.where)
+        engine = postgresql_engine(url, statement_s=VITAL_STATEMENT_S, haste=self._haste)
+        return Database(engine, self.where, self._haste)
+
+    def hurry(self, silence_s: float) -> None:
+        """From now on, have no statement wait longer for a database of which nothing is heard; from any thread.
+
+        It counts for :meth:`apart` too. Where it is a file there is nothing to be heard.
+        """
+        self._haste.silence_s = silence_s
 
     def give_back(self) -> None:
         """Give the pages of a SQLite file that nothing is on back to the disk, a little at a time.
@@ -178,12 +195,13 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
-def postgresql_engine(url: URL, *, statement_s: float = STATEMENT_S) -> Engine:
+def postgresql_engine(url: URL, *, statement_s: float = STATEMENT_S, haste: Haste | None = None) -> Engine:
     """Return an engine on a PostgreSQL database; it does not connect yet.
 
     Args:
         url: Its address.
         statement_s: How long one statement may take, and a little more how long the database may be silent.
+        haste: Makes that less, once it says so.
 
     Raises:
         ImportError: psycopg is not installed.
@@ -197,7 +215,7 @@ def postgresql_engine(url: URL, *, statement_s: float = STATEMENT_S) -> Engine:
         # Whatever the operator's default is: a statement sees what the lock that it has waited for was held for.
         isolation_level="READ COMMITTED",
     )
-    patience = _Patience(statement_s)
+    patience = _Patience(statement_s, haste or Haste())
     event.listen(engine, "do_connect", patience.connect)
     event.listen(engine, "connect", patience.settle)
     return engine
@@ -256,14 +274,16 @@ class _SameFile:
 class _Patience:
     """Connects to PostgreSQL so that no statement is waited for without end, whatever becomes of the connection."""
 
-    def __init__(self, statement_s: float) -> None:
+    def __init__(self, statement_s: float, haste: Haste) -> None:
         self._statement_s = statement_s
+        self._haste = haste
 
     def connect(self, dialect: object, record: object, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         from modelserve.jobs.heard_connection import HeardConnection  # psycopg is there, or there is no engine
 
         connection = HeardConnection.connect(*arguments, **keywords)
         connection.silence_s = self._statement_s + SILENCE_S
+        connection.most_s = lambda: self._haste.silence_s
         return connection
 
     def settle(self, connection: Any, record: object) -> None:

@@ -6,8 +6,9 @@ between the two takes every packet and passes none on, or where the database its
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import psycopg
@@ -24,6 +25,8 @@ class HeardConnection(psycopg.Connection[Any]):
     """A connection that is closed, with an OperationalError, where nothing comes or goes for ``silence_s`` seconds."""
 
     silence_s = 60.0
+    # What all connections of a database are granted now, where that is less.
+    most_s: Callable[[], float] = staticmethod(lambda: math.inf)
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **keywords: Any) -> T:
         """Wait for a statement, as the base class does, unless the other side is silent for too long."""
@@ -39,7 +42,7 @@ class HeardConnection(psycopg.Connection[Any]):
                 now_s = time.monotonic()
                 silent_s = 0.0 if ready else silent_s + min(now_s - last_s, PAUSE_S)
                 last_s = now_s
-                if silent_s > self.silence_s:
+                if silent_s > min(self.silence_s, self.most_s()):
                     self.pgconn.finish()
                     raise psycopg.OperationalError(f"the database has been silent for {silent_s:.0f} s")
                 step = gen.send(ready)

@@ -27,6 +27,7 @@ from modelserve.jobs.database import (
     BUSY_S,
     INCREMENTAL,
     Database,
+    Haste,
     is_damaged,
     is_locked,
     postgresql_engine,
@@ -184,8 +185,9 @@ def _upgrade_sqlite(engine: Engine, where: str) -> None:
 
 def _open_postgresql(url: URL, wait_s: float) -> Database:
     where = f"the database {url.difference_update_query(list(url.query)).render_as_string(hide_password=True)}"
+    haste = Haste()
     try:
-        engine = postgresql_engine(url)
+        engine = postgresql_engine(url, haste=haste)
     except ImportError as error:
         raise StoreUnreachable(
             f"{where.capitalize()} needs psycopg, which is not installed: pip install 'modelserve[postgres]'."
@@ -195,7 +197,7 @@ def _open_postgresql(url: URL, wait_s: float) -> Database:
         _patiently(lambda: _upgrade_postgresql(engine, where), wait_s, lambda e: isinstance(e, OperationalError))
         _check_writable(engine)
         stack.pop_all()
-    return Database(engine, where)
+    return Database(engine, where, haste)
 
 
 def _upgrade_postgresql(engine: Engine, where: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import shutil
 from pathlib import Path
@@ -68,6 +69,7 @@ class PredictionRun:
         self._leaving: Ending | None = None
         self._is_kept = False
         self._timer: asyncio.TimerHandle | None = None
+        self._end_s = math.inf
 
     async def ending(self) -> Ending:
         return await self._watched() if self._leaving is None else self._leaving
@@ -76,9 +78,13 @@ class PredictionRun:
         self._leave(STOPPED)
 
     def stop(self, wait_s: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._leave, AGAIN)  # another start runs it
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + wait_s
+        if end_s < self._end_s:  # asked again, it has no more time than before
+            if self._timer is not None:
+                self._timer.cancel()
+            self._end_s = end_s
+            self._timer = loop.call_at(end_s, self._leave, AGAIN)  # another start runs it
 
     async def close(self) -> None:
         """There is nothing: a call that was cancelled is out of the queue, or its worker drops its answer."""

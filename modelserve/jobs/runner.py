@@ -62,6 +62,10 @@ LOOK_UP_S = 2.0
 RECORD_S = 6.0
 
 
+# A database of which nothing is heard is then waited for no longer than this, in each statement.
+HURRY_S = 2.0
+
+
 class Runner:
     """The jobs of one server, as an async context; when it is left, nothing of any run is left.
 
@@ -262,6 +266,8 @@ class Runner:
         self._is_stopping = True
         self._ends.stop()
         self._wake.set()
+        self.store.hurry(HURRY_S)
+        self._pool.stop(min(self._settings.train_cancel_s, grace_s), grace_s)
         await asyncio.wait(self._tasks[:1])  # it has no pause that does not end, and what it takes must be run
         self._pool.stop(min(self._settings.train_cancel_s, grace_s), grace_s)
         await self._pool.emptied()

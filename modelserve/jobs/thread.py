@@ -48,6 +48,10 @@ class AsyncStore:
             ThreadPoolExecutor(1, thread_name_prefix=f"modelserve-store-{name}") for name in ("ends", "work", "reads")
         )
 
+    def hurry(self, silence_s: float) -> None:
+        """Wait no longer for a database of which nothing is heard; see :meth:`Database.hurry`. Never blocks."""
+        self._store.database.hurry(silence_s)
+
     async def close(self) -> None:
         """Finish what waits, close the store and end the threads."""
         for thread in (self._reads, self._work, self._ends):

@@ -81,6 +81,20 @@ def test_a_database_that_is_cut_off_and_restarted_ends_no_training_and_none_is_r
 
 
 @pytest.mark.timeout(180)
+def test_a_stop_does_not_wait_for_a_database_that_says_nothing(serve: Serve, postgres: Cluster, tmp_path: Path) -> None:
+    """X9: it has six seconds more to write down what ran; each statement would have half a minute."""
+    log = tmp_path / "side.log"
+    server = serve("chaos", "--grace-s", "1", MODELSERVE_DATABASE=postgres.database(), CHAOS_LOG=str(log))
+    train(server, "sleep", n=1000)
+    eventually(lambda: is_begun(log), within_s=BEGIN_S)
+    with postgres.silent():
+        begin = time.monotonic()
+        assert server.terminate(within_s=60) == 0
+        assert time.monotonic() - begin < 1 + 6 + 10
+    assert "how a job ended could not be written down" in server.log
+
+
+@pytest.mark.timeout(180)
 def test_a_database_that_does_not_answer_refuses_the_start_after_a_while(serve: Serve) -> None:
     """H17."""
     url = f"postgresql+psycopg://someone:{SECRET}@127.0.0.1:1/jobs"
