@@ -128,8 +128,7 @@ class Together:
         except BlockingIOError:
             return
         except Exception as error:  # the channel is broken, or what came is no frame
-            assert self._ended is not None
-            self._ended.set_exception(error)
+            self._fail(error)
 
     def _receive(self) -> None:
         count = self._channel.recv_into(self._receiver.buffer(), 0, socket.MSG_DONTWAIT)
@@ -184,18 +183,21 @@ class Together:
             self._running[call_id].cancel(CANCELLED)
 
     async def _run(self, call: Call, running: _Running) -> None:
-        """Answer one call; never raises."""
+        """Answer one call; never raises, for what fails outside of the model ends the worker."""
         running.is_started = True
         try:
-            answer = await self._predicted(call, running)
-            if isinstance(answer, Stream):
-                await self._send_stream(call.id, answer, running)
-            else:
-                self._answer(answer)
-        finally:
-            del self._running[call.id]
-            self._begin()
-            self._end_if_done()
+            try:
+                answer = await self._predicted(call, running)
+                if isinstance(answer, Stream):
+                    await self._send_stream(call.id, answer, running)
+                else:
+                    self._answer(answer)
+            finally:
+                del self._running[call.id]
+                self._begin()
+                self._end_if_done()
+        except BaseException as error:  # there is no other who would answer the call, or begin those that wait
+            self._fail(error)
 
     async def _predicted(self, call: Call, running: _Running) -> Answer | Stream:
         if running.left:
@@ -237,7 +239,15 @@ class Together:
 
     def _flush(self) -> None:
         self._is_due = False
-        self._outlet.flush()
+        try:
+            self._outlet.flush()
+        except BaseException as error:  # the answers are lost
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Have the worker end by this error: its end is told to all calls that are here."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(error)
 
     def _end_if_done(self) -> None:
         is_done = self._is_closed and not self._running and not self._waiting

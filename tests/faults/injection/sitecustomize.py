@@ -56,6 +56,8 @@ class Injector:
             self._calls += 1
             if not armed["at"] <= self._calls < armed["at"] + armed["times"]:
                 return ""
+            if len(self.read("fired").splitlines()) >= armed["times"]:  # in another process of the kind
+                return ""
             with open(os.path.join(self._folder, "fired"), "a") as file:
                 file.write(f"{target}\n")
             return str(armed["error"])
