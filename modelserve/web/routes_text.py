@@ -37,8 +37,8 @@ SERVICE_TAG = "The service"
 ABOUT = (
     "Every answer carries the `X-Request-ID` it was asked with, or one made for it, and the server's log names it. "
     "Errors are JSON objects with a message for people, a stable code for programs and that request id. "
-    "Any route may answer 421 where the request's Host is no name of this server, and 403 where a browser sends it for "
-    "a page of another site."
+    "Any route may answer 400 where its address or a header cannot be read, 431 where they are too large, 421 where "
+    "the request's Host is no name of this server, and 403 where a browser sends it for a page of another site."
 )
 
 REQUEST_ID_TEXT = "The request's own X-Request-ID, or the one made for it."

@@ -28,7 +28,7 @@ from modelserve.web.routes_text import (
     about_model,
 )
 from modelserve.web.schema_refs import home_page, rewrite, unique_names
-from modelserve.web.swagger_jobs import job_definitions, job_paths, request_of
+from modelserve.web.swagger_jobs import job_definitions, job_paths, job_responses, request_of
 
 __all__ = ["build_swagger"]
 
@@ -106,6 +106,8 @@ def _paths(
         if "predict" in model.implements:
             operation = _predict(model, names.get((name, ""), "Prediction"), refs[name])
             post = {"tags": [name], "operationId": ids[name, "predict", ""], **operation}
+            if "predict" in jobs.get(name, ()):
+                post["responses"] = {**post["responses"], **job_responses()}
             paths[f"/v2/models/{quote(name, safe='')}/predict/"] = {"post": post}
         for path, item in job_paths(name, model, jobs.get(name, ()), refs=refs[name], ids=ids).items():
             paths.setdefault(path, {}).update(item)

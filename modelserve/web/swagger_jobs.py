@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from modelserve.messages import Argument, Description
 from modelserve.web.jobs_text import (
+    ACCEPTED_TEXT,
     ANY,
     JOB_ROUTES,
     JOB_SCHEMAS,
@@ -26,7 +27,7 @@ from modelserve.web.jobs_text import (
 from modelserve.web.routes_text import PREDICT_ERRORS, STATUS_TEXTS
 from modelserve.web.schema_refs import rewrite
 
-__all__ = ["job_definitions", "job_paths", "request_of"]
+__all__ = ["job_definitions", "job_paths", "job_responses", "request_of"]
 
 _DEFINITIONS = "#/definitions/"
 
@@ -67,6 +68,14 @@ def job_paths(
                 described["produces"] = list(model.media_types)
             paths.setdefault(base + route.path, {})[route.method] = described
     return paths
+
+
+def job_responses() -> dict[str, Any]:
+    """Return what a predict route answers where the prediction becomes a job.
+
+    How to ask for that is in the other document: forms are made of this one's parameters.
+    """
+    return {"202": {**_ok("Job"), "description": ACCEPTED_TEXT}, **_errors((409,))}
 
 
 def _train(model: Description, refs: Mapping[str, str]) -> dict[str, Any]:
