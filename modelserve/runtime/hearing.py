@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import selectors
 import time
@@ -44,6 +45,10 @@ TELL_S = 1.0
 # What workers say is heard to its end when the server stops, but not for longer.
 LAST_WORDS_S = 0.5
 
+# So long after a worker's end its pipe is heard, where somebody holds it still: what the worker had started has been
+# ended by then, but for what could not be found.
+AFTER_S = 5.0
+
 # Whatever is heard was let through by the worker's own level.
 _said = logging.getLogger("modelserve.workers")
 
@@ -64,6 +69,8 @@ class Ear:
         with contextlib.suppress(OSError):  # the user has too many such pipes
             fcntl.fcntl(self.their_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._rest = b""
+        self.is_open = True
+        self.end_s = math.inf  # when it is heard no more, whoever holds its pipe
 
     def lines(self, piece: bytes) -> list[bytes]:
         """Return the lines that are whole with this piece; an empty one is the end."""
@@ -88,14 +95,18 @@ class Hearing:
 
     Args:
         supervisor: Runs the thread that does so.
+        after_s: Other than ``AFTER_S`` in tests.
     """
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, *, after_s: float = AFTER_S) -> None:
+        self._after_s = after_s
         self._supervisor = supervisor
         self._flow = Flow()
         self._flooding: dict[str, str] = {}  # whose lines were left out last
         self._selector: selectors.BaseSelector
         self._new = deque[Ear]()
+        self._gone = deque[Ear]()
+        self._ending: list[Ear] = []  # those whose workers have gone, in the order in which they end
         self._wake: int
         self._is_closing = False
         self._thread = supervisor.thread("hearing", self._run)
@@ -122,11 +133,20 @@ class Hearing:
         self._thread.start()
 
     def open(self, deployment: str, worker: str) -> Ear:
-        """Return an ear for one more worker; it is heard until its pipe has ended."""
+        """Return an ear for one more worker; it is heard until its pipe has ended, or until soon after :meth:`gone`."""
         ear = Ear(deployment, worker)
         self._new.append(ear)
         os.eventfd_write(self._wake, 1)
         return ear
+
+    def gone(self, ear: Ear) -> None:
+        """Hear the last words of a worker that has ended; never blocks.
+
+        A process that it has left behind may hold its pipe for ever.
+        """
+        if not self._is_closing:
+            self._gone.append(ear)
+            os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
         """Say what is left, and hear no more."""
@@ -149,6 +169,7 @@ class Hearing:
                 else:
                     self._try_to_hear(key.data)
             self._tell()
+            self._end_some()
             if self._is_closing and end_s is None:
                 end_s = time.monotonic() + LAST_WORDS_S
 
@@ -156,7 +177,8 @@ class Hearing:
         """Return how long to wait for a word: not for ever where it has still to be told how much was left out."""
         if end_s is not None:
             return 0.0
-        return TELL_S if self._flow.is_owing else None
+        wait_s = max(0.0, self._ending[0].end_s - time.monotonic()) if self._ending else None
+        return TELL_S if self._flow.is_owing and (wait_s is None or wait_s > TELL_S) else wait_s
 
     def _tell(self) -> None:
         if count := self._flow.turn(time.monotonic()):
@@ -171,6 +193,17 @@ class Hearing:
         while self._new:
             ear = self._new.popleft()
             self._selector.register(ear.our_end, selectors.EVENT_READ, ear)
+        while self._gone:
+            ear = self._gone.popleft()
+            ear.end_s = time.monotonic() + self._after_s
+            self._ending.append(ear)
+
+    def _end_some(self) -> None:
+        """End the ears whose time is over, and forget those that have ended."""
+        for ear in self._ending:
+            if ear.is_open and ear.end_s <= time.monotonic():
+                self._end(ear)
+        self._ending = [ear for ear in self._ending if ear.is_open]
 
     def _try_to_hear(self, ear: Ear) -> None:
         try:
@@ -204,6 +237,7 @@ class Hearing:
             self._heard.put((ear, line), len(line))
 
     def _end(self, ear: Ear) -> None:
+        ear.is_open = False
         self._selector.unregister(ear.our_end)
         os.close(ear.our_end)
         self._say(ear, ear.lines(b""))

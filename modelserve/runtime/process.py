@@ -235,6 +235,7 @@ class LocalReplica:
             return None
         ear = self._hearing.open(self._spec.ref.name, self.name)
         passed.callback(os.close, ear.their_end)
+        self._closers.callback(self._hearing.gone, ear)
         return ear
 
     def _tie_and_watch(self, life: int) -> None:
