@@ -37,6 +37,7 @@ __all__ = [
     "FRAME_LIMIT_BYTES",
     "HEAD_LIMIT_BYTES",
     "INLINE_BYTES",
+    "START_LIMIT_BYTES",
     "Body",
     "Bounds",
     "FrameError",
@@ -53,8 +54,15 @@ INLINE_BYTES = 65_536
 FRAME_LIMIT_BYTES = 0xFFFF_FFFF
 """Most that a frame may hold: head and bodies together."""
 
-HEAD_LIMIT_BYTES = 16 * 1024 * 1024
-"""Most that the head of a frame from a worker may be: its answers but for their large bodies, or a description."""
+HEAD_LIMIT_BYTES = 2 * 1024 * 1024
+"""Most that the head of a frame from a worker may be: its answers but for their large bodies.
+
+Small things in a head take up to 74 times their bytes in memory: 1.2 GiB and 1.6 s of one of 16 MiB, 150 MiB and 0.15 s
+of one of 2 MiB (empty lists in msgpack, decoded on CPython 3.11).
+"""
+
+START_LIMIT_BYTES = 5 * 1024 * 1024
+"""The same of a worker that starts: its description, of which up to 4 MiB of JSON are taken; see describing.py."""
 
 RECEIVE_BYTES = 65_536
 """Size of a receiver's own buffer; frames within it are cut without being copied first."""

@@ -189,7 +189,7 @@ class Channel(asyncio.BufferedProtocol):
     def _bounds(self) -> frames.Bounds:
         """Return what a frame may be now; asked only for those that are large."""
         if self._tell == self._tell_start:
-            return frames.Bounds(frames.HEAD_LIMIT_BYTES, 0, 0)
+            return frames.Bounds(frames.START_LIMIT_BYTES, 0, 0)
         due = self._listener.due(self._replica) + self.checks_due()
         return frames.Bounds(frames.HEAD_LIMIT_BYTES, due, self._answer_bytes)
 

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 
-from modelserve.frames import HEAD_LIMIT_BYTES, Body, encode
+from modelserve.frames import HEAD_LIMIT_BYTES, START_LIMIT_BYTES, Body, encode
 from modelserve.messages import Answer, Answers, Checked, Failed, Failure, Part, Ready, Scraped, Stage
 
 __all__ = ["Outlet"]
@@ -133,7 +133,7 @@ class _Left:
 def _encoded(message: Message) -> list[Body]:
     """Return the frame of a message, or frames with what can be sent of it and failures for the rest."""
     try:
-        return encode(message, HEAD_LIMIT_BYTES)
+        return encode(message, START_LIMIT_BYTES if isinstance(message, Ready | Failed) else HEAD_LIMIT_BYTES)
     except UNSENDABLE as error:
         if isinstance(message, Answers) and len(message.answers) > 1:
             each_ns = message.busy_ns // len(message.answers)

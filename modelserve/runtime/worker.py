@@ -22,7 +22,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelserve import loading, logs
-from modelserve.frames import HEAD_LIMIT_BYTES, encode
+from modelserve.frames import START_LIMIT_BYTES, encode
 from modelserve.messages import Description, Failed, Ready, Stage, sendable
 from modelserve.runtime import gpu, lifeline, priority
 from modelserve.runtime.boot import Boot
@@ -127,7 +127,7 @@ def _start_model(boot: Boot, outlet: Outlet, loop: _LateLoop) -> tuple[Predictor
         description = predictor.describe(boot.spec.ref.name, boot.spec.ref.distribution)
         if boot.spec.ref.is_deepaas:
             description = model.completed(description)
-        encode(Ready(description), HEAD_LIMIT_BYTES)  # what cannot be sent is a fault of the description
+        encode(Ready(description), START_LIMIT_BYTES)  # what cannot be sent is a fault of the description
     if boot.spec.options.task == "train":
         return predictor, description
     with _stage("warm", outlet):

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from modelserve import frames
-from modelserve.frames import HEAD_LIMIT_BYTES
+from modelserve.frames import HEAD_LIMIT_BYTES, START_LIMIT_BYTES
 from modelserve.messages import (
     Answer,
     Answers,
@@ -128,6 +128,10 @@ def test_a_start_that_failed_is_told() -> None:
     told(story)
 
 
+# What takes far more memory once it is taken apart.
+MANY = [Answer(1)] * (HEAD_LIMIT_BYTES // 8)
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
@@ -139,7 +143,10 @@ def test_a_start_that_failed_is_told() -> None:
         pytest.param([Stage("load"), Stage("load")], "said Stage before", id="a stage once more"),
         pytest.param([Failed("dance", "no", "")], "said Failed before", id="failed where nothing is"),
         pytest.param([Part(1, bytes(100_000))], "0 may follow its head", id="a body"),
-        pytest.param([Failed("load", "x" * (HEAD_LIMIT_BYTES + 1), "")], "at most 16777216", id="too large"),
+        pytest.param(
+            [Failed("load", "x" * (START_LIMIT_BYTES + 1), "")], f"at most {START_LIMIT_BYTES}", id="too large"
+        ),
+        pytest.param([READY, Answers(MANY)], f"at most {HEAD_LIMIT_BYTES}", id="too many answers"),
         pytest.param([READY, READY], "said Ready although", id="ready twice"),
         pytest.param([READY, Stage("warm")], "said Stage although", id="a stage when it is ready"),
         pytest.param([READY, Failed("load", "no", "")], "said Failed although", id="failed when it is ready"),
