@@ -2,7 +2,7 @@
 
     first byte of a head -> whole within header_timeout_s, or 408 and closed      nothing said at all -> closed
     a head that is larger than MAX_HEAD_BYTES -> 431 and closed         no room for it -> 503 and closed
-    a client that reads nothing of an answer for stall_timeout_s -> closed
+    a client that reads nothing of an answer for stall_timeout_s -> closed, also where it was to be closed behind it
     bytes that are no request -> 400 in JSON, closed, and nothing of them in the answer or, above debug, in the log
 
     a chunked body that is malformed, or whose trailers are larger than a head may be -> 400 and closed
@@ -117,6 +117,7 @@ class Connection(RequestHandler):
         "_chunks",
         "_half_closed",
         "_head",
+        "_last_timer",
         "_on_end",
         "_payload",
         "_rooms",
@@ -141,6 +142,7 @@ class Connection(RequestHandler):
         self._awaited = SILENT  # the number of the request whose head has begun last
         self._timer: asyncio.TimerHandle | None = None
         self._stall_timer: Delay | None = None
+        self._last_timer: Delay | None = None
         self._half_closed: HalfClosed | None = None
         self._rooms = rooms
         self._unread: Guest | None = None
@@ -154,7 +156,7 @@ class Connection(RequestHandler):
         self._limit_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        for timer in (self._timer, self._stall_timer):
+        for timer in (self._timer, self._stall_timer, self._last_timer):
             if timer is not None:
                 timer.cancel()
         if self._half_closed is not None:
@@ -372,6 +374,28 @@ class Connection(RequestHandler):
         if self._unread is not None:
             self._unread.close()
             self._unread = None
+
+    async def start(self) -> None:
+        """Answer requests; when it is to be closed behind the last answer, see that the client reads that."""
+        transport = self.transport
+        try:
+            await super().start()
+        finally:
+            if transport is not None and self._manager is not None:  # else it is closed
+                self._see_off(transport, 0, 0.0)
+
+    def _see_off(self, transport: asyncio.Transport, waited: int, silent_s: float) -> None:
+        """Look, now and in a while, whether the client has read anything of what the closing connection waits for."""
+        limit_s, waits = self.patience.stall_timeout_s, transport.get_write_buffer_size()
+        silent_s = 0.0 if waits != waited else silent_s
+        if limit_s and silent_s >= limit_s:
+            logger.debug("a client read nothing of an answer for %g seconds", limit_s)
+            transport.abort()
+        elif limit_s and waits:
+            look_s = min(limit_s - silent_s, LOOK_S)
+            self._last_timer = self.patience.stalls.call_later(
+                look_s, self._see_off, transport, waits, silent_s + look_s
+            )
 
     def _watch_reader(self, waits: int, silent_s: float) -> None:
         """Look in a while whether the client has read anything of what waits for it."""
