@@ -24,6 +24,7 @@ from modelserve.v2.fields import Field
 from modelserve.v2.merging import Merger
 from modelserve.v2.negotiation import choose, choose_any
 from modelserve.v2.reading import wire_name
+from modelserve.v2.whole_numbers import refuse_fractions
 
 __all__ = ["ArgumentParser", "Arguments", "Declared", "UnknownRule"]
 
@@ -78,6 +79,7 @@ class ArgumentParser:
         self._merge = self._merging(merger)
         rule = _unknown_option(self.schema, unknown)
         self._compiled = compile_schema(self.schema, rule) or _refuse
+        refuse_fractions(self.schema)  # what is compiled does so itself, and only of fields that nobody has changed
         self._parser = _MergedParser(unknown=rule)
 
     def parse(self, call: Call) -> Arguments:

@@ -8,13 +8,14 @@ apispec tells a list of what is one text with separators, a date of what has a f
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import marshmallow
 import webargs.fields
 from marshmallow import fields as ma_fields
 
+from modelserve.v2.all_fields import all_fields
 from modelserve.v2.fields import Field, NDArray
 
 __all__ = ["allows_nan", "correct", "with_null"]
@@ -101,26 +102,8 @@ def _numbers_or_null(told: Schema) -> None:
 
 def allows_nan(schema: marshmallow.Schema) -> bool:
     """Tell whether NaN may stand anywhere in what a schema describes."""
-    seen: set[type[marshmallow.Schema]] = set()
-    waiting: list[Any] = list(schema.fields.values())
-    while waiting:
-        field = waiting.pop()
-        if getattr(field, "allow_nan", False) or (isinstance(field, NDArray) and field.wanted.allow_nan):
-            return True
-        if isinstance(field, ma_fields.Nested):
-            if type(field.schema) in seen:
-                continue
-            seen.add(type(field.schema))
-        waiting += _inside(field)
-    return False
+    return any(map(_allows_nan, all_fields(schema)))
 
 
-def _inside(field: Any) -> Iterator[Any]:
-    if isinstance(field, ma_fields.Nested):
-        yield from field.schema.fields.values()
-    elif isinstance(field, ma_fields.List):
-        yield field.inner
-    elif isinstance(field, ma_fields.Tuple):
-        yield from field.tuple_fields
-    elif isinstance(field, ma_fields.Mapping) and field.value_field is not None:
-        yield field.value_field
+def _allows_nan(field: Any) -> bool:
+    return bool(getattr(field, "allow_nan", False)) or (isinstance(field, NDArray) and field.wanted.allow_nan)

@@ -1,0 +1,41 @@
+"""Every field of a schema: its own, and those inside its lists, tuples, mappings and nested schemas."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import marshmallow
+from marshmallow import fields as ma_fields
+
+__all__ = ["all_fields"]
+
+# Schemas that nest each other can be entered in more ways than anybody has time for.
+MOST_SCHEMAS = 1000
+
+
+def all_fields(schema: marshmallow.Schema) -> Iterator[Any]:
+    """Yield each field; a schema that is nested in itself, at any depth, is not entered again there."""
+    waiting = deque((field, frozenset({type(schema)})) for field in schema.fields.values())
+    entered = 0
+    while waiting:
+        field, above = waiting.popleft()
+        yield field
+        if isinstance(field, ma_fields.Nested):
+            if type(field.schema) in above or entered == MOST_SCHEMAS:
+                continue
+            entered += 1
+            above |= {type(field.schema)}
+        waiting.extend((each, above) for each in _inside(field))
+
+
+def _inside(field: Any) -> Iterator[Any]:
+    if isinstance(field, ma_fields.Nested):
+        yield from field.schema.fields.values()
+    elif isinstance(field, ma_fields.List):
+        yield field.inner
+    elif isinstance(field, ma_fields.Tuple):
+        yield from field.tuple_fields
+    elif isinstance(field, ma_fields.Mapping):
+        yield from (each for each in (field.key_field, field.value_field) if each is not None)
