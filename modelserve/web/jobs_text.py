@@ -6,7 +6,7 @@ The schemas are written as those of routes_text.py are, so that they hold in Ope
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelserve.web.schema_refs import unique_names
@@ -24,6 +24,7 @@ __all__ = [
     "KEY_PARAMETER",
     "LOCATION_TEXT",
     "NOUNS",
+    "PREDICT_KEY_PARAMETER",
     "PREFER_PARAMETER",
     "TRAIN_TEXT",
     "UUID_PARAMETER",
@@ -104,6 +105,9 @@ KEY_PARAMETER = Parameter(
     "Makes a retry safe: the same key with the same request gives the job that is there already.",
     {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
 )
+
+# Without Prefer there is no job, and the key is not looked at.
+PREDICT_KEY_PARAMETER = replace(KEY_PARAMETER, schema={"type": "string"})
 
 CALLBACK_PARAMETER = Parameter(
     "callback_url",
