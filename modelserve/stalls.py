@@ -125,8 +125,9 @@ class Delay:
         self._wait(seconds)
 
     def cancel(self) -> None:
-        """Do not call it."""
+        """Do not call it, and let go of it."""
         self._handle.cancel()
+        self._callback = _nothing
 
     def _wait(self, seconds: float) -> None:
         self._handle = self._loop.call_later(seconds, self._due, seconds, self._stalls.mark())
@@ -135,4 +136,9 @@ class Delay:
         if owed_s := self._stalls.owed_s(seconds, since):
             self._wait(owed_s)
         else:
-            self._callback()
+            callback, self._callback = self._callback, _nothing
+            callback()
+
+
+def _nothing() -> None:
+    """Take the place of a callback that is not wanted any more."""

@@ -80,8 +80,8 @@ class Runs:
             return PredictionRun(job, self._fleet.find(job.deployment), self._files.result(job.uuid), max_bytes=most)
         log, artifacts = self._files.log(job.uuid), self._files.artifacts(job.uuid)
         replica = self._fleet.training(job.deployment, number, log_path=str(log), artifacts=str(artifacts))
-        cancel_s = self._settings.train_cancel_s
-        return TrainingRun(job, replica, log=log, report=self._report, cancel_s=cancel_s)
+        cancel_s, stalls = self._settings.train_cancel_s, self._fleet.stalls
+        return TrainingRun(job, replica, log=log, report=self._report, cancel_s=cancel_s, stalls=stalls)
 
     def _operations(self, name: str) -> Iterable[Operation]:
         return Operation if self._settings.of(name).train else (Operation.PREDICT,)

@@ -31,6 +31,7 @@ from modelserve.messages import (
 )
 from modelserve.regular_files import append
 from modelserve.runtime.interface import Exit, Misbehaved, Replica, StartFailed
+from modelserve.stalls import Delay, Stalls
 
 __all__ = ["TrainingRun"]
 
@@ -100,16 +101,25 @@ class TrainingRun:
         log: The job's log; what the worker could not say there itself is appended.
         report: Is told what the training tells.
         cancel_s: How long a cancelled training may take to end by itself.
+        stalls: Tells how long the server stood still.
     """
 
     def __init__(
-        self, job: Job, replica: Replica, *, log: Path, report: Callable[[Report], None], cancel_s: float
+        self,
+        job: Job,
+        replica: Replica,
+        *,
+        log: Path,
+        report: Callable[[Report], None],
+        cancel_s: float,
+        stalls: Stalls | None = None,
     ) -> None:
         self.job = job
         self._replica = replica
         self._log = log
         self._report = report
         self._cancel_s = cancel_s
+        self._stalls = stalls or Stalls()
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         clock = asyncio.get_running_loop().time
         self._parts = _Pace("parts", PARTS_PER_S, PARTS_AT_ONCE, clock=clock)
@@ -117,7 +127,7 @@ class TrainingRun:
         self._is_answered = False
         self._is_started = False
         self._is_asked = False
-        self._timer: asyncio.Handle | None = None
+        self._timer: Delay | None = None
         self._end_s = math.inf
 
     @property
@@ -137,12 +147,12 @@ class TrainingRun:
         self.stop(self._cancel_s)
 
     def stop(self, wait_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + (wait_s if self._is_started else 0.0)  # else there is nothing that could heed it
+        wait_s = wait_s if self._is_started else 0.0  # else there is nothing that could heed it
+        end_s = asyncio.get_running_loop().time() + wait_s
         if end_s < self._end_s:  # asked again, it has no more time than before
             self._forget_timer()
             self._end_s = end_s
-            self._timer = loop.call_at(end_s, self._settle, STOPPED)
+            self._timer = self._stalls.call_later(wait_s, self._settle, STOPPED)
         if self._is_started and not self._is_asked:
             self._replica.cancel([CALL_ID])
         self._is_asked = True

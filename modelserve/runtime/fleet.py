@@ -72,7 +72,7 @@ class Fleet:
         self._settings = settings
         self._metrics = metrics or Metrics()
         self._hearing = hearing
-        self._stalls = stalls or Stalls()
+        self.stalls = stalls or Stalls()
         self.supervisor = supervisor or Supervisor()
         self._stack = contextlib.AsyncExitStack()
         self._starting: asyncio.Future[list[None]] | None = None
@@ -90,7 +90,7 @@ class Fleet:
         self._placements = {name: self._plan(name, self._settings.of(name).workers) for name in self._refs}
         await asyncio.to_thread(sweep, self._settings.temp_dir)
         self.folder = self._make_folder()
-        backend = LocalBackend(self.folder, self._hearing, self.supervisor, self._stalls)
+        backend = LocalBackend(self.folder, self._hearing, self.supervisor, self.stalls)
         self._backend = await self._stack.enter_async_context(backend)
         self.deployments = {name: self._deployment(name) for name in self._refs}
         self.caches = {name: self._cache(name) for name in self._refs if self._settings.of(name).cache_size}
@@ -125,7 +125,7 @@ class Fleet:
         """Take no more calls; wait up to ``grace_s`` seconds for those accepted, then answer the rest as failed."""
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
+                async with self.stalls.timeout(grace_s):
                     await asyncio.gather(*(deployment.drain() for deployment in self.deployments.values()))
         finally:
             for deployment in self.deployments.values():
@@ -250,7 +250,7 @@ class Fleet:
             limits=limits,
             metrics=metrics,
             gpus=self._gpus,
-            stalls=self._stalls,
+            stalls=self.stalls,
             supervisor=self.supervisor,
         )
 

@@ -110,7 +110,7 @@ class LocalReplica:
         self._scraped: asyncio.Future[Scraped] | None = None
         self._stage = "load"
         self._timer: Delay | None = None
-        self._giving_up: asyncio.TimerHandle | None = None
+        self._giving_up: Delay | None = None
         self._pidfd = -1
         self._end: Exit | None = None
         self._ended = asyncio.Event()
@@ -172,7 +172,7 @@ class LocalReplica:
     def end(self, reason: str, detail: str) -> None:
         self._end = self._end or Exit(reason, detail)
         self._signal(signal.SIGTERM)
-        asyncio.get_running_loop().call_later(TERMINATE_WAIT_S, self.kill)
+        self._stalls.call_later(TERMINATE_WAIT_S, self.kill)
 
     async def stop(self, wait_s: float) -> None:
         if self._process is None or self._ended.is_set():
@@ -190,7 +190,7 @@ class LocalReplica:
         """End the worker at once; nothing happens where it has ended."""
         self._signal(signal.SIGKILL)
         if self._process is not None and self._giving_up is None and not self._ended.is_set():
-            self._giving_up = asyncio.get_running_loop().call_later(KILL_WAIT_S, self._give_up)
+            self._giving_up = self._stalls.call_later(KILL_WAIT_S, self._give_up)
 
     async def _connect(self, listener: Listener) -> socket.socket:
         """Make the channel, and return the worker's end of it."""
@@ -356,7 +356,8 @@ class LocalReplica:
 
     async def _ends_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), seconds)
+            async with self._stalls.timeout(seconds):
+                await self._ended.wait()
         return self._ended.is_set()
 
 
