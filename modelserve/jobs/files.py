@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import uuid as uuids
@@ -28,10 +29,12 @@ from modelserve.errors import NoSpace
 from modelserve.jobs.rows import as_uuid, is_uuid
 from modelserve.jobs.settling import settle, settle_file, settle_tree
 from modelserve.messages import Call, FilePart
-from modelserve.regular_files import remove_link, write_anew
+from modelserve.regular_files import read_regular, remove_link, write_anew
 from modelserve.removal import remove_tree
 
 __all__ = ["FULL", "JobFiles"]
+
+logger = logging.getLogger(__name__)
 
 # A larger request lies in a file, so that the database stays small.
 STORED_BYTES = 64 * 1024
@@ -104,10 +107,11 @@ class JobFiles:
         return b""
 
     def request(self, uuid: str) -> bytes:
-        """Return a request that was too large to be stored; "" where it is gone."""
+        """Return a request that was too large to be stored; "" where it is gone, or cannot be read."""
         try:
-            return self._request(uuid).read_bytes()
-        except FileNotFoundError:
+            return read_regular(self._request(uuid))
+        except OSError as error:
+            logger.error("the request of a job cannot be read: %s", error.strerror, extra={"job": uuid})
             return b""
 
     def _request(self, uuid: str) -> Path:

@@ -66,7 +66,10 @@ class Runs:
 
         Raises:
             OSError: Its folder cannot be made.
+            ValueError: Its request is gone.
         """
+        if not job.request:
+            raise ValueError("its request is gone")
         self._files.make(job.uuid)
         if self._tracing is None:
             return self._make(job, number)

@@ -88,7 +88,7 @@ class LargeAnswers:
             os.unlink(path)
         try:
             async with file:
-                await file.write(bytes(body))
+                await file.write(body)
         except BaseException:
             os.close(source)
             raise

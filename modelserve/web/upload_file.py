@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from modelserve.errors import NoSpace
+from modelserve.frames import Body
 
 __all__ = ["UploadFile", "no_space"]
 
@@ -41,7 +42,7 @@ class UploadFile:
 
     def __init__(self, path: str) -> None:
         self._end = _create(path)
-        self._chunks: list[bytes] = []
+        self._chunks: list[Body] = []
         self._gathered = 0
         self._writing: asyncio.Future[None] | None = None
         self._writing_bytes = 0
@@ -62,7 +63,7 @@ class UploadFile:
         finally:
             self._close()
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Body) -> None:
         """Write data; returns before it is written, unless much has gathered that is not."""
         self._chunks.append(data)
         self._gathered += len(data)
@@ -112,7 +113,7 @@ def _create(path: str) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
-def _write(end: int, chunks: list[bytes]) -> None:
+def _write(end: int, chunks: list[Body]) -> None:
     left = deque([memoryview(chunk) for chunk in chunks])
     while left:  # a disk that is nearly full takes a part before it refuses
         written = os.writev(end, left)

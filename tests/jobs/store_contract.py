@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from modelserve.errors import BadRequest, Conflict, NotFound, QueueFull, TooManyRequests
@@ -22,6 +23,7 @@ from modelserve.exact import to_json
 from modelserve.jobs import tables
 from modelserve.jobs.history import HISTORY_BYTES, METRICS_BYTES, POINTS_LIMIT
 from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Room, Status
+from modelserve.jobs.rows import as_row
 from modelserve.jobs.store import Store
 
 __all__ = ["StoreTests", "a_job", "an_owner", "take"]
@@ -219,6 +221,22 @@ class StoreTests:
         store.add(a_job(name, place="here"))
         assert take(store, "o", name, "there") is None
         assert take(store, "o", name, "here")
+
+    def test_whether_a_job_was_stored_is_told_once_it_is_certain(
+        self, store: Store, opened: Callable[[], Store], name: str
+    ) -> None:
+        """Y4: the transaction of the first try may go on while it is asked."""
+        new, other = a_job(name), opened()
+        assert not store.has_stored(new)
+        assert not store.has_stored(new), "nothing is left of having asked"
+        with ThreadPoolExecutor(1) as threads:
+            with store.database.writing() as connection:
+                connection.execute(insert(tables.jobs).values(**as_row(new, ""), created=tables.Now()))
+                asked = threads.submit(other.has_stored, new)
+                assert not wait([asked], timeout=0.2).done
+            assert asked.result(30)
+        store.move(new.uuid, Status.CANCELLED)
+        assert other.has_stored(new)
 
     def test_a_job_is_for_the_model_that_validated_it(self, store: Store, name: str) -> None:
         """Y13: one of which nothing is known may be run by any, and the other way round."""

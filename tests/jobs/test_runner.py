@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelserve.discovery import ModelRef
 from modelserve.errors import Conflict, NotFound
 from modelserve.jobs.job import Job, Operation, Status
+from modelserve.jobs.pool import FAILED
 from tests.jobs.conftest import Open
 from tests.jobs.house import END_S, House
 from tests.running import are_gone, is_gone
@@ -211,6 +214,24 @@ async def test_files_of_a_request_are_kept_until_its_job_ends(house: House, tmp_
     job = await house.end_of(job)
     assert (job.status, job.output["sizes"]) == (Status.DONE, [10, 10])
     await until(lambda: not uploads.exists())
+
+
+async def test_a_request_that_cannot_be_read_ends_its_job_and_holds_up_no_other(house: House) -> None:
+    """X3: a folder stands in its place, or a pipe, of which reading would have no end."""
+    first = await house.train("sleep", n=1)
+    spoilt = []
+    for spoil in (Path.mkdir, os.mkfifo):
+        new = house.new(Operation.TRAIN, "ok")
+        large = msgspec.structs.replace(new, request=house.runner.files.keep_request(new.uuid, bytes(100_000)))
+        spoilt.append(await house.runner.submit(large))
+        path = house.runner.files.uploads(new.uuid) / ".request"
+        path.unlink()
+        spoil(path)
+    last = await house.train("ok")
+    assert (await house.end_of(first)).status is Status.DONE
+    ends = [await house.end_of(job) for job in spoilt]
+    assert [(job.status, job.message) for job in ends] == [(Status.ERROR, FAILED.message)] * 2
+    assert (await house.end_of(last)).status is Status.DONE
 
 
 async def test_the_same_key_gives_the_same_job_and_no_second_folder(house: House, tmp_path: Path) -> None:
