@@ -16,7 +16,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp import hdrs, web
 
@@ -29,6 +29,7 @@ from modelserve.web.connection import Connection, Patience
 from modelserve.web.failures import failure_response
 from modelserve.web.handshakes import Handshakes
 from modelserve.web.health import Health
+from modelserve.web.paced import Paced
 from modelserve.web.rooms import Rooms
 
 __all__ = ["LINGER_S", "RESERVED", "Front"]
@@ -205,5 +206,8 @@ class _Arrival(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         connection = self._take_in()
+        if transport.get_extra_info("sslcontext") is not None:
+            Paced(cast(asyncio.Transport, transport), connection).begin()
+            return
         transport.set_protocol(connection)
         connection.connection_made(transport)

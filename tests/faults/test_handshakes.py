@@ -67,11 +67,12 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
     own = ["--tls-cert", str(files.cert), "--tls-key", str(files.key), "--max-connections", str(MOST)]
     arguments = [f"{telling.__file__}:Telling", *own, "--header-timeout-s", "3"]
     with running(arguments, folder=folder, wait=False) as server:
-        server.port = eventually(lambda: _port(server), within_s=60)
+        server.port = eventually(lambda: port(server), within_s=60)
         yield Tls(server, authority)
 
 
-def _port(server: Running) -> int:
+def port(server: Running) -> int:
+    """Return where it is ready over TLS, 0 while it is not."""
     found = READY.search(server.stdout)
     return int(found[1]) if found else 0
 

@@ -9,8 +9,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.authority import Authority
+from tests.faults.raw import read_until
+from tests.faults.test_handshakes import Tls
+from tests.faults.test_handshakes import port as port_of
 from tests.faults.told import counted
 from tests.running import Running, eventually, running
+
+STREAMING = """
+from collections.abc import Iterator
+from modelserve.v2 import fields
+
+def get_predict_args():
+    return {"n": fields.Int(load_default=1)}
+
+def predict(n) -> Iterator[str]:
+    yield "x" * n
+"""
 
 MODEL = """
 from modelserve.v2 import fields
@@ -34,6 +49,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
+    folder = tmp_path_factory.mktemp("unread-tls")
+    (folder / "streaming.py").write_text(STREAMING)
+    authority = Authority(folder)
+    files = authority.issue("localhost", "127.0.0.1")
+    own = ["--tls-cert", str(files.cert), "--tls-key", str(files.key), "--body-timeout-s", "2"]
+    with running([str(folder / "streaming.py"), *own], folder=folder, wait=False) as server:
+        server.port = eventually(lambda: port_of(server), within_s=60)
+        yield Tls(server, authority)
+
+
 def connect(port: int) -> socket.socket:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
@@ -55,11 +82,15 @@ def system_takes() -> int:
         return taken
 
 
-def ask(server: Running, size: int) -> socket.socket:
+def asking(model: bytes, size: int, headers: bytes = b"") -> bytes:
     body = b'{"n": %d}' % size
-    head = b"POST /v2/models/large/predict/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    head = b"POST /v2/models/%s/predict/ HTTP/1.1\r\nHost: localhost\r\n%s" % (model, headers)
+    return head + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def ask(server: Running, size: int) -> socket.socket:
     connection = connect(server.port)
-    connection.sendall(head + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    connection.sendall(asking(b"large", size, b"Connection: close\r\n"))
     return connection
 
 
@@ -71,3 +102,29 @@ def test_a_client_that_does_not_read_the_end_of_an_answer_keeps_no_place(server:
             stack.enter_context(ask(server, size))
         eventually(lambda: counted(server, "modelserve_connections", state="open") > 1)
         eventually(lambda: counted(server, "modelserve_connections", state="open") == 1, within_s=30)
+
+
+def test_who_reads_nothing_of_what_was_written_at_once_over_tls_is_given_up_and_it_is_counted(tls: Tls) -> None:
+    """E03, X5: the loop took all of it, and said that nothing waits."""
+    size, many = 8 * KIB * KIB, 5
+    with contextlib.ExitStack() as stack:
+        for _ in range(many):
+            bare = connect(tls.server.port)
+            stack.enter_context(tls.context.wrap_socket(bare, server_hostname="127.0.0.1")).sendall(
+                asking(b"streaming", size)
+            )
+        eventually(lambda: tls.counted("modelserve_held_bytes")["sending"] > many * size / 2)
+        eventually(lambda: tls.counted("modelserve_connections")["open"] == 1, within_s=30)
+    assert tls.counted("modelserve_held_bytes")["sending"] == 0
+
+
+def test_what_is_written_at_once_over_tls_comes_whole_to_who_reads_it_late(tls: Tls) -> None:
+    """X5: of the kind, the other way."""
+    size = 8 * KIB * KIB
+    with tls.context.wrap_socket(connect(tls.server.port), server_hostname="127.0.0.1") as connection:
+        connection.sendall(asking(b"streaming", size) + asking(b"streaming", 3))
+        eventually(lambda: tls.counted("modelserve_held_bytes")["sending"] > size / 2)
+        answer, end = b"", b"\r\n0\r\n\r\n"
+        while answer.count(end) < 2:
+            answer += read_until(connection, end)
+    assert answer.count(b"x") >= size + 3
