@@ -19,7 +19,7 @@ from webargs.core import Parser
 from modelserve.errors import ContractError, InvalidArguments, ModelError
 from modelserve.messages import Call
 from modelserve.text import is_text, shown
-from modelserve.v2.compiled import REFUSED, compile_schema
+from modelserve.v2.compiled import MUTABLE, REFUSED, anew, compile_schema
 from modelserve.v2.fields import Field
 from modelserve.v2.merging import Merger
 from modelserve.v2.negotiation import choose, choose_any
@@ -81,6 +81,7 @@ class ArgumentParser:
         self._compiled = compile_schema(self.schema, rule) or _refuse
         refuse_fractions(self.schema)  # what is compiled does so itself, and only of fields that nobody has changed
         self._parser = _MergedParser(unknown=rule)
+        self._mutable = list(_mutable_defaults(self.schema))
 
     def parse(self, call: Call) -> Arguments:
         """Return the arguments of a call; those absent and without ``load_default`` are not in it.
@@ -101,6 +102,9 @@ class ArgumentParser:
         values = self._compiled(merged)
         if values is REFUSED:
             values = self._parser.parse(self.schema, merged)
+            for key, default, make in self._mutable:  # the schema itself gives each call the same
+                if isinstance(values, dict) and values.get(key) is default:
+                    values[key] = make()
         if type(values) is not dict and not isinstance(values, Mapping):
             raise ModelError("The model's argument schema does not give a mapping.", log=f"it gave {type(values)}")
         named = {self._renamed.get(name, name): value for name, value in values.items()} if self._renamed else values
@@ -189,6 +193,13 @@ def _own_fields(declared: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
         else:
             fields[name] = field
     return fields, renamed
+
+
+def _mutable_defaults(schema: Schema) -> Iterator[tuple[str, Any, Callable[[], Any]]]:
+    """Yield the key, the default and what gives it anew, of each field whose default a model could change."""
+    for name, field in schema.load_fields.items():
+        if type(field.load_default) in MUTABLE:
+            yield field.attribute or name, field.load_default, anew(field.load_default)
 
 
 def _unbound(field: Any) -> Any:

@@ -74,6 +74,34 @@ def test_values_are_by_declared_name_and_absent_ones_are_absent() -> None:
     assert ArgumentParser(declared).parse(json_call({"x": 1})) == ({"x": 1, "z": "z"}, "application/json")
 
 
+class Hooked(Schema):
+    """Marshmallow itself reads it."""
+
+    found = fields.List(fields.Int(), load_default=[])
+    by_name = fields.Dict(load_default={"a": [1]}, attribute="named")
+
+    @pre_load
+    def keep(self, data: Any, **kwargs: Any) -> Any:
+        return data
+
+
+PLAIN: dict[str, Any] = {
+    "found": fields.List(fields.Int(), load_default=[]),
+    "named": fields.Dict(load_default={"a": [1]}),
+}
+
+
+@pytest.mark.parametrize("declared", [PLAIN, Hooked], ids=["compiled", "by marshmallow"])
+def test_a_default_that_a_model_changes_is_as_declared_for_the_next_call(declared: Any) -> None:
+    """A20: what is of one client's call is never in another's."""
+    parser = ArgumentParser(declared)
+    for _ in range(2):
+        values = parser.parse(json_call({})).values
+        assert values == {"found": [], "named": {"a": [1]}}
+        values["found"].append(2)
+        values["named"]["a"].append(2)
+
+
 def test_errors_are_by_name_at_top_level_in_marshmallows_words() -> None:
     declared: dict[str, Any] = {
         "x": fields.Int(required=True),

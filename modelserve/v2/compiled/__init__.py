@@ -11,6 +11,6 @@ where closures took 0.31 (timeit, CPython 3.11), and could not be read.
 """
 
 from modelserve.v2.compiled.refusal import REFUSED
-from modelserve.v2.compiled.schemas import Load, compile_schema
+from modelserve.v2.compiled.schemas import MUTABLE, Load, anew, compile_schema
 
-__all__ = ["REFUSED", "Load", "compile_schema"]
+__all__ = ["MUTABLE", "REFUSED", "Load", "anew", "compile_schema"]

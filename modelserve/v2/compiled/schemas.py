@@ -5,8 +5,10 @@ schema --> compile_schema --> load(value) --> the value loaded, or REFUSED
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import webargs.fields
@@ -21,9 +23,12 @@ from modelserve.v2.compiled.rules import with_rules
 from modelserve.v2.compiled.scalars import SCALARS
 from modelserve.v2.reading import wire_name
 
-__all__ = ["Load", "compile_schema"]
+__all__ = ["MUTABLE", "Load", "anew", "compile_schema"]
 
 Load = Callable[[Any], Any]
+
+# Defaults of these types are given to each call anew.
+MUTABLE = frozenset({list, dict, set})
 
 # Schemas inside schemas; one that holds itself is found sooner, unless it is made anew each time.
 MAX_DEPTH = 16
@@ -122,7 +127,14 @@ def _absent(field: Any) -> Callable[[], Any] | None:
         return _raise_refused
     if callable(default):
         return default  # type: ignore[no-any-return]
-    return None if default is missing else lambda: default
+    return None if default is missing else anew(default)
+
+
+def anew(default: Any) -> Callable[[], Any]:
+    """Return what gives a default for each call: its own, where a model could change it and the next call see that."""
+    if type(default) in MUTABLE:
+        return partial(copy.deepcopy, default) if default else type(default)
+    return lambda: default
 
 
 def _raise_refused() -> Any:

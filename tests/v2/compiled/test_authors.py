@@ -292,12 +292,15 @@ def test_only_and_exclude_of_nested_schemas_count() -> None:
     assert load({"x": {"a": 1, "b": 2}}) is REFUSED
 
 
-def test_a_default_is_the_very_object_or_made_anew() -> None:
-    default = [1]
-    load = compile_schema(schema(x=fields.Raw(load_default=default), y=fields.Raw(load_default=list)))
+def test_a_default_is_the_very_object_or_where_that_can_be_changed_made_anew() -> None:
+    default, fixed = [1], object()
+    z = fields.Raw(load_default=fixed)
+    load = compile_schema(schema(x=fields.Raw(load_default=default), y=fields.Raw(load_default=list), z=z))
     assert load is not None
     one, two = load({}), load({})
-    assert one["x"] is two["x"] is default
+    assert one["x"] == two["x"] == default
+    assert one["x"] is not two["x"] is not default
+    assert one["z"] is two["z"] is fixed
     assert one["y"] == two["y"] == []
     assert one["y"] is not two["y"]
 
