@@ -36,6 +36,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from modelserve.errors import BadRequest, ModelserveError
 from modelserve.messages import Failure
+from modelserve.metrics.connections import ConnectionMetrics
 from modelserve.stalls import Delay, Mark, Stalls
 from modelserve.web.chunks import Chunks
 from modelserve.web.failures import UNEXPECTED, failure_response
@@ -46,6 +47,8 @@ from modelserve.web.rooms import Guest, Rooms
 __all__ = ["Connection", "Patience", "stall_timeout_s", "stalls_of"]
 
 logger = logging.getLogger(__name__)
+
+HEADER_TIMEOUT = "header_timeout"
 
 _BODY = b'{"message":"The head of the request has not arrived in time.","code":"header_timeout","request_id":""}'
 
@@ -109,6 +112,7 @@ class Connection(RequestHandler):
         patience: How long the client may take.
         on_end: Called once it is over, if it ever began.
         rooms: Of heads that come, and of what waits to be read by clients.
+        metrics: Where it is counted if it is turned away.
         options: aiohttp's own.
     """
 
@@ -118,6 +122,7 @@ class Connection(RequestHandler):
         "_half_closed",
         "_head",
         "_last_timer",
+        "_metrics",
         "_on_end",
         "_payload",
         "_rooms",
@@ -134,11 +139,13 @@ class Connection(RequestHandler):
         patience: Patience,
         on_end: Callable[[Connection], None],
         rooms: Rooms,
+        metrics: ConnectionMetrics | None = None,
         **options: Any,
     ) -> None:
         super().__init__(manager, **options)
         self.patience = patience
         self._on_end = on_end
+        self._metrics = metrics or ConnectionMetrics()
         self._awaited = SILENT  # the number of the request whose head has begun last
         self._timer: asyncio.TimerHandle | None = None
         self._stall_timer: Delay | None = None
@@ -329,8 +336,12 @@ class Connection(RequestHandler):
         if self._waiter is None or self.transport is None:
             self.close()
         else:
-            self.transport.write(TOO_SLOW)
-            self.force_close()
+            self._refuse_slow(self.transport)
+
+    def _refuse_slow(self, transport: asyncio.Transport) -> None:
+        self._metrics.refused(HEADER_TIMEOUT).value += 1
+        transport.write(TOO_SLOW)
+        self.force_close()
 
     def _begin_head(self) -> None:
         """Note that a head has begun. The time of the first one counts from the beginning of the connection."""
@@ -356,7 +367,7 @@ class Connection(RequestHandler):
             logger.debug(
                 "a client took longer than %g seconds for the head of a request", self.patience.header_timeout_s
             )
-            self.transport.write(TOO_SLOW)
+            self._refuse_slow(self.transport)
         self.force_close()
 
     def pause_writing(self) -> None:
@@ -433,6 +444,7 @@ class Connection(RequestHandler):
             logger.error("a request could not be answered", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
+        self._metrics.refused(failure.code).value += 1
         request_id = secrets.token_hex(8)
         response = failure_response(failure, request_id)
         response.headers["X-Request-ID"] = request_id

@@ -22,6 +22,7 @@ from modelserve import __version__
 from modelserve.errors import BadRequest, ModelserveError
 from modelserve.jobs.runner import Runner
 from modelserve.logs.kept import KeptLogs
+from modelserve.metrics.connections import ConnectionMetrics
 from modelserve.runtime.fleet import Fleet
 from modelserve.web.connection import Connection, Patience
 from modelserve.web.http_version import require_version
@@ -68,9 +69,9 @@ async def _surround(request: web.Request, handler: Handler) -> web.StreamRespons
 
 def connections(server: web.Server, patience: Patience, rooms: Rooms) -> Callable[[], Connection]:
     """Return what makes the connections of that socket, which are as bounded as those of the port."""
-    loop = asyncio.get_running_loop()
+    loop, metrics = asyncio.get_running_loop(), ConnectionMetrics()  # of nobody: the operator's are not counted
     return functools.partial(
-        Connection, server, patience=patience, on_end=_forget, rooms=rooms, loop=loop, access_log=None
+        Connection, server, patience=patience, on_end=_forget, rooms=rooms, metrics=metrics, loop=loop, access_log=None
     )
 
 

@@ -163,6 +163,7 @@ class Front:
             patience=self._patience,
             on_end=on_end,
             rooms=self._rooms,
+            metrics=self._metrics,
             loop=asyncio.get_running_loop(),
             access_log=None,
             auto_decompress=False,

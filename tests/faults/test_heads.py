@@ -13,6 +13,7 @@ import pytest
 from modelserve.web.heads import MAX_HEAD_BYTES
 from tests.faults.raw import read_all, read_until
 from tests.faults.test_rooms import LIMIT, MIB, SETTINGS, Watch, send, statuses
+from tests.faults.told import counted
 from tests.running import Running, eventually, running
 from tests.web import telling
 
@@ -61,6 +62,7 @@ def test_a_head_that_is_too_large_is_a_431_in_its_turn(server: Running, before: 
         answer = read_all(connection)
     assert re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer) == [b"200"] * bool(before) + [b"431"]
     assert b'"head_too_large"' in answer
+    assert counted(server, "modelserve_connections_refused_total", reason="head_too_large") > 0
     assert b"64 KiB" in answer
     eventually(lambda: Watch(server).held("receiving") == 0)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.aftermath import aftermath
 from tests.faults.raw import read_all
-from tests.faults.told import shown
+from tests.faults.told import counted, shown
 from tests.running import Running, eventually, running
 
 MODEL = """
@@ -112,6 +112,12 @@ def test_a_path_or_query_with_a_byte_that_is_no_utf_8_is_a_400(server: Running, 
     assert b" 400 " in answer.splitlines()[0], answer
 
 
+def test_a_byte_that_is_no_utf_8_percent_encoded_in_a_path_is_a_name_that_there_is_not(server: Running) -> None:
+    """X1."""
+    assert ask(server, JSON, line=b"POST /v2/models/te%ff/predict/").startswith(b"HTTP/1.1 404 ")
+    assert ask(server, JSON, line=b"POST " + b"/v2/models/texts/predict/?text=%ff").startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_file_whose_name_is_no_utf_8_is_taken_and_its_name_shown(server: Running) -> None:
     """X1."""
     answer = send_form(server, b'Content-Disposition: form-data; name="file"; filename="a\xff.png"')
@@ -130,7 +136,9 @@ def test_an_unknown_expectation_at_no_route_is_refused_without_repeating_it(
     server: Running, expectation: bytes
 ) -> None:
     """X1."""
+    before = counted(server, "modelserve_connections_refused_total", reason="bad_request")
     answer = ask(server, b"Expect: " + expectation, line=b"GET /nowhere")
+    assert counted(server, "modelserve_connections_refused_total", reason="bad_request") == before + 1
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"bad_request"' in answer
     assert expectation not in answer
