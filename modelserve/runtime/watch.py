@@ -181,7 +181,7 @@ class Watch:
         """Tell whether a worker that runs calls in turn has made no progress for too long."""
         running = lane.running()
         stream = running[-1].stream if running else None
-        progress = (lane.replica.begun, lane.answered_calls, stream.fed if stream else 0) if len(lane) else None
+        progress = (_begun(lane), lane.answered_calls, stream.fed if stream else 0) if len(lane) else None
         is_held = stream is not None and stream.is_held  # it waits for its client
         if progress is None or progress != lane.progress or is_held:
             lane.progress, lane.progress_s = progress, now
@@ -230,3 +230,9 @@ class Watch:
         lane.is_ending = True
         self._dealer.close(lane, reason)
         lane.replica.end(reason, detail)
+
+
+def _begun(lane: Lane) -> int:
+    """Return how many calls a worker has begun, of those it was sent. It never falls, whatever the worker writes."""
+    before = lane.progress[0] if lane.progress else 0
+    return max(before, min(lane.replica.begun, lane.pendings()[-1].number + 1))

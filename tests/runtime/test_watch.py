@@ -65,6 +65,24 @@ def test_a_call_that_runs_too_long_is_ended_all_the_same(concurrent: int) -> Non
     run(story())
 
 
+@pytest.mark.parametrize("batch", [1, 4], ids=["in turn", "together"])
+def test_what_a_worker_writes_of_the_calls_that_it_has_begun_gives_it_no_more_time(batch: int) -> None:
+    """X7, Y29: it may write any number, and ever others."""
+
+    async def story() -> None:
+        it = Story(worker := FakeReplica(max_batch_size=batch), FakeReplica("m-1"), predict_timeout_s=2.0)
+        await it.deployment.start()
+        future = await called(it, worker)
+        while not future.done() and now() < 30:
+            worker.begun = 7 - worker.begun if worker.begun in (3, 4) else 3
+            await asyncio.sleep(0.15)
+        assert code(future) == "predict_timeout"
+        assert now() < 5
+        await it.deployment.stop(0)
+
+    run(story())
+
+
 @pytest.mark.parametrize("runs", [True, False])
 def test_a_deadline_that_passed_while_the_server_stood_still_is_put_off(runs: bool) -> None:
     """Y23: a call that ran is answered, one that waited is run."""
