@@ -29,6 +29,7 @@ from modelserve.web.connection import Connection, Patience
 from modelserve.web.failures import failure_response
 from modelserve.web.handshakes import Handshakes
 from modelserve.web.health import Health
+from modelserve.web.http_version import require_version
 from modelserve.web.paced import Paced
 from modelserve.web.rooms import Rooms
 
@@ -172,6 +173,7 @@ class Front:
         )
 
     async def _answer_full(self, request: web.BaseRequest) -> web.StreamResponse:
+        require_version(request)
         answer = self._answers.get(request.path.rstrip("/")) if request.method in ("GET", "HEAD") else None
         request_id = secrets.token_hex(8)
         self._full.value += answer is None

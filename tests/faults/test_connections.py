@@ -190,6 +190,9 @@ def test_no_more_connections_are_kept_than_allowed_and_health_still_answers(chao
         for path in ("/healthz", "/readyz", "/readyz/"):
             with connect(server) as connection:
                 assert status(ask_over(connection, path)) == 200
+        with connect(server) as connection:
+            connection.sendall(b"GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n")
+            assert read_all(connection).startswith(b"HTTP/1.0 400 ")
     assert eventually(lambda: _probe(server).startswith(b"HTTP/1.1 200"))
 
 
