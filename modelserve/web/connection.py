@@ -17,8 +17,9 @@ attributes are read here: ``_waiter`` is pending while a connection waits for a 
 have come, ``_messages`` are those that wait for their turn, ``_current_request`` is the one that is answered,
 ``_buffer_paused`` is set while as many wait as may, ``_payload_parser`` takes what comes instead of the parser of HTTP,
 ``_upgraded`` is set once another protocol was asked for, and ``_force_close`` or ``_close`` is set once it is to be
-closed, at once or behind an answer. Two are set: ``_max_msg_queue_size`` and ``_msg_queue_resume_size`` say how many
-requests wait when reading stops, and goes on.
+closed, at once or behind an answer. Three are set: ``_max_msg_queue_size`` and ``_msg_queue_resume_size`` say how many
+requests wait when reading stops, and goes on, and ``should_close`` in a request's ``_message`` whether its answer has
+``Connection: close``.
 """
 
 from __future__ import annotations
@@ -190,6 +191,19 @@ class Connection(RequestHandler):
             self._half_closed = HalfClosed(self.transport, self._may_send_interim)
             self._end_behind_last()
         return self._half_closed is not None
+
+    def close(self) -> None:
+        """Close the connection behind the answer that is due; where that has not begun, it says so to the client."""
+        super().close()
+        if self._current_request is not None:
+            self._announce_end()
+        elif self.transport is not None:  # perhaps its task has not begun; it does before what is called soon
+            self._loop.call_soon(self._announce_end)
+
+    def _announce_end(self) -> None:
+        request = self._current_request
+        if request is not None:
+            request._message = request._message._replace(should_close=True)
 
     def _end_behind_last(self) -> None:
         """Close the connection behind the last answer that is due."""

@@ -122,6 +122,18 @@ def test_a_chunked_body_without_trailers_leaves_the_connection_to_further_reques
         assert statuses(answer) == [200, 200, 200]
 
 
+@pytest.mark.parametrize("body", [b'{"sleep_s":\n0\n}', b"{}"])
+def test_an_answer_behind_which_the_connection_is_closed_says_so(server: Running, body: bytes) -> None:
+    """X4: of the kind. A client kept the connection, and its next request was lost."""
+    chunks = b"%x\r\n%s\r\n0\r\n" % (len(body), body) + (b"X: y\r\n\r\n" if body == b"{}" else b"\r\n")
+    for cut in range(1, len(chunks), 4):
+        with connect(server) as connection:
+            in_turn(connection, POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks[:cut], chunks[cut:])
+            answer = read_all(connection)
+        assert statuses(answer) == [200]
+        assert b"\r\nConnection: close\r\n" in answer
+
+
 def test_trailers_without_end_take_a_bounded_room(server: Running) -> None:
     """X4: of the kind."""
     with connect(server) as connection:
