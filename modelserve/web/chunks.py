@@ -22,14 +22,17 @@ _LAST = re.compile(rb"\n0+(?![0-9A-Fa-f])[^\n]*\n")
 class Chunks:
     """The chunks of one body.
 
+    Args:
+        is_unseen: Whether some have come that are not fed.
+
     Attributes:
         may_have_trailers: Whether something stands behind what may be the last chunk.
     """
 
     __slots__ = ("_between", "_body_bytes", "_line", "may_have_trailers")
 
-    def __init__(self) -> None:
-        self.may_have_trailers = False
+    def __init__(self, *, is_unseen: bool = False) -> None:
+        self.may_have_trailers = is_unseen
         self._line = b"\n"
         self._body_bytes = 0
         self._between = 0

@@ -276,7 +276,10 @@ class Connection(RequestHandler):
             self._refuse(too_large() if has_room else no_room())
 
     def _look_at(self, new: int, data: bytes) -> None:
-        """Look at the last requests, some of which may not be plain; what follows such a one may stay unread."""
+        """Look at the last requests, some of which may not be plain; what follows such a one may stay unread.
+
+        Where no data comes with them, the parser had kept them: they came behind a body that had to wait.
+        """
         if self._head is not None:
             self._head.close()
             self._head = None
@@ -295,7 +298,7 @@ class Connection(RequestHandler):
                 self._end_before(place + 1)
                 return
             self._payload = payload
-            self._chunks = Chunks() if message.chunked else None
+            self._chunks = Chunks(is_unseen=not data) if message.chunked else None
         if self._chunks is not None:
             self._look_at_chunks(self._chunks, data)
         if self._upgraded:

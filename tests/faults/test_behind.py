@@ -110,6 +110,19 @@ def test_trailers_are_headers_of_no_request(server: Running) -> None:
         assert b"of a trailer" not in answer
 
 
+def test_trailers_behind_a_body_that_has_to_wait_are_headers_of_no_request(server: Running) -> None:
+    """X4: of the kind. The parser keeps what comes behind such a body, and takes it later."""
+    slow, last = post(b'{"sleep_s": 0.05}'), post(headers=b"Connection: close\r\n")
+    for size in range(0, 1_600_000, 60_000):
+        with connect(server) as connection, contextlib.suppress(ConnectionError):
+            in_turn(
+                connection, slow + post(b"{" + b" " * size + b"}") + CHUNKED + b"X-Key: of a trailer\r\n\r\n" + last
+            )
+            answer = read_all(connection)
+            assert statuses(answer) == [200] * 3
+            assert b"of a trailer" not in answer
+
+
 def test_a_chunked_body_without_trailers_leaves_the_connection_to_further_requests(server: Running) -> None:
     """X4: of the kind, the other way."""
     whole = CHUNKED + b"\r\n"
