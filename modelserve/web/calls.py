@@ -26,7 +26,7 @@ from modelserve.web.connection import stalls_of
 from modelserve.web.files import REMOVING
 from modelserve.web.patience import patience
 from modelserve.web.proxies import client_address
-from modelserve.web.requests import REQUEST_ID, client_of
+from modelserve.web.requests import REQUEST_ID, client_of, expect
 from modelserve.web.rooms import Guest, Rooms
 from modelserve.web.uploads import Uploads
 
@@ -78,8 +78,7 @@ class CallReader:
             return
         with contextlib.suppress(TooLarge, Unavailable):
             self._check_size(request)
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # the interim answer is not part of the final one
+            await expect(request)
 
     def begin(self, request: web.Request) -> Call:
         """Return the call with all but its body, once the request's head is found acceptable.

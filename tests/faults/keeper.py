@@ -27,6 +27,7 @@ ODD_NAMES = (
     b"..hidden",
     b"\xe2\x80\xa8",
     b"n" * 255,
+    b"data:a/\r\nX: 1,b",
 )
 
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.faults.conftest import Chaos
+from tests.faults.raw import read_all
 from tests.running import Reply, eventually, multipart, running
 
 PATH = "/v2/models/chaos/predict/"
@@ -270,6 +271,17 @@ def test_a_body_that_waits_for_leave_gets_it(chaos: Chaos) -> None:
     received, _, _ = raw(chaos, head, body)
     assert received.startswith(b"HTTP/1.1 100 Continue")
     assert b"HTTP/1.1 200 OK" in received
+
+
+@pytest.mark.called
+@pytest.mark.parametrize(("version", "expected"), [("1.0", "100-continue"), ("1.1", "something else")])
+def test_a_client_that_does_not_wait_for_leave_gets_none(chaos: Chaos, version: str, expected: str) -> None:
+    """D19: the other way. To one of HTTP/1.0 it would be the answer."""
+    body = json.dumps({"mode": "ok"}).encode()
+    head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: {expected}\r\nConnection: close"
+    with socket.create_connection(("127.0.0.1", chaos.server.port), timeout=10) as connection:
+        connection.sendall(f"POST {PATH} HTTP/{version}\r\nHost: localhost\r\n{head}\r\n\r\n".encode() + body)
+        assert read_all(connection).split(b" ", 2)[1] == b"200"
 
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b"])

@@ -89,7 +89,7 @@ def media_type(name: str) -> str:
     >>> media_type("plots/loss.png"), media_type("weights.npz"), media_type("drawing.svg.gz")
     ('image/png', 'application/octet-stream', 'application/octet-stream')
     """
-    guessed, encoding = mimetypes.guess_type(name)
+    guessed, encoding = mimetypes.guess_type(name.rpartition("/")[2])  # of an address "data:" it would believe the type
     return guessed if guessed and not encoding else BYTES
 
 
