@@ -47,7 +47,7 @@ class JobStreams:
         job = await self._jobs.job(request)
         path = self._runner.files.log(job.uuid)
         span = await request.config_dict[SENDING].run(find_span, path, None if tail < 0 else tail)
-        if is_followed:
+        if is_followed and request.method != "HEAD":
             return await self._follow_log(request, job, path, _resumed(request, span))
         return await _send_log(request, _log_response(request, job, span, is_download=tail < 0), path, span)
 

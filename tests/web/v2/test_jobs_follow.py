@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.raw import HEAD_END, read_until
+from tests.faults.raw import HEAD_END, read_all, read_until
 from tests.running import Running, eventually, running
 from tests.web.v2.asking import MODEL, TRAIN, Gate, ended, events, show, status, train
 
@@ -50,6 +50,17 @@ def test_a_log_is_a_download_of_all_that_was_printed(server: Running, done: str)
     assert LINES in reply.body.decode()
     head = server.request("HEAD", f"{done}/log")
     assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", str(len(reply.body)))
+
+
+def test_whoever_asks_for_the_head_of_a_log_that_is_followed_gets_no_more(server: Running, done: str) -> None:
+    """E10: of the kind. Events came, and the next request's answer stood behind them."""
+    ask = f"{{}} {done}/log{{}} HTTP/1.1\r\nHost: localhost\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(
+            f"{ask.format('HEAD', '?follow=1')}\r\n{ask.format('GET', '')}Connection: close\r\n\r\n".encode()
+        )
+        first, _, behind = read_all(client).partition(HEAD_END)
+    assert first.startswith(b"HTTP/1.1 200 OK") and behind.startswith(b"HTTP/1.1 200 OK")
 
 
 def test_the_end_of_a_log_is_its_last_lines(server: Running, done: str) -> None:
