@@ -6,7 +6,7 @@ The schemas are written as those of routes_text.py are, so that they hold in Ope
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from modelserve.web.schema_refs import unique_names
@@ -24,7 +24,6 @@ __all__ = [
     "KEY_PARAMETER",
     "LOCATION_TEXT",
     "NOUNS",
-    "PREDICT_KEY_PARAMETER",
     "PREFER_PARAMETER",
     "TRAIN_TEXT",
     "UUID_PARAMETER",
@@ -106,9 +105,6 @@ KEY_PARAMETER = Parameter(
     {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
 )
 
-# Without Prefer there is no job, and the key is not looked at.
-PREDICT_KEY_PARAMETER = replace(KEY_PARAMETER, schema={"type": "string"})
-
 CALLBACK_PARAMETER = Parameter(
     "callback_url",
     "query",
@@ -119,8 +115,8 @@ CALLBACK_PARAMETER = Parameter(
 PREFER_PARAMETER = Parameter(
     "Prefer",
     "header",
-    "`respond-async` makes the prediction a job that runs in the background.",
-    {"type": "string", "enum": ["respond-async"]},
+    "`respond-async` makes the prediction a job that runs in the background; other words are let pass.",
+    {"type": "string"},
 )
 
 WEBHOOK_HEADERS = (

@@ -19,7 +19,6 @@ from modelserve.web.jobs_text import (
     KEY_PARAMETER,
     LOCATION_TEXT,
     NOUNS,
-    PREDICT_KEY_PARAMETER,
     PREFER_PARAMETER,
     TRAIN_TEXT,
     UUID_PARAMETER,
@@ -47,7 +46,7 @@ def job_components(jobs: Mapping[str, Collection[str]]) -> dict[str, Any]:
 
 def may_be_a_job(operation: Mapping[str, Any], *, calls_back: bool) -> dict[str, Any]:
     """Return a predict operation as it is where background predictions are kept."""
-    more = [_parameter(each) for each in (PREFER_PARAMETER, PREDICT_KEY_PARAMETER, *_callback_parameter(calls_back))]
+    more = [_parameter(each) for each in (PREFER_PARAMETER, KEY_PARAMETER, *_callback_parameter(calls_back))]
     headers = {
         **_REQUEST_ID,
         "Location": {"description": LOCATION_TEXT, "schema": {"type": "string"}},

@@ -29,7 +29,7 @@ TIMEOUT_PARAMETER = {
     "name": "X-Timeout-S",
     "in": "header",
     "description": TIMEOUT_TEXT,
-    "schema": {"type": "number", "minimum": 0.001, "maximum": 999_999_999},
+    "schema": {"type": "number", "minimum": 0.001, "exclusiveMaximum": 1_000_000_000},
 }
 
 _PREDICTION = {"$ref": "#/components/schemas/Prediction"}

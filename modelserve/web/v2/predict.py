@@ -20,6 +20,7 @@ from modelserve.web.calls import CallReader
 from modelserve.web.direct import DirectResponse, header_lines, is_direct
 from modelserve.web.failures import failure_response, log_failure
 from modelserve.web.files import send_file
+from modelserve.web.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from modelserve.web.large import LARGE_BYTES, LargeAnswers
 from modelserve.web.preferences import PREFER, prefers_async
 from modelserve.web.responses import answer_headers, bytes_response
@@ -49,6 +50,8 @@ class Predict:
         """Answer one request."""
         if self._later is not None and PREFER in request.headers and prefers_async(request.headers):
             return await self._later(request)
+        if IDEMPOTENCY_KEY in request.headers:
+            idempotency_key(request.headers)  # it has no use here, but is refused as it would be there
         call = self._calls.begin(request)
         uploads = await self._calls.read(request, call)
         if uploads is None:

@@ -8,7 +8,6 @@ The job is stored before the answer goes out. A client that leaves before leaves
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid as uuids
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -17,7 +16,7 @@ from urllib.parse import parse_qsl, unquote_plus
 import msgspec
 from aiohttp import web
 
-from modelserve.errors import BadRequest, NoSpace, NotImplementedByModel
+from modelserve.errors import NoSpace, NotImplementedByModel
 from modelserve.exact import from_json
 from modelserve.jobs.job import Job, NewJob, Operation
 from modelserve.jobs.runner import Runner
@@ -27,6 +26,7 @@ from modelserve.settings import Settings
 from modelserve.web.callbacks import CALLBACK_URL, check_callback
 from modelserve.web.calls import CallReader
 from modelserve.web.failures import failure_response, log_failure
+from modelserve.web.idempotency import idempotency_key
 from modelserve.web.preferences import RESPOND_ASYNC
 from modelserve.web.proxies import prefix_of
 from modelserve.web.responses import json_response
@@ -40,7 +40,6 @@ __all__ = ["Submit"]
 # What a worker is asked, to validate the arguments of each operation without running it.
 VALIDATE = {Operation.TRAIN: "train", Operation.PREDICT: "check"}
 
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 T = TypeVar("T")
 
@@ -94,7 +93,7 @@ class Submit:
         return await self._submit(request, Operation.PREDICT)
 
     async def _submit(self, request: web.Request, operation: Operation) -> web.StreamResponse:
-        key, call = _key(request), self._calls.begin(request)
+        key, call = idempotency_key(request.headers), self._calls.begin(request)
         callback_url = self._take_callback(call, operation)
         await self._runner.check_room(call.client_id, request.content_length or 0)
         uploads = await self._calls.read(request, call)
@@ -183,13 +182,6 @@ class Submit:
         response.headers["Location"] = f"{path.rstrip('/')}/{job.uuid}"
         response.headers["Preference-Applied"] = RESPOND_ASYNC
         return response
-
-
-def _key(request: web.Request) -> str:
-    key = request.headers.get("Idempotency-Key", "")
-    if key and not _KEY.fullmatch(key):
-        raise BadRequest("An Idempotency-Key has 1 to 255 printable ASCII characters.")
-    return key
 
 
 async def _whole(work: Coroutine[Any, Any, T]) -> T:
