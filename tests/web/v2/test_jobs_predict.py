@@ -82,6 +82,14 @@ def test_a_retry_with_the_same_key_is_the_same_job(server: Running) -> None:
     assert post(server, f"/lab{PREDICT}", {"x": 6}, **key).status == 409
 
 
+@pytest.mark.parametrize("key", ["", "x" * 256, "\xe9"], ids=["empty", "long", "no ASCII"])
+def test_a_key_that_is_none_is_refused_whatever_the_client_prefers(server: Running, key: str) -> None:
+    """H20."""
+    for headers in ({}, ASYNC):
+        reply = post(server, f"/lab{PREDICT}", {"x": 5}, **headers, **{"Idempotency-Key": key})
+        assert (reply.status, reply.json()["code"]) == (400, "bad_request")
+
+
 def test_it_is_listed_and_can_be_cancelled_as_a_training_can(server: Running, tmp_path: Path) -> None:
     gate = Gate(tmp_path / "gate")
     first, second = (accepted(post(server, f"/lab{PREDICT}", {"x": 1, "gate": gate.path}, **ASYNC)) for _ in range(2))
