@@ -60,7 +60,8 @@ def test_whoever_asks_for_the_head_of_a_log_that_is_followed_gets_no_more(server
             f"{ask.format('HEAD', '?follow=1')}\r\n{ask.format('GET', '')}Connection: close\r\n\r\n".encode()
         )
         first, _, behind = read_all(client).partition(HEAD_END)
-    assert first.startswith(b"HTTP/1.1 200 OK") and behind.startswith(b"HTTP/1.1 200 OK")
+    assert first.startswith(b"HTTP/1.1 200 OK")
+    assert behind.startswith(b"HTTP/1.1 200 OK")
 
 
 def test_the_end_of_a_log_is_its_last_lines(server: Running, done: str) -> None:
