@@ -226,6 +226,8 @@ class Server:
     async def drain(self) -> None:
         """Refuse new calls and jobs, give the running ones their grace, and end the rest within two seconds more."""
         since, grace_s = time.monotonic(), self._settings.grace_s
+        if self._front is not None:
+            self._front.end_soon()
         draining = [self.fleet.drain(grace_s)]
         if self.jobs is not None:
             draining.append(self.jobs.drain(grace_s))

@@ -207,8 +207,15 @@ class Connection(RequestHandler):
 
     def _end_behind_last(self) -> None:
         """Close the connection behind the last answer that is due."""
-        if not self._messages:
+        if self._messages:
+            self.end_soon()
+        else:
             self.close()  # once the one that is being answered is
+
+    def end_soon(self) -> None:
+        """Have the last answer that is due, if there is one, say that the connection is closed behind it."""
+        if not self._messages:
+            self._announce_end()
             return
         last, payload = self._messages[-1]
         if isinstance(last, RawRequestMessage):  # else it is malformed, and closes anyway

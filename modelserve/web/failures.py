@@ -88,8 +88,8 @@ def failure_response(failure: Failure, request_id: str) -> web.Response:
         response.headers["Retry-After"] = "1"  # a model may raise it; where we know better, requests.py says so
     if failure.status == 401:
         response.headers.extend([("WWW-Authenticate", challenge) for challenge in CHALLENGES])
-    if failure.status in (408, 413) or failure.code == NoSpace.code:
-        response.force_close()  # what is left of the body is not worth reading
+    if failure.status in (408, 413) or failure.code in (NoSpace.code, Stopping.code):
+        response.force_close()  # what is left of the body is not worth reading, or the server is about to end
     return response
 
 

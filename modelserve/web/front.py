@@ -125,6 +125,11 @@ class Front:
             if (request := connection.request) is not None:
                 yield request
 
+    def end_soon(self) -> None:
+        """Have clients send no further request on a connection on which an answer is due, and that is to be closed."""
+        for connection in self._open:
+            connection.end_soon()
+
     async def finish(self, limit_s: float) -> None:
         """Wait so long for what is being answered, and end the connections of the rest."""
         for _ in range(math.ceil(limit_s / LOOK_S)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import socket
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import much
+from tests.faults.raw import read_all, read_until
 from tests.running import are_gone, eventually, running
 from tests.web import telling
 
@@ -48,6 +50,26 @@ def test_all_that_is_under_way_together_takes_the_grace_and_two_seconds(held: li
         assert time.monotonic() - since < GRACE_S + 2 + 2
         assert are_gone(family)
         assert "Traceback" not in server.log
+
+
+def test_a_server_that_stops_tells_its_clients_that_it_closes_their_connections(tmp_path: Path) -> None:
+    """X9: of the kind. Else their next requests are lost."""
+    with running([f"{much.__file__}:Much"], folder=tmp_path) as server, contextlib.ExitStack() as stack:
+        idle, busy = (stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 20)) for _ in range(2))
+        for connection in (idle, busy):
+            connection.sendall((HEAD.format("much/predict/", 2) + "{}").encode())
+            assert b"200 OK" in read_until(connection, b"\r\n\r\nxx")
+        busy.sendall((HEAD.format("much/predict/?wait_s=2", 2) + "{}").encode())
+        begun = re.compile(rb'queue_duration_seconds_count\{deployment="much"[^}]*\} 3')
+        eventually(lambda: begun.search(server.get("/metrics").body))
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: server.get("/readyz").status == 503)
+        idle.sendall((HEAD.format("much/predict/", 2) + "{}").encode())
+        for connection, status in ((idle, b"503"), (busy, b"200")):
+            answer = read_all(connection)
+            assert answer.startswith(b"HTTP/1.1 " + status)
+            assert b"\r\nConnection: close\r\n" in answer
+        assert server.process.wait(30) == 0
 
 
 def _are_there(metrics: str, count: int) -> bool:
