@@ -17,9 +17,13 @@ __all__ = ["refuse_fractions"]
 
 def refuse_fractions(schema: marshmallow.Schema) -> None:
     """Have a schema refuse them wherever it loads; a second time changes nothing."""
-    for field in all_fields(schema):
+    fields = list(all_fields(schema))
+    found = set(map(id, fields))
+    for field in fields:
         if isinstance(field, ma_fields.Integer) and not isinstance(field._validated, _Whole):
             field._validated = _Whole(field)  # type: ignore[method-assign]
+        elif isinstance(field, ma_fields.Nested) and not found.issuperset(map(id, field.schema.fields.values())):
+            field._load = _Later(field)  # type: ignore[method-assign]  # a schema inside itself: there is no end of them
 
 
 class _Whole:
@@ -31,3 +35,15 @@ class _Whole:
         if isinstance(value, float) and not value.is_integer():
             raise self._make_error("invalid", input=value)
         return self._validated(value)
+
+
+class _Later:
+    """Has a nested schema refuse fractions once it loads for the first time, and its field then load as ever."""
+
+    def __init__(self, field: ma_fields.Nested) -> None:
+        self._field = field
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        refuse_fractions(self._field.schema)
+        vars(self._field).pop("_load", None)
+        return self._field._load(*args, **options)

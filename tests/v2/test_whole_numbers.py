@@ -44,6 +44,8 @@ PLACES: list[tuple[str, Any]] = [
     ("pair", '["a", {}]'),
     ("nested", '{{"n": {}}}'),
     ("several", '[{{"n": {}}}]'),
+    ("nested", '{{"again": {{"n": {}}}}}'),
+    ("nested", '{{"again": {{"again": {{"again": {{"n": {}}}}}}}}}'),
 ]
 
 
