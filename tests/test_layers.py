@@ -46,6 +46,7 @@ WORDS = (
     "modelserve.removal",
     "modelserve.json_reason",
     "modelserve.file_threads",
+    "modelserve.strict_json",
 )
 PROMISES = (
     "modelserve.v2",
@@ -79,6 +80,7 @@ ROOT = ("modelserve",)
 TABLE = (
     Row(0, ("modelserve.__init__",), (), ()),
     Row(1, ("modelserve.file_threads",), ("modelserve.errors",), ()),
+    Row(1, ("modelserve.strict_json",), ("modelserve.errors", "modelserve.json_reason"), ("msgspec",)),
     Row(1, ("modelserve.frames",), ("modelserve.messages", "modelserve.buffers"), ("msgspec",)),
     Row(1, ("modelserve.logs",), ("modelserve.logs", "modelserve.supervised", "modelserve.held"), ()),
     Row(1, ("modelserve.metrics",), ("modelserve.metrics", "modelserve.messages"), ("prometheus_client",)),

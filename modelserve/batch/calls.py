@@ -25,8 +25,8 @@ import orjson
 
 from modelserve.batch.rows import Row, refused
 from modelserve.errors import BadRequest, InvalidArguments, ModelserveError, SettingsError
-from modelserve.json_reason import reason_of
 from modelserve.messages import Argument, Call, Description, FilePart
+from modelserve.strict_json import parse_value
 from modelserve.text import shown
 
 __all__ = ["CallMaker", "Wishes"]
@@ -87,16 +87,12 @@ class CallMaker:
         if self._is_plain:
             return Row(Call(0, "", self._query, JSON, self._accept, line, self._fixed.headers))
         try:
-            values = msgspec.json.decode(line)
+            values = parse_value(line)  # as the worker reads a line that is passed on
             if not isinstance(values, dict):
                 return refused(InvalidArguments({"_schema": ["The row must be a JSON object of arguments."]}))
             label = self._label_as_written(line)
-        except UnicodeDecodeError:
-            return refused(BadRequest("The JSON is not valid UTF-8."))
-        except RecursionError:
-            return refused(BadRequest("The JSON is nested too deep."))
-        except msgspec.DecodeError as error:
-            return refused(BadRequest(f"The JSON cannot be read: {reason_of(error, line)}."))
+        except BadRequest as error:
+            return refused(error)
         return self._row(values.items(), label, _add_value)
 
     def of_values(self, values: dict[str, Any]) -> Row:
@@ -144,7 +140,6 @@ class CallMaker:
         if not self._id_column:
             return b""
         written = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get(self._id_column, msgspec.Raw(b"null"))
-        bytes(written).decode()  # the reader skips it without a look at its bytes
         return b',"id":' + bytes(written)
 
     def _row(self, given: Iterable[tuple[str, Any]], label: bytes, add: Any) -> Row:

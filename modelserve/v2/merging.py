@@ -15,7 +15,8 @@ from marshmallow import Schema, ValidationError
 
 from modelserve.errors import BadRequest, UnsupportedMedia
 from modelserve.messages import Call, FilePart
-from modelserve.v2.body import kind, parse_form, parse_json, parse_value
+from modelserve.strict_json import parse_value
+from modelserve.v2.body import kind, parse_form, parse_json
 from modelserve.v2.files import UploadedFile
 from modelserve.v2.reading import Reading, header_names, reading_of, wire_name
 

@@ -135,6 +135,24 @@ def test_a_line_that_is_read_here_is_refused_here(tmp_path: Path, line: bytes, l
     assert (row.label, message(row).startswith(words)) == (label, True)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"any": 1, "any": 2, "key": 3}', 'The JSON gives the key "any" twice in one object.'),
+        (b'{"any": {"a": 1, "a": 2}, "key": 3}', 'The JSON gives the key "a" twice in one object.'),
+        (b'{"key": 3, "key": 4}', 'The JSON gives the key "key" twice in one object.'),
+        (b'{"any": ' + b"[" * 70 + b"]" * 70 + b', "key": 3}', "The JSON is nested more than 64 levels deep."),
+        (b'{"key": "\xff"}', "The JSON cannot be read: invalid UTF-8 encoded string."),
+    ],
+)
+def test_a_line_whose_id_is_read_here_is_read_as_strictly_as_by_a_worker(
+    tmp_path: Path, line: bytes, words: str
+) -> None:
+    """D03, D04."""
+    row = maker(tmp_path, Wishes(id_column="key")).of_json(line)
+    assert (row.label, message(row)) == (b"", words)
+
+
 @pytest.mark.parametrize(("given", "shown"), [(1, b"1"), ([1], b'"[1]"'), (None, b"null"), ("a", b'"a"')])
 def test_an_id_is_a_text_a_number_or_null(tmp_path: Path, given: Any, shown: bytes) -> None:
     make = maker(tmp_path, Wishes(id_column="key"))

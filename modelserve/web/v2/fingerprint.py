@@ -16,7 +16,8 @@ from modelserve.errors import BadRequest, InvalidArguments, UnsupportedMedia
 from modelserve.exact import to_json
 from modelserve.jobs.job import Operation
 from modelserve.messages import Call, FilePart
-from modelserve.v2.body import kind, parse_form, parse_value
+from modelserve.strict_json import parse_value
+from modelserve.v2.body import kind, parse_form
 
 __all__ = ["fingerprint_of"]
 
