@@ -19,6 +19,7 @@ from modelserve.batch.output import Output
 from modelserve.cli.batch_run import DEFAULTS, Asked, Ended, run
 from modelserve.cli.batch_screen import duration
 from modelserve.cli.flags import settings_from, settings_options
+from modelserve.cli.output import STANDARD_OUTPUT
 from modelserve.errors import SettingsError
 
 __all__ = ["batch"]
@@ -77,6 +78,10 @@ def batch(model: str, where: str, output: str, **flags: Any) -> int:
     A row is a line of JSON, a row of a table below its header, a record of a Parquet file, or a file of a folder. One
     that fails has its error in the output, and the others go on. What was interrupted goes on with the same command.
     """
+    if output == STANDARD_OUTPUT:
+        raise SettingsError(
+            "--output must be a file or a folder, not standard output: a run that is interrupted goes on from it."
+        )
     own = {name: flags.pop(name) for name in OWN}
     with contextlib.ExitStack() as stack:
         limit = settings_from(flags, defaults=DEFAULTS).max_body_bytes

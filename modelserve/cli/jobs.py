@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from modelserve import control
+from modelserve.cli.output import file_of
 from modelserve.cli.token import read_token, token_option
 from modelserve.cli.train_flags import Address
 from modelserve.cli.which_jobs import Which
@@ -81,7 +82,12 @@ _operation = click.option(
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _one = click.argument("uuid")
 _one_or_newest = click.argument("uuid", required=False, default="")
-_output = click.option("--output", default="", metavar="FILE", help="Write it to this file.")
+_output = click.option(
+    "--output",
+    metavar="FILE|-",
+    callback=lambda context, parameter, output: file_of(output),
+    help="Write it to this file.",
+)
 
 
 @_subcommand("list", "digits --limit 5")

@@ -10,9 +10,17 @@ import click
 
 from modelserve.cli.arguments import WrongUse
 
-__all__ = ["save", "write"]
+__all__ = ["STANDARD_OUTPUT", "file_of", "save", "write"]
+
+# As an output, the same as none.
+STANDARD_OUTPUT = "-"
 
 TEXTS = ("text/", "application/json", "application/x-ndjson")
+
+
+def file_of(output: str | None) -> str:
+    """Return the file that ``--output`` names, "" for standard output."""
+    return "" if output is None or output == STANDARD_OUTPUT else output
 
 
 def write(body: bytes, content_type: str, output: str, *, is_stream: bool = False) -> None:

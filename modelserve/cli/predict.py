@@ -17,7 +17,7 @@ from modelserve.cli.arguments import CallBuilder, options
 from modelserve.cli.complaints import flags_of, say_failure
 from modelserve.cli.flags import settings_options
 from modelserve.cli.one_model import started
-from modelserve.cli.output import write
+from modelserve.cli.output import file_of, write
 from modelserve.errors import NoModel
 from modelserve.messages import Answer, Argument, Description, Part
 from modelserve.regular_files import read_regular
@@ -102,7 +102,7 @@ def _command(description: Description) -> click.Command:
 
     def collect(accept: str | None, output: str | None, **given: Any) -> _Request:
         values = [(known[name][0], _as_list(value)) for name, value in given.items() if value not in (None, ())]
-        return _Request(values, accept or "", output or "")
+        return _Request(values, accept or "", file_of(output))
 
     types = ", ".join(description.media_types)
     return click.Command(
@@ -111,7 +111,7 @@ def _command(description: Description) -> click.Command:
         params=[
             *(option for _, option in known.values()),
             click.Option(["--accept"], metavar="TYPE", help=f"Media type of the answer: {types}."),
-            click.Option(["--output"], metavar="FILE", help="Write the answer to this file."),
+            click.Option(["--output"], metavar="FILE|-", help="Write the answer to this file."),
         ],
         help=f"{description.metadata.name}: {description.metadata.description}",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -138,6 +138,14 @@ def test_answers_of_another_type_are_files_of_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "png" / "00000002.png").read_bytes() == b"\x89PNGc"
 
 
+def test_standard_output_is_no_output_as_no_run_could_go_on_from_it(tmp_path: Path) -> None:
+    write_rows(tmp_path / "in.jsonl", [{"x": 1}])
+    done = batch("Sums", "in.jsonl", folder=tmp_path, output="-")
+    assert (done.status, done.out) == (2, "")
+    assert "--output must be a file or a folder, not standard output" in done.err
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("-")] == []
+
+
 def test_answers_that_no_line_holds_need_a_folder(tmp_path: Path) -> None:
     write_rows(tmp_path / "in.jsonl", [{"x": 1}])
     done = batch("Draws", "in.jsonl", folder=tmp_path)

@@ -206,6 +206,7 @@ def test_the_result_goes_to_a_pipe_or_a_file(server: Running, done: str, tmp_pat
     assert (printed.status, printed.err) == (0, "")
     assert json.loads(printed.out)["layers"] == [1]
     path = tmp_path / "result.json"
+    assert jobs(server, "result", done, "--output", "-") == printed
     saved = jobs(server, "result", done, "--output", str(path))
     assert (saved.status, saved.out) == (0, "")
     assert saved.err == f"{len(printed.out)} bytes written to {path}\n"
@@ -217,7 +218,7 @@ def test_the_result_goes_to_a_pipe_or_a_file(server: Running, done: str, tmp_pat
 def test_a_job_that_runs_has_no_result(server: Running, long: str) -> None:
     found = jobs(server, "result", long)
     assert (found.status, found.out) == (1, "")
-    assert found.err == "modelserve: There is no result: the job is running.\n"
+    assert found.err == "modelserve: There is no result yet: the job is still running.\n"
 
 
 def test_artifacts_are_listed_and_fetched(server: Running, done: str, tmp_path: Path) -> None:

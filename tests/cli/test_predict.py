@@ -107,8 +107,9 @@ def test_an_answer_of_another_type_goes_to_a_file_or_a_pipe(tmp_path: Path) -> N
     done = modelserve(*asked, "--output", "chart.png", folder=tmp_path)
     assert (done.status, done.out, done.err) == (0, "", "4 bytes written to chart.png\n")
     assert (tmp_path / "chart.png").read_bytes() == b"\x89PNG"
-    command = [sys.executable, "-m", "modelserve", *asked]
+    command = [sys.executable, "-m", "modelserve", *asked, "--output", "-"]
     assert subprocess.check_output(command, env=environment(tmp_path), cwd=tmp_path) == b"\x89PNG"
+    assert not (tmp_path / "-").exists()
 
 
 def test_a_terminal_gets_readable_json_and_no_image(tmp_path: Path) -> None:

@@ -28,6 +28,15 @@ __all__ = ["JobFileRoutes"]
 BYTES = "application/octet-stream"
 JSON = "application/json"
 
+# What a client reads that asks for the result of a job which has none.
+NO_RESULT = {
+    Status.QUEUED: "There is no result yet: the job waits for its turn.",
+    Status.RUNNING: "There is no result yet: the job is still running.",
+    Status.ERROR: "There is no result: the job has failed.",
+    Status.CANCELLED: "There is no result: the job was cancelled.",
+    Status.LOST: "There is no result: the job was lost when its server ended.",
+}
+
 
 class JobFileRoutes:
     """The artifacts and the results of the jobs of one operation."""
@@ -73,7 +82,7 @@ class JobFileRoutes:
         """
         job = await self._jobs.job(request)
         if job.status is not Status.DONE:
-            raise NotFound(f"There is no result: the job is {job.status.value}.")
+            raise NotFound(NO_RESULT[job.status])
         if job.operation is Operation.PREDICT:
             kept = job.output if isinstance(job.output, dict) else {}
             answer = Answer(0, kept.get("content_type", BYTES), filename=kept.get("filename", ""))
