@@ -11,11 +11,11 @@ from modelserve.metrics.reading import Read
 
 __all__ = ["ConnectionMetrics"]
 
-# Why a connection was turned away: all places were taken; it was closed for a newer one, since those places were taken
-# too in which only health is answered; its handshake failed; it was given up for a newer one. Or, by the code of the
+# Why a connection was turned away: all places were taken; it was idle, and closed for a newer one; so was one of those
+# at which only health is answered; its handshake failed; it was given up for a newer one. Or, by the code of the
 # error that it got: what came on it was no request to answer, or had no room, or the server failed before it had one.
 REASONS = (
-    *("full", "crowded_out", "handshake_failed", "handshake_crowded_out"),
+    *("full", "idle", "crowded_out", "handshake_failed", "handshake_crowded_out"),
     *("bad_request", "head_too_large", "header_timeout", "no_space", "error"),
 )
 

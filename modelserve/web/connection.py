@@ -33,9 +33,10 @@ from typing import Any
 
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
 from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from modelserve.errors import BadRequest, ModelserveError
+from modelserve.errors import BadRequest, HeadTooLarge, ModelserveError
 from modelserve.messages import Failure
 from modelserve.metrics.connections import ConnectionMetrics
 from modelserve.stalls import Delay, Mark, Stalls
@@ -45,7 +46,7 @@ from modelserve.web.half_closed import HalfClosed
 from modelserve.web.heads import MAX_HEAD_BYTES, Deaf, Refusal, head_bytes, no_room, too_large
 from modelserve.web.rooms import Guest, Rooms
 
-__all__ = ["Connection", "Patience", "stall_timeout_s", "stalls_of"]
+__all__ = ["LINGER_S", "Connection", "Patience", "stall_timeout_s", "stalls_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,10 @@ SILENT = -1
 # Reading stops while so many requests wait for their turn, and goes on below.
 MOST_WAITING = 2
 
+# How long a client has to read that it was too slow, and a refusal before the rest of its request is not read on.
+LINGER_S = 1.0
+
+LINE_TOO_LONG = Failure(431, HeadTooLarge.code, "A header, or the path with its query, is longer than 8,190 bytes.")
 MALFORMED = Failure(400, BadRequest.code, "The request is malformed.")
 BROKEN = "The body is malformed: its chunks are not as HTTP/1.1 has them."
 TRAILERS = f"The body has chunks with trailers or extensions of more than {MAX_HEAD_BYTES // 1024} KiB; send less."
@@ -176,6 +181,13 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
         self._on_end(self)
 
+    def idle_s(self) -> float:
+        """Return for how long it has waited for a next request, 0 while it does anything else."""
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._head is not None or self._keepalive_handle is None:
+            return 0.0
+        return self._loop.time() - (self._next_keepalive_close_time - self._keepalive_timeout)
+
     @property
     def request(self) -> web.BaseRequest | None:
         """The request that is being answered."""
@@ -272,6 +284,7 @@ class Connection(RequestHandler):
 
     def _add_to_head(self, size: int) -> None:
         """Count a part of a head that is not whole, which no answer of the server ends."""
+        self._awaited = max(self._awaited, 0)  # the task that waits for the first one may not have begun
         if self._force_close or self._close or self._buffer_paused or self._payload_parser is not None:
             return
         if self._head is None:
@@ -366,6 +379,8 @@ class Connection(RequestHandler):
         self._metrics.refused(HEADER_TIMEOUT).value += 1
         transport.write(TOO_SLOW)
         self.force_close()
+        # Over TLS it would keep its place until the client has agreed to the end.
+        self._loop.call_later(LINGER_S, transport.abort)
 
     def _begin_head(self) -> None:
         """Note that a head has begun. The time of the first one counts from the beginning of the connection."""
@@ -392,7 +407,8 @@ class Connection(RequestHandler):
                 "a client took longer than %g seconds for the head of a request", self.patience.header_timeout_s
             )
             self._refuse_slow(self.transport)
-        self.force_close()
+        else:
+            self.transport.abort()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -459,10 +475,10 @@ class Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what no handler could: a request that is malformed, or a fault before or behind the handlers."""
-        failure = MALFORMED if status < 500 else UNEXPECTED
+        failure = LINE_TOO_LONG if isinstance(exc, LineTooLong) else MALFORMED if status < 500 else UNEXPECTED
         if isinstance(exc, ModelserveError):
             failure = Failure(exc.status, exc.code, exc.message, None, exc.log)
-        elif failure is MALFORMED:
+        elif failure is not UNEXPECTED:
             logger.debug("malformed request from %s: %s", request.remote, message)
         else:
             logger.error("a request could not be answered", exc_info=exc)

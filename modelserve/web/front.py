@@ -1,6 +1,6 @@
 """Makes the connections of a server, and no more than it can serve.
 
-    up to max_connections          what the server answers
+    up to max_connections          what the server answers; for a newer one, one that is idle is closed
     RESERVED more                  /healthz and /readyz; 503 for all else, and the connection is closed
     beyond                         the oldest of those is closed for it
 
@@ -11,6 +11,7 @@ counts from when it is made, which over TLS is behind its handshake, and until i
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import secrets
 import socket
@@ -25,7 +26,7 @@ from modelserve.messages import Failure
 from modelserve.metrics.connections import ConnectionMetrics
 from modelserve.settings import Settings
 from modelserve.supervised import Supervisor
-from modelserve.web.connection import Connection, Patience
+from modelserve.web.connection import LINGER_S, Connection, Patience
 from modelserve.web.failures import failure_response
 from modelserve.web.handshakes import Handshakes
 from modelserve.web.health import Health
@@ -33,7 +34,7 @@ from modelserve.web.http_version import require_version
 from modelserve.web.paced import Paced
 from modelserve.web.rooms import Rooms
 
-__all__ = ["LINGER_S", "RESERVED", "Front"]
+__all__ = ["RESERVED", "Front"]
 
 # Connections that the system has accepted for us and we have not yet taken.
 BACKLOG = 1024
@@ -41,12 +42,13 @@ BACKLOG = 1024
 # Connections for those who ask whether the server lives, while all others are taken.
 RESERVED = 16
 
-# How long a connection is read on after a refusal, so that the client sees the answer before the connection ends.
-LINGER_S = 1.0
-
 # How long a connection stays open without a request: longer than load balancers keep theirs, of which Google's has the
 # longest time; https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries
 KEEPALIVE_S = 620.0
+
+# How long without a request one stays open in any case, and at how many it is looked when a place is needed.
+IDLE_S = 5.0
+MOST_LOOKED_AT = 1000
 
 # How often it is looked whether all has been answered, once the server ends.
 LOOK_S = 0.02
@@ -101,7 +103,8 @@ class Front:
         self._metrics = metrics or ConnectionMetrics()
         self._supervisor = supervisor or Supervisor()
         self._full, self._crowded_out = self._metrics.refused("full"), self._metrics.refused("crowded_out")
-        self._open: set[Connection] = set()
+        self._idle = self._metrics.refused("idle")
+        self._open: dict[Connection, None] = {}  # those at which was looked last at the end
         self._reserved: dict[Connection, None] = {}  # in the order in which they were made
         self._metrics.watch("open", lambda: len(self._open), max_connections)
         self._metrics.watch("reserved", lambda: len(self._reserved), RESERVED)
@@ -147,9 +150,9 @@ class Front:
 
     def _take_in(self) -> Connection:
         """Return what serves a connection that is made."""
-        if len(self._open) < self._max_connections:
-            connection = self._connect(self._server, self._open.discard)
-            self._open.add(connection)
+        if len(self._open) < self._max_connections or self._end_idle():
+            connection = self._connect(self._server, self._end_open)
+            self._open[connection] = None
             return connection
         if len(self._reserved) >= RESERVED:
             oldest = next(iter(self._reserved))
@@ -159,6 +162,20 @@ class Front:
         connection = self._connect(self._reserve, self._end_reserved)
         self._reserved[connection] = None
         return connection
+
+    def _end_idle(self) -> bool:
+        """End a connection whose client has asked nothing for a while, and will make another one when it does."""
+        for connection in list(itertools.islice(self._open, MOST_LOOKED_AT)):
+            del self._open[connection]
+            if connection.idle_s() > IDLE_S:
+                self._idle.value += 1
+                connection.abort()
+                return True
+            self._open[connection] = None
+        return False
+
+    def _end_open(self, connection: Connection) -> None:
+        self._open.pop(connection, None)
 
     def _end_reserved(self, connection: Connection) -> None:
         self._reserved.pop(connection, None)
