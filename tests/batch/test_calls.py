@@ -142,7 +142,7 @@ def test_a_line_that_is_read_here_is_refused_here(tmp_path: Path, line: bytes, l
         (b'{"any": {"a": 1, "a": 2}, "key": 3}', 'The JSON gives the key "a" twice in one object.'),
         (b'{"key": 3, "key": 4}', 'The JSON gives the key "key" twice in one object.'),
         (b'{"any": ' + b"[" * 70 + b"]" * 70 + b', "key": 3}', "The JSON is nested more than 64 levels deep."),
-        (b'{"key": "\xff"}', "The JSON cannot be read: invalid UTF-8 encoded string."),
+        (b'{"key": "\xff"}', "The JSON cannot be read: invalid UTF-8 encoded string (byte 9)."),
     ],
 )
 def test_a_line_whose_id_is_read_here_is_read_as_strictly_as_by_a_worker(

@@ -60,10 +60,21 @@ def test_malformed_or_truncated_json_is_a_400(body: bytes) -> None:
     assert caught.value.status == 400
 
 
-def test_the_message_says_where() -> None:
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"a": x}', "invalid character (byte 6)"),
+        (b'{"a": "x', "input data was truncated (byte 8)"),
+        (b"", "input data was truncated (byte 0)"),
+        (b'{"a": "\xc3\xbc\xff"}', "invalid UTF-8 encoded string (byte 9)"),
+        (memoryview(b'{"\xff": 1}'), "invalid UTF-8 encoded string (byte 2)"),
+    ],
+)
+def test_the_message_says_where(body: bytes | memoryview, reason: str) -> None:
     """FAULTS D01."""
-    with pytest.raises(BadRequest, match=r"^The JSON cannot be read: invalid character \(byte 6\)\.$"):
-        parse_json(b'{"a": x}')
+    with pytest.raises(BadRequest) as caught:
+        parse_json(body)
+    assert str(caught.value) == f"The JSON cannot be read: {reason}."
 
 
 @pytest.mark.parametrize("body", [b'{"a": "\xff"}', b"\xff", '{"a": 1}'.encode("utf-16"), b'\xef\xbb\xbf{"a": 1}'])
