@@ -311,7 +311,7 @@ class Connection(RequestHandler):
                     self._break_body(BROKEN)
                 self._end_before(place if is_body else place + 1)
                 return
-            if self._chunks is not None and not self._look_at_chunks(self._chunks, data, place):
+            if self._chunks is not None and not self._look_at_chunks(self._chunks, _before(message, data), place):
                 return
             if head_bytes(message) > MAX_HEAD_BYTES:
                 self._messages[place] = too_large()
@@ -491,3 +491,9 @@ class Connection(RequestHandler):
         response.headers["Server"] = "modelserve"
         response.force_close()
         return response
+
+
+def _before(message: RawRequestMessage, data: bytes) -> bytes:
+    """Return what came before a request, and perhaps more where its line stands in its own body too."""
+    line = f"{message.method} {message.path} HTTP/".encode("utf-8", "surrogateescape")
+    return data[: data.rfind(line)] if line in data else data

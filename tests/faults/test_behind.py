@@ -135,6 +135,17 @@ def test_a_chunked_body_without_trailers_leaves_the_connection_to_further_reques
         assert statuses(answer) == [200, 200, 200]
 
 
+def test_the_body_of_a_request_is_no_part_of_the_one_before(server: Running) -> None:
+    """X4: of the kind, the other way. What was answered before its body came was looked at with the next one's body."""
+    refused = CHUNKED.replace(b"POST", b"PUT")
+    with connect(server) as connection:
+        connection.sendall(refused[:-3])
+        answer = read_until(connection, b"}")
+        connection.sendall(refused[-3:] + b"\r\n" + post(b'{"sleep_s":\n0\n}', b"Connection: close\r\n"))
+        answer += read_all(connection)
+    assert statuses(answer) == [405, 200]
+
+
 @pytest.mark.parametrize("body", [b'{"sleep_s":\n0\n}', b"{}"])
 def test_an_answer_behind_which_the_connection_is_closed_says_so(server: Running, body: bytes) -> None:
     """X4: of the kind. A client kept the connection, and its next request was lost."""
