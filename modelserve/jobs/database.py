@@ -167,7 +167,8 @@ class Database:
         return StoreUnavailable("The store of jobs cannot be used now.", log=self._log(error))
 
     def _log(self, error: DBAPIError) -> str:
-        return f"the store of jobs, {self.where}: {str(error.orig).strip()}"
+        said = " ".join(str(error.orig).split())  # the log shows one line of several
+        return f"the store of jobs, {self.where}: {said}"
 
 
 def _give_back(cursor: Any) -> None:

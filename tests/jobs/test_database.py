@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from modelserve.errors import NoSpace, StoreUnavailable, Unavailable
-from modelserve.jobs.database import BUSY_S
+from modelserve.jobs.database import BUSY_S, Database, postgresql_engine
 from modelserve.jobs.job import Operation, Report, Status
 from modelserve.jobs.store import Store
 from tests.jobs.store_contract import a_job, take
@@ -50,6 +51,14 @@ def locked(path: Path) -> Iterator[None]:
 def pragma(store: Store, name: str) -> object:
     with store.database.reading() as connection:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+
+
+def test_what_a_database_says_in_several_lines_is_one_line_of_the_log() -> None:
+    url = make_url("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    database = Database(postgresql_engine(url), "a database")
+    with contextlib.closing(database), pytest.raises(StoreUnavailable) as refused, database.reading():
+        pass
+    assert "refused Is the server running" in (refused.value.log or "")
 
 
 def test_a_commit_is_durable(store: Store) -> None:
