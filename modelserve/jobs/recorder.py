@@ -45,7 +45,8 @@ class Recorder:
     Args:
         store: Where they go.
         files: Where large outputs go.
-        reports: What the run has told before is written first; behind its end nothing more is taken.
+        reports: What the run has told before is written first; behind its end nothing more is taken. So an end waits
+            for a store that does not take reports, unless it is full or the server stops.
         outage: Is told how writing went.
     """
 
@@ -65,6 +66,7 @@ class Recorder:
                 if recorded is None and is_unsure:
                     recorded = await self._written(job, ending)
                 self._outage.end()
+                self._reports.forget(job.uuid)
                 return recorded
             except Unavailable as error:
                 is_unsure = True
@@ -95,7 +97,7 @@ class Recorder:
             return False
 
     async def _write(self, job: Job, ending: Ending) -> Job | None:
-        await self._reports.flush()
+        await self._write_reports()
         output, size = ending.output, ending.output_bytes or len(ending.output or b"")
         if output is not None and len(output) > INLINE_BYTES:
             await asyncio.to_thread(self._files.keep_output, job.uuid, output)
@@ -104,6 +106,14 @@ class Recorder:
             await asyncio.to_thread(self._files.settle, job.uuid)
         ended = partial(self._store.move, message=ending.message, output=output, output_bytes=size)
         return await ended(job.uuid, ending.status, owner=job.owner, attempt=job.attempts)
+
+    async def _write_reports(self) -> None:
+        try:
+            await self._reports.flush()
+        except Unavailable as error:
+            if not self.is_hurried and not isinstance(error, NoSpace):
+                raise
+            self._outage.begin(error)  # the end is smaller, and matters more
 
     async def _written(self, job: Job, ending: Ending) -> Job | None:
         """Return the job where an earlier try has written its end, although the database's answer was lost."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from modelserve.errors import StoreUnavailable
+from modelserve.errors import NoSpace, StoreUnavailable, Unavailable
 from modelserve.jobs.files import JobFiles
-from modelserve.jobs.job import Job, Operation, Status
+from modelserve.jobs.job import Job, Operation, Report, Status
 from modelserve.jobs.outage import Outage
 from modelserve.jobs.recorder import Recorder
 from modelserve.jobs.reports import Reports
@@ -98,6 +98,46 @@ async def test_a_job_that_is_gone_meanwhile_has_no_end(store: Forgetful, job: Jo
     """H16."""
     store.purges = True
     assert await record(store, job, Ending(Status.DONE), tmp_path) is None
+
+
+class Unreported(AsyncStore):
+    """A store that does not take reports ``times`` times."""
+
+    times = 0
+    error: Unavailable = StoreUnavailable("It cannot be used.")
+
+    async def report(self, owner: str, reports: Sequence[Report]) -> None:
+        self.times -= 1
+        if self.times >= 0:
+            raise self.error
+        await super().report(owner, reports)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_hurried", "steps"),
+    [(StoreUnavailable("Down."), False, [0, 1]), (StoreUnavailable("Down."), True, []), (NoSpace("Full."), False, [])],
+)
+async def test_an_end_waits_for_what_was_reported_before_unless_the_store_is_full_or_the_server_stops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Unavailable, is_hurried: bool, steps: list[int]
+) -> None:
+    """H11."""
+    async with contextlib.AsyncExitStack() as stack:
+        store = Unreported(Store.open("", tmp_path))
+        stack.push_async_callback(store.close)
+        await store.add(a_job("m"))
+        job = await store.take("o", {("m", Operation.TRAIN): 1}, "")
+        assert job is not None
+        reports = Reports(store, "o", Outage(), lambda uuid: None)
+        for step in range(2):
+            reports.add(Report(job.uuid, 0.5, {"loss": 1.0}, step))
+        store.times, store.error = 1, error
+        recorder = Recorder(store, JobFiles(tmp_path), reports, Outage())
+        recorder.is_hurried = is_hurried
+        recorded = await recorder.record(job, Ending(Status.DONE))
+        assert recorded is not None
+        assert recorded.status is Status.DONE
+        assert [point.step for point in await store.history(job.uuid)] == steps
+        assert ("dropped: 2" in caplog.text) is not bool(steps)
 
 
 class Full(JobFiles):
