@@ -16,7 +16,6 @@ from aiohttp.typedefs import Handler, Middleware
 
 from modelserve.logs import ACCESS
 from modelserve.web.counting import Counting
-from modelserve.web.direct import DirectResponse
 from modelserve.web.requests import CLIENT_LEFT, REQUEST_ID, client_of
 from modelserve.web.timing import TIMES, Times
 
@@ -45,7 +44,7 @@ def make_access_log(counting: Counting) -> Middleware:
             total_s = time.perf_counter() - since
             status = CLIENT_LEFT if response is None else response.status
             extra = {
-                "bytes": 0 if response is None else _size(request, response),
+                "bytes": _size(request, response),
                 "total_ms": round(1e3 * total_s, 3),
                 **_durations(times),
                 "deployment": counting.deployment(request),
@@ -72,8 +71,8 @@ def _durations(times: Times) -> dict[str, float]:
     return found
 
 
-def _size(request: web.Request, response: web.StreamResponse) -> int:
-    """Return the bytes of an answer's body; of one that was sent directly, those of its head too."""
-    if isinstance(response, DirectResponse):
+def _size(request: web.Request, response: web.StreamResponse | None) -> int:
+    """Return how many bytes were sent, head and body; of an answer that is sent later, those of its body."""
+    if request.writer.output_size or response is None:
         return request.writer.output_size
-    return response.body_length if response.prepared else response.content_length or 0
+    return response.content_length or 0

@@ -136,6 +136,7 @@ async def _send(
                 await _writable(target, stall_timeout_s(request), stalls_of(request))
             elif count:
                 sent += count
+                writer.output_size += count  # it has not passed there
                 moved(count)
             else:
                 raise BrokenAnswer(BadAnswer.status, "the answer's file became shorter while it was sent")

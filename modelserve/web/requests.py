@@ -96,12 +96,12 @@ def make_surround(
             status = response.status
         except ConnectionError as error:  # the client has left, or must not take what it has for a whole answer
             status = error.status if isinstance(error, BrokenAnswer) else CLIENT_LEFT
-            return _end(request)
+            return _end(request, status)
         except Exception as error:  # the border of a request
             response = _failure(error, request, request_id, counting)
             status = response.status
             if request.writer.output_size:  # another answer would stand inside the one that has begun
-                return _end(request)
+                return _end(request, status)
         finally:
             counting.answered(request, status, time.perf_counter() - since)
         if not response.prepared:
@@ -113,21 +113,22 @@ def make_surround(
     return surround
 
 
-def _end(request: web.Request) -> web.StreamResponse:
+def _end(request: web.Request, status: int) -> web.StreamResponse:
     """Close the connection once what was written is sent; aiohttp then finds that it cannot send this response.
 
+    What stands around sees the status: it is how the request ended, whatever the head said that was written.
     What was written ends without its end then. To a client of HTTP/1.0 a connection that is closed is the end of an
     answer, so that one's is reset.
     """
     transport = request.transport
     if transport is None:
-        return web.Response()
+        return web.Response(status=status)
     if request.version < HttpVersion11 and request.writer.output_size:
         with contextlib.suppress(OSError):
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         transport.abort()
     transport.close()
-    return web.Response()
+    return web.Response(status=status)
 
 
 def _failure(error: Exception, request: web.Request, request_id: str, counting: Counting) -> web.StreamResponse:

@@ -39,7 +39,7 @@ BESIDE = 48 * MIB
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     arguments = [f"--{name}={value}" for name, value in SETTINGS.items()]
     models = [f"{telling.__file__}:Telling", f"{much.__file__}:Much"]
-    with running([*models, *arguments], folder=tmp_path_factory.mktemp("rooms")) as server:
+    with running([*models, *arguments, "--access-log"], folder=tmp_path_factory.mktemp("rooms")) as server:
         yield server
 
 
@@ -152,16 +152,19 @@ def test_uploads_that_stop_before_their_end_take_a_bounded_part_of_the_disk_and_
 
 
 ANSWER = 8 * MIB
-ASK = f"POST /v2/models/much/predict/?size={ANSWER} HTTP/%s\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+ASK = (
+    f"POST /v2/models/much/predict/?size={ANSWER} HTTP/%s\r\n"
+    "Host: localhost\r\nX-Request-ID: %s\r\nContent-Length: 0\r\n\r\n"
+)
 
 
-def ask(server: Running, version: str = "1.1") -> socket.socket:
+def ask(server: Running, version: str = "1.1", request_id: str = "asked") -> socket.socket:
     """Ask for a large answer on a connection that takes little of it at a time."""
     connection = socket.socket()
     connection.settimeout(60)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     connection.connect(("127.0.0.1", server.port))
-    connection.sendall((ASK % version).encode())
+    connection.sendall((ASK % (version, request_id)).encode())
     return connection
 
 
@@ -194,7 +197,7 @@ def test_an_answer_that_had_to_wait_on_disk_is_whole(server: Running, version: s
     """X5."""
     watch = Watch(server)
     with contextlib.ExitStack() as stack:
-        waiting = [stack.enter_context(ask(server, version)) for _ in range(5)]
+        waiting = [stack.enter_context(ask(server, version, f"whole-{version}")) for _ in range(5)]
         eventually(lambda: watch.held("files") > 0)
         for connection in waiting:
             left = ANSWER
@@ -205,6 +208,24 @@ def test_an_answer_that_had_to_wait_on_disk_is_whole(server: Running, version: s
                 assert data.count(b"x") == len(data)
                 left -= len(data)
             assert left == 0
+    eventually(lambda: len(accessed(server, 200, f"whole-{version}", ANSWER)) == 5)
+
+
+def test_an_answer_that_its_client_left_on_the_way_from_disk_is_logged_as_such(server: Running) -> None:
+    """X5."""
+    watch = Watch(server)
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(ask(server, request_id="left")) for _ in range(5)]
+        eventually(lambda: watch.held("files") > 0)
+        for connection in waiting:
+            connection.recv(12)
+    eventually(lambda: len(accessed(server, 499, "left", 12)) == 5)
+
+
+def accessed(server: Running, status: int, request_id: str, least: int) -> list[str]:
+    """Return the lines of the access log on requests of one id that ended so, with at least so many bytes sent."""
+    lines = re.findall(rf"access_log POST \S+ {status} bytes=(\d+) .*request_id={re.escape(request_id)}\n", server.log)
+    return [size for size in lines if int(size) >= least]
 
 
 def _until(connection: socket.socket, end: bytes) -> bytes:
