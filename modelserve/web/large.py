@@ -1,6 +1,7 @@
 """Sends a large answer that is in memory, bit by bit, while it counts among all that wait for their clients.
 
-    there is room, or slow readers make some -> from memory      there is none -> from a file, by the kernel
+    there is room in memory -> from memory      else on disk -> from a file, by the kernel
+    neither -> slow readers make way, in memory first and then on disk
 
 So clients that ask for much and read slowly hold no more memory together than ``max_sending_bytes``, and no more of the
 disk than ``max_files_bytes``.
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from modelserve.errors import NoSpace
 from modelserve.frames import Body
 from modelserve.messages import Answer
 from modelserve.private_folder import make_private
@@ -62,20 +64,26 @@ class LargeAnswers:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client has left")
-        with self._rooms.sending.guest(transport.abort) as guest:
-            if guest.take(len(answer.body)):
-                return await _send(request, answer, request_id, headers, guest)
-            guest.add(len(answer.body))  # it is there all the same until it is on disk
-            with self._rooms.files.guest(transport.abort) as disk:
-                disk.hold(len(answer.body))
+        size, sending, files = len(answer.body), self._rooms.sending, self._rooms.files
+        with sending.guest(transport.abort) as memory, files.guest(transport.abort) as disk:
+            if _is_for_memory(memory, disk, size):
+                return await _send(request, answer, request_id, headers, memory)
+            memory.add(size, is_urgent=False)  # it is there all the same until it is on disk
+            try:
                 source = await self._put_down(answer.body)
-                try:
-                    if is_own:
-                        answer.body = b""
-                    guest.close()
-                    return await send_open(request, answer, source, request_id, headers=headers, moved=disk.move)
-                finally:
-                    os.close(source)
+            except NoSpace:  # the disk is fuller than what we have on it
+                memory.close()
+                disk.close()
+                if not memory.take(size):
+                    raise
+                return await _send(request, answer, request_id, headers, memory)
+            try:
+                if is_own:
+                    answer.body = b""
+                memory.close()
+                return await send_open(request, answer, source, request_id, headers=headers, moved=disk.move)
+            finally:
+                os.close(source)
 
     async def _put_down(self, body: Body) -> int:
         """Return a file of this without a name, so that it is gone with its descriptor."""
@@ -93,6 +101,18 @@ class LargeAnswers:
             os.close(source)
             raise
         return source
+
+
+def _is_for_memory(memory: Guest, disk: Guest, size: int) -> bool:
+    """Find room for an answer, where nobody has to make way if there is any; tell whether it is in memory."""
+    if memory.take(size, is_urgent=False):
+        return True
+    if disk.take(size, is_urgent=False):
+        return False
+    if memory.take(size):
+        return True
+    disk.hold(size)
+    return False
 
 
 async def _send(

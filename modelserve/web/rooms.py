@@ -42,11 +42,13 @@ class Room:
         """
         return Guest(self, cut)
 
-    def admit(self, guest: Guest, size: int) -> bool:
-        """Give a guest so many bytes more; tell whether there was room, if need be after others were cut."""
+    def admit(self, guest: Guest, size: int, *, is_urgent: bool) -> bool:
+        """Give a guest so many bytes more; tell whether there was room, where it is urgent after others were cut."""
         self._guests.add(guest)
         if self.bound.take(size):
             return True
+        if not is_urgent:
+            return False
         for slow in self._slow(guest):
             slow.make_way()
             if self.bound.take(size):
@@ -98,16 +100,16 @@ class Guest:
             self._moved = 0
             self._moved_s = time.monotonic()
 
-    def take(self, size: int) -> bool:
-        """Hold so many bytes more, unless there is no room for them."""
-        if not self._room.admit(self, size):
+    def take(self, size: int, *, is_urgent: bool = True) -> bool:
+        """Hold so many bytes more, unless there is no room for them; where it is not urgent, nobody makes way."""
+        if not self._room.admit(self, size, is_urgent=is_urgent):
             return False
         self.size += size
         return True
 
-    def add(self, size: int) -> None:
-        """Hold so many bytes more whatever the room: they are there already. Slow ones make way."""
-        if not self.take(size):
+    def add(self, size: int, *, is_urgent: bool = True) -> None:
+        """Hold so many bytes more whatever the room: they are there already. Where it is urgent, slow ones make way."""
+        if not self.take(size, is_urgent=is_urgent):
             self._room.bound.add(size)
             self.size += size
 

@@ -192,6 +192,27 @@ def _read_all(server: Running) -> bytes:
     return reply.body if reply.status == 200 else b""
 
 
+def test_while_there_is_room_on_disk_nobody_who_reads_slowly_is_cut(server: Running) -> None:
+    """X5."""
+    watch = Watch(server)
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(ask(server)) for _ in range(LIMIT // ANSWER)]
+        for connection in slow:
+            connection.recv(12, socket.MSG_PEEK)
+        time.sleep(1.2)  # so that they count as slow
+        later = [stack.enter_context(ask(server)) for _ in range(2)]
+        eventually(lambda: watch.held("files") >= len(later) * ANSWER)
+        assert [len(whole(connection)) for connection in (*slow, *later)] == [ANSWER] * 4
+
+
+def whole(connection: socket.socket) -> bytes:
+    """Return the body of an answer, as far as it comes."""
+    body = _until(connection, b"\r\n\r\n").partition(b"\r\n\r\n")[2]
+    while len(body) < ANSWER and (data := connection.recv(1 << 20)):
+        body += data
+    return body
+
+
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_an_answer_that_had_to_wait_on_disk_is_whole(server: Running, version: str) -> None:
     """X5."""
