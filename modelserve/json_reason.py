@@ -19,13 +19,16 @@ _OF_SURROGATES = (_TRUNCATED, "invalid utf-16 surrogate pair")
 NO_TEXT = "a text in it has half of a surrogate pair, such as \\ud800, which is no character"
 
 
-def reason_of(error: msgspec.DecodeError, text: bytes | bytearray | memoryview) -> str:
+def reason_of(error: msgspec.DecodeError | UnicodeDecodeError, text: bytes | bytearray | memoryview) -> str:
     """Return why, as the rest of a sentence without its end: "invalid character (byte 6)".
 
     Where half of a surrogate pair is escaped, msgspec says that the data is truncated. Where it really is, and where
     bytes are no UTF-8, it does not say at which byte.
     """
-    reason = str(error).removeprefix("JSON is malformed: ").partition(" - at ")[0]
+    if isinstance(error, UnicodeDecodeError):
+        reason = _NO_UTF_8
+    else:
+        reason = str(error).removeprefix("JSON is malformed: ").partition(" - at ")[0]
     if reason.startswith(_OF_SURROGATES) and _SURROGATE.search(text) and _is_whole(bytes(text)):
         return NO_TEXT
     return reason[:1].lower() + reason[1:] + _where(reason, text)

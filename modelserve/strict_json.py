@@ -74,11 +74,9 @@ def _count(text: _Text, sign: bytes, limit: int) -> int:
 def _decode(body: _Text) -> Any:
     try:
         return msgspec.json.decode(body)
-    except UnicodeDecodeError as error:
-        raise BadRequest("The JSON is not valid UTF-8.") from error
     except RecursionError as error:
         raise BadRequest(f"The JSON is nested more than {MAX_DEPTH} levels deep.") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # the latter up to msgspec 0.19
         raise BadRequest(f"The JSON cannot be read: {reason_of(error, body)}.") from error
 
 
