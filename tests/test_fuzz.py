@@ -19,7 +19,7 @@ import pytest
 
 from tests.faults.confined import confined
 from tests.faults.fuzzed import MODEL
-from tests.running import Running, running
+from tests.running import Running, import_path, running
 
 pytest.importorskip("modelserve_digits")
 pytest.importorskip("schemathesis")
@@ -118,7 +118,7 @@ def _fuzz(server: Running, document: Path, time_s: int, *words: str) -> None:
             *("--generation-database", "none", "--suppress-health-check", "all", "--continue-on-failure", *words),
         ],
         cwd=config.parent,
-        env={**os.environ, "PYTHONPATH": str(config.parent), "SCHEMATHESIS_HOOKS": "fuzzing_hooks"},
+        env={**os.environ, "PYTHONPATH": import_path(config.parent), "SCHEMATHESIS_HOOKS": "fuzzing_hooks"},
         capture_output=True,
         text=True,
         timeout=time_s + 120,

@@ -36,7 +36,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from modelserve.errors import BadRequest, HeadTooLarge, ModelserveError
+from modelserve.errors import BadRequest, ModelserveError
 from modelserve.messages import Failure
 from modelserve.metrics.connections import ConnectionMetrics
 from modelserve.stalls import Delay, Mark, Stalls
@@ -79,7 +79,7 @@ MOST_WAITING = 2
 # How long a client has to read that it was too slow, and a refusal before the rest of its request is not read on.
 LINGER_S = 1.0
 
-LINE_TOO_LONG = Failure(431, HeadTooLarge.code, "A header, or the path with its query, is longer than 8,190 bytes.")
+LINE_TOO_LONG = Failure(400, BadRequest.code, "A header, or the path with its query, is longer than 8,190 bytes.")
 MALFORMED = Failure(400, BadRequest.code, "The request is malformed.")
 BROKEN = "The body is malformed: its chunks are not as HTTP/1.1 has them."
 TRAILERS = f"The body has chunks with trailers or extensions of more than {MAX_HEAD_BYTES // 1024} KiB; send less."
