@@ -165,8 +165,10 @@ def test_a_worker_whose_way_in_fails_is_replaced(tmp_path: Path) -> None:
     injection = Injection(tmp_path / "injected", [target], into="entry.py model-")
     with running(["model.py"], folder=tmp_path, visible=[injection.visible], env=injection.env) as server:
         first = server.predict("model", {}).json()["predictions"]
+        call = server.predict_soon("model", {"text": "it has begun", "seconds": 20})
+        eventually(lambda: "it has begun" in server.log)  # before it, a worker without a call would fail
         with injection.armed(target) as fired:
-            assert server.predict("model", {"seconds": 30}).status == 500
+            assert call.result(60).status == 500
             assert fired()
         eventually(lambda: server.predict("model", {}).status == 200, within_s=BEGIN_S)
         assert server.predict("model", {}).json()["predictions"] != first

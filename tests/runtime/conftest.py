@@ -95,5 +95,5 @@ async def warm(replica: LocalReplica, heard: Heard, folder: Path) -> AsyncIterat
     await until(lambda: not worker.is_running())
     await until(lambda: not list(folder.iterdir()))
     assert len(heard.ends) == 1
-    await until(lambda: psutil.Process().num_fds() == descriptors)  # a thread still looks for what it may have left
+    await until(lambda: psutil.Process().num_fds() <= descriptors)  # a thread still looks for what it may have left
     assert psutil.Process().children() == children, "no zombie, and no helper"
