@@ -275,8 +275,9 @@ class Connection(RequestHandler):
         elif new:
             self._look_at(new, data)
         elif was_whole:
-            if data:  # none comes when a body was read, for each call: nothing of a head then
-                self._add_to_head(len(data))
+            if not data:  # a body was read, as for each call, and behind it nothing waits
+                return
+            self._add_to_head(len(data))
         elif self._chunks is not None:
             self._look_at_chunks(self._chunks, data)
         waiter = self._waiter
