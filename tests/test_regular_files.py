@@ -31,7 +31,7 @@ def test_no_folder_on_the_way_is_a_link(tmp_path: Path) -> None:
         for way in ([b"a", b"link"], [b"a", b"none"], [b"a", b"link", b"c"]):
             with pytest.raises(OSError):
                 open_below(top, way)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_new_file_takes_the_place_of_a_link_and_not_of_what_it_names(tmp_path: Path) -> None:

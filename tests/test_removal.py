@@ -51,7 +51,7 @@ def test_a_folder_is_removed_however_deep_it_is(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     remove_tree(tmp_path / "folder")
     assert not os.listdir(tmp_path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_no_link_is_followed(tmp_path: Path) -> None:

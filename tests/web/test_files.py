@@ -64,6 +64,8 @@ class Door:
 @pytest.fixture(params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
 def visit(request: pytest.FixtureRequest) -> Callable[[Door, Body], None]:
     """Return a function that serves a door and has a visitor at it, on each kind of event loop."""
+    with asyncio.Runner(loop_factory=request.param) as first:  # it opens what the process keeps
+        first.run(asyncio.sleep(0))
 
     def visit(door: Door, body: Body) -> None:
         with asyncio.Runner(loop_factory=request.param) as runner:
@@ -165,7 +167,7 @@ def test_a_client_that_leaves_leaves_no_descriptor_and_no_file(visit: Any, large
         await eventually(lambda: not large.exists())
 
     visit(Door(large, delete=True), body)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize("kind", ["missing", "link", "folder", "pipe"])
