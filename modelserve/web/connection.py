@@ -39,12 +39,13 @@ from aiohttp.web_protocol import RequestHandler
 from modelserve.errors import BadRequest, ModelserveError
 from modelserve.messages import Failure
 from modelserve.metrics.connections import ConnectionMetrics
-from modelserve.stalls import Delay, Mark, Stalls
+from modelserve.stalls import Mark, Stalls
 from modelserve.web.chunks import Chunks
 from modelserve.web.failures import UNEXPECTED, failure_response
 from modelserve.web.half_closed import HalfClosed
 from modelserve.web.heads import MAX_HEAD_BYTES, Deaf, Refusal, head_bytes, no_room, too_large
 from modelserve.web.rooms import Guest, Rooms
+from modelserve.web.slow_reader import SlowReader
 
 __all__ = ["LINGER_S", "Connection", "Patience", "stall_timeout_s", "stalls_of"]
 
@@ -66,9 +67,6 @@ TOO_SLOW = b"\r\n".join(
         _BODY,
     )
 )
-
-# How often it is looked whether a client reads on.
-LOOK_S = 1.0
 
 # Instead of the number of a request: no byte has come yet.
 SILENT = -1
@@ -127,14 +125,12 @@ class Connection(RequestHandler):
         "_chunks",
         "_half_closed",
         "_head",
-        "_last_timer",
         "_metrics",
         "_on_end",
         "_payload",
+        "_reader",
         "_rooms",
-        "_stall_timer",
         "_timer",
-        "_unread",
         "patience",
     )
 
@@ -154,11 +150,9 @@ class Connection(RequestHandler):
         self._metrics = metrics or ConnectionMetrics()
         self._awaited = SILENT  # the number of the request whose head has begun last
         self._timer: asyncio.TimerHandle | None = None
-        self._stall_timer: Delay | None = None
-        self._last_timer: Delay | None = None
         self._half_closed: HalfClosed | None = None
         self._rooms = rooms
-        self._unread: Guest | None = None
+        self._reader = SlowReader(rooms.sending, patience.stall_timeout_s, patience.stalls)
         self._head: Guest | None = None  # what has come of a head that is not whole
         self._payload: StreamReader = EMPTY_PAYLOAD  # the body of the request that has come last
         self._chunks: Chunks | None = None  # of that body, where it has some and is not whole
@@ -169,14 +163,13 @@ class Connection(RequestHandler):
         self._limit_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        for timer in (self._timer, self._stall_timer, self._last_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._half_closed is not None:
             self._half_closed.stop()
-        for guest in (self._unread, self._head):
-            if guest is not None:
-                guest.close()
+        if self._head is not None:
+            self._head.close()
+        self._reader.stop()
         self._payload = EMPTY_PAYLOAD
         super().connection_lost(exc)
         self._on_end(self)
@@ -415,18 +408,11 @@ class Connection(RequestHandler):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.transport is not None:
-            waits = self.transport.get_write_buffer_size()
-            self._unread = self._rooms.sending.guest(self.abort)
-            self._unread.add(waits)
-            self._watch_reader(waits, 0.0)
+            self._reader.watch(self.transport)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-        if self._unread is not None:
-            self._unread.close()
-            self._unread = None
+        self._reader.release()
 
     async def start(self) -> None:
         """Answer requests; when it is to be closed behind the last answer, see that the client reads that."""
@@ -435,39 +421,7 @@ class Connection(RequestHandler):
             await super().start()
         finally:
             if transport is not None and self._manager is not None:  # else it is closed
-                self._see_off(transport, 0, 0.0)
-
-    def _see_off(self, transport: asyncio.Transport, waited: int, silent_s: float) -> None:
-        """Look, now and in a while, whether the client has read anything of what the closing connection waits for."""
-        limit_s, waits = self.patience.stall_timeout_s, transport.get_write_buffer_size()
-        silent_s = 0.0 if waits != waited else silent_s
-        if limit_s and silent_s >= limit_s:
-            logger.debug("a client read nothing of an answer for %g seconds", limit_s)
-            transport.abort()
-        elif limit_s and waits:
-            look_s = min(limit_s - silent_s, LOOK_S)
-            self._last_timer = self.patience.stalls.call_later(
-                look_s, self._see_off, transport, waits, silent_s + look_s
-            )
-
-    def _watch_reader(self, waits: int, silent_s: float) -> None:
-        """Look in a while whether the client has read anything of what waits for it."""
-        limit_s = self.patience.stall_timeout_s or LOOK_S
-        look_s = min(limit_s - silent_s, LOOK_S)
-        self._stall_timer = self.patience.stalls.call_later(look_s, self._look_at_reader, waits, silent_s + look_s)
-
-    def _look_at_reader(self, waited: int, silent_s: float) -> None:
-        if not self._paused or self.transport is None or self._unread is None:
-            return
-        waits = self.transport.get_write_buffer_size()
-        if waits < waited:
-            self._unread.move(waited - waits)
-            silent_s = 0.0
-        elif self.patience.stall_timeout_s and silent_s >= self.patience.stall_timeout_s:
-            logger.debug("a client read nothing of an answer for %g seconds", self.patience.stall_timeout_s)
-            self.transport.abort()
-            return
-        self._watch_reader(waits, silent_s if self.patience.stall_timeout_s else 0.0)
+                self._reader.see_off(transport)
 
     def handle_error(
         self,
