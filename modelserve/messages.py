@@ -142,6 +142,11 @@ class Failure(msgspec.Struct, array_like=True, frozen=True):
     fields: dict[str, Any] | None = None
     log: str = ""
 
+    @property
+    def cause(self) -> str:
+        """The last line of the log, where a traceback names the exception; "" for none."""
+        return self.log.rstrip().rpartition("\n")[2]
+
 
 class Answer(msgspec.Struct, array_like=True):
     """The answer to the call of the same ``id``: ``body`` or ``file`` with its ``content_type``, or a ``failure``.

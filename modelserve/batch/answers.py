@@ -53,7 +53,7 @@ def _error_line(number: int, label: bytes, failure: Failure) -> bytes:
     if failure.fields is not None:
         error["fields"] = failure.fields
     if failure.log:
-        error["cause"] = failure.log.rstrip().rpartition("\n")[2]
+        error["cause"] = failure.cause
     return b'{"row":%d%b,"error":%b}\n' % (number, label, orjson.dumps(error))
 
 

@@ -169,8 +169,7 @@ class PredictionRun:
     def _failed(self, failure: Failure) -> Ending:
         if failure.log and failure.status >= 500:
             extra = {"deployment": self.job.deployment, "request_id": self.job.request_id, "job": self.job.uuid}
-            last = failure.log.strip().rpartition("\n")[2]
-            logger.error("background prediction failed: %s", last, extra={**extra, "traceback": failure.log})
+            logger.error("background prediction failed: %s", failure.cause, extra={**extra, "traceback": failure.log})
         return Ending(Status.ERROR, failure.message)
 
 

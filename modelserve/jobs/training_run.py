@@ -250,8 +250,7 @@ class TrainingRun:
     def _failed(self, failure: Failure) -> Ending:
         if failure.log and failure.status >= 500:
             extra = {"deployment": self.job.deployment, "request_id": self.job.request_id, "job": self.job.uuid}
-            last = failure.log.strip().rpartition("\n")[2]
-            logger.error("training failed: %s", last, extra={**extra, "traceback": failure.log})
+            logger.error("training failed: %s", failure.cause, extra={**extra, "traceback": failure.log})
         return Ending(Status.ERROR, failure.message)
 
     def _not_started(self, failed: Failed) -> Ending:

@@ -96,10 +96,9 @@ def failure_response(failure: Failure, request_id: str) -> web.Response:
 def log_failure(failure: Failure, request_id: str, deployment: str = "", client: str = "") -> None:
     """Log what only the operator may read of a failure. What the client alone caused leaves no trace here."""
     if failure.log and failure.status >= 500:
-        lines = failure.log.strip().splitlines()
-        traceback = failure.log if len(lines) > 1 else ""
+        traceback = failure.log if "\n" in failure.log.strip() else ""
         extra = {"deployment": deployment, "client": client, "request_id": request_id, "traceback": traceback}
-        logger.error("%s: %s", failure.code, lines[-1], extra=extra)
+        logger.error("%s: %s", failure.code, failure.cause, extra=extra)
 
 
 def _spread(seconds: int) -> int:
