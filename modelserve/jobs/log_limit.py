@@ -1,6 +1,7 @@
 """Keeps the log of a job small: what was printed first and last stays, and what lies between leaves the disk.
 
     a training's process --append--> log --every half second, once it takes too much--> 8 MiB | hole | 8 MiB
+                                         --at the end------------------------------/
 
 The process writes the file itself, so the hole is made behind its back: each byte keeps its place, and who follows the
 log goes on where it was. Readers tell of the hole: see ``find_hole``. Where a file system knows no holes, the end of

@@ -321,13 +321,10 @@ class Runner:
         return await self._strangers.orphaned() | frozenset(self.models)
 
     async def _limit_logs(self) -> None:
-        """Keep the logs of the trainings that run small, and look at each once more when it has ended."""
-        seen: set[str] = set()
+        """Keep the logs of the trainings that run small; at its end each run looks at its own."""
         while True:
-            running = set(self._pool.runs)
-            for uuid in running | seen:
+            for uuid in tuple(self._pool.runs):
                 await asyncio.to_thread(shorten, self.files.log(uuid))
-            seen = running
             await asyncio.sleep(LOG_LOOK_S)
 
     def _reaped(self, job: Job) -> None:

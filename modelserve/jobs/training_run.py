@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from modelserve.jobs.job import Job, Report, Status
+from modelserve.jobs.log_limit import shorten
 from modelserve.jobs.run import STOPPED, Ending
 from modelserve.messages import (
     Answers,
@@ -160,6 +161,7 @@ class TrainingRun:
     async def close(self) -> None:
         has_ended_by_itself = self._ending.done() and self._ending.result() is not STOPPED
         await self._replica.stop(END_WAIT_S if has_ended_by_itself else 0.0)
+        await asyncio.to_thread(shorten, self._log)  # nobody writes it any more
 
     def due(self, replica: Replica) -> int:
         return 1

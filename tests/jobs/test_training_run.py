@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from modelserve.jobs.job import Report, Status
+from modelserve.jobs.log_limit import KEPT_BYTES, LIMIT_BYTES
 from modelserve.jobs.training_run import BYTES_AT_ONCE, MOST_EVENT_BYTES, PARTS_AT_ONCE, TrainingRun
 from modelserve.messages import Answer, Answers, Part, TrainingDone, TrainingProgress, encode_training_event
 from modelserve.runtime.interface import Misbehaved
@@ -21,9 +22,14 @@ class _Job:
     request_id = ""
 
 
-def a_run(report: Callable[[Report], None]) -> TrainingRun:
+class _Replica:
+    async def stop(self, wait_s: float) -> None:
+        """End at once."""
+
+
+def a_run(report: Callable[[Report], None], log: Path = Path("log")) -> TrainingRun:
     """Return a run whose worker has begun its training."""
-    run = TrainingRun(cast(Any, _Job()), cast(Any, None), log=Path("log"), report=report, cancel_s=1)
+    run = TrainingRun(cast(Any, _Job()), cast(Any, _Replica()), log=log, report=report, cancel_s=1)
     run.answered(cast(Any, None), BEGUN)
     return run
 
@@ -74,3 +80,14 @@ async def test_a_training_is_answered_once_and_with_a_stream(answers: list[Answe
     run = a_run(lambda report: None)
     with pytest.raises(Misbehaved):
         run.answered(cast(Any, None), Answers(answers))
+
+
+async def test_a_training_leaves_no_long_log_however_soon_it_is_over(tmp_path: Path) -> None:
+    """X17: all was printed between two looks at the logs of those that run."""
+    log = tmp_path / "log"
+    log.write_bytes(b"x" * (LIMIT_BYTES + 1024 * 1024))
+    run = a_run(lambda report: None, log)
+    run.part(cast(Any, None), done(b"1"))
+    await run.close()
+    assert log.stat().st_blocks * 512 <= 2 * KEPT_BYTES + 4096
+    assert log.stat().st_size == LIMIT_BYTES + 1024 * 1024
