@@ -50,8 +50,8 @@ class CallReader:
         rooms: What bodies and their files may take together.
 
     Attributes:
-        rooms: They.
-        folder: It.
+        rooms: The rooms that it was given, or such as the settings say.
+        folder: The folder where requests keep their files.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class Chunks:
         """Take a piece of what comes; tell whether far more stands between and behind the chunks than anybody needs.
 
         Args:
-            data: It, perhaps with the head before the body.
+            data: The piece, perhaps with the head before the body.
             body_bytes: How much of the body has come with it, and before.
         """
         self._look_for_trailers(self._line + data)

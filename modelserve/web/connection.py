@@ -323,7 +323,7 @@ class Connection(RequestHandler):
         """Look at a body in chunks, of which a piece has come; tell whether what follows it can be read.
 
         Args:
-            chunks: Its own.
+            chunks: What is known of its chunks.
             data: The piece.
             place: Of what follows it among the requests, counted from the end.
         """
