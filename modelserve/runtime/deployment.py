@@ -99,7 +99,7 @@ class Deployment:
         self._outlook = Outlook(slots, self._queue)
         self._looking: asyncio.TimerHandle | None = None
         self._supervisor = supervisor or Supervisor()
-        self._rotation = Rotation(self, slots, self._dealer, limits, supervisor=self._supervisor)
+        self._rotation = Rotation(self, slots, self._dealer, limits, supervisor=self._supervisor, stalls=self._stalls)
         self._loop: asyncio.AbstractEventLoop
         self._ids = itertools.count(1)
         self._failed_starts = 0

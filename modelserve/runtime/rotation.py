@@ -23,6 +23,7 @@ from modelserve.runtime.lane import Lane
 from modelserve.runtime.limits import Limits
 from modelserve.runtime.memory import rss_bytes
 from modelserve.runtime.slot import Fresh, MakeReplica, Owner, Slot
+from modelserve.stalls import Stalls
 from modelserve.supervised import Supervisor
 
 __all__ = ["Rotation"]
@@ -54,12 +55,21 @@ class Rotation:
         dealer: Has the lanes of its workers.
         limits: Say when a worker is recycled.
         supervisor: Keeps the weighing going.
+        stalls: Tells how long the server stood still, which is not charged to workers that finish their calls.
     """
 
     def __init__(
-        self, owner: Owner, slots: Sequence[Slot], dealer: Dealer, limits: Limits, *, supervisor: Supervisor
+        self,
+        owner: Owner,
+        slots: Sequence[Slot],
+        dealer: Dealer,
+        limits: Limits,
+        *,
+        supervisor: Supervisor,
+        stalls: Stalls,
     ) -> None:
         self._supervisor = supervisor
+        self._stalls = stalls
         self._supervisor.expect("recycling")
         self._owner = owner
         self._slots = slots
@@ -232,7 +242,7 @@ class Rotation:
     async def _retire(self, lane: Lane, within_s: float) -> None:
         """Let a worker that is given no more calls finish those it has, and stop it."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
+            async with self._stalls.timeout(within_s):
                 await self._dealer.emptied(lane)
         await lane.replica.stop(END_WAIT_S)
 

@@ -12,6 +12,7 @@ from modelserve.runtime.budget import Gpus
 from modelserve.runtime.status import ReloadFailed, Status
 from tests.runtime.fakes import FakeReplica, run
 from tests.runtime.story import Story, code, now, text, turn
+from tests.test_stalls import stand_still
 
 
 async def called(it: Story, worker: FakeReplica, body: str) -> asyncio.Future[Answer]:
@@ -221,6 +222,28 @@ def test_a_successor_that_takes_for_ever_does_not_switch_recycling_off() -> None
         await it.until(lambda: old[1].stops)
         assert now() < 100
         assert not slow.is_warm
+
+    run(story())
+
+
+def test_old_workers_have_their_time_although_the_server_stood_still_in_it() -> None:
+    """Y23: with a reload."""
+
+    async def story() -> None:
+        it = Story(old := FakeReplica(), FakeReplica("m-0.1"), grace_s=5)
+        it.stalls.start()
+        await it.deployment.start()
+        future = await called(it, old, "a")
+        reloading = asyncio.create_task(it.deployment.reload([it.make]))
+        await it.until(lambda: "m-0.1" in it.deployment.workers)
+        await asyncio.sleep(1)
+        stand_still(9)
+        await asyncio.sleep(3)
+        assert not old.stops
+        old.answer(old.calls[0][0])
+        await reloading
+        assert text(future) == "a"
+        it.stalls.stop()
 
     run(story())
 
