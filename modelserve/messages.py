@@ -147,6 +147,11 @@ class Failure(msgspec.Struct, array_like=True, frozen=True):
         """The last line of the log, where a traceback names the exception; "" for none."""
         return self.log.rstrip().rpartition("\n")[2]
 
+    @property
+    def traceback(self) -> str:
+        """The log where it says more than the cause, else ""."""
+        return self.log if "\n" in self.log.strip() else ""
+
 
 class Answer(msgspec.Struct, array_like=True):
     """The answer to the call of the same ``id``: ``body`` or ``file`` with its ``content_type``, or a ``failure``.

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelserve.messages import TEXT_LIMIT, Call, Calls, Cancel, decode_server_bound, decode_worker_bound, sendable
+from modelserve.messages import (
+    TEXT_LIMIT,
+    Call,
+    Calls,
+    Cancel,
+    Failure,
+    decode_server_bound,
+    decode_worker_bound,
+    sendable,
+)
 
 
 def test_a_call_that_leaves_out_what_is_usual_is_the_same_call() -> None:
@@ -30,3 +39,9 @@ def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
     assert text.endswith("az")
     assert "characters left out" in text
     assert sendable("short") == "short"
+
+
+def test_a_failure_of_one_line_has_no_traceback_beside_its_cause() -> None:
+    one, many = Failure(500, "c", "m", log="only this\n"), Failure(500, "c", "m", log="Traceback\nValueError: x\n")
+    assert (one.cause, one.traceback) == ("only this", "")
+    assert (many.cause, many.traceback) == ("ValueError: x", many.log)

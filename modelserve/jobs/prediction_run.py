@@ -163,13 +163,14 @@ class PredictionRun:
         return None
 
     def _too_large(self) -> Failure:
-        log = f"max_result_bytes is {self._max_bytes}"
+        log = f"it is larger than max_result_bytes, which is {self._max_bytes}"
         return Failure(500, "bad_answer", "The model's answer is larger than this service keeps.", log=log)
 
     def _failed(self, failure: Failure) -> Ending:
         if failure.log and failure.status >= 500:
             extra = {"deployment": self.job.deployment, "request_id": self.job.request_id, "job": self.job.uuid}
-            logger.error("background prediction failed: %s", failure.cause, extra={**extra, "traceback": failure.log})
+            extra["traceback"] = failure.traceback
+            logger.error("background prediction failed: %s", failure.cause, extra=extra)
         return Ending(Status.ERROR, failure.message)
 
 

@@ -252,7 +252,8 @@ class TrainingRun:
     def _failed(self, failure: Failure) -> Ending:
         if failure.log and failure.status >= 500:
             extra = {"deployment": self.job.deployment, "request_id": self.job.request_id, "job": self.job.uuid}
-            logger.error("training failed: %s", failure.cause, extra={**extra, "traceback": failure.log})
+            extra["traceback"] = failure.traceback
+            logger.error("training failed: %s", failure.cause, extra=extra)
         return Ending(Status.ERROR, failure.message)
 
     def _not_started(self, failed: Failed) -> Ending:

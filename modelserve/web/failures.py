@@ -96,8 +96,7 @@ def failure_response(failure: Failure, request_id: str) -> web.Response:
 def log_failure(failure: Failure, request_id: str, deployment: str = "", client: str = "") -> None:
     """Log what only the operator may read of a failure. What the client alone caused leaves no trace here."""
     if failure.log and failure.status >= 500:
-        traceback = failure.log if "\n" in failure.log.strip() else ""
-        extra = {"deployment": deployment, "client": client, "request_id": request_id, "traceback": traceback}
+        extra = {"deployment": deployment, "client": client, "request_id": request_id, "traceback": failure.traceback}
         logger.error("%s: %s", failure.code, failure.cause, extra=extra)
 
 
