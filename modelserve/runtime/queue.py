@@ -49,7 +49,8 @@ class Queue:
         if self.calls >= self._max_calls:
             raise QueueFull(f"{self.calls} calls are waiting for this model already; try again later.")
         if self._max_bytes and self.calls and self.bytes + size > self._max_bytes:
-            raise QueueFull(f"Calls of {self.bytes} bytes are waiting for this model already; try again later.")
+            waiting = f"{self.bytes} bytes of calls are waiting for this model already, of {self._max_bytes} that may"
+            raise QueueFull(f"{waiting}; try again later.")
 
     def push(self, pending: Pending) -> None:
         """Append a call."""

@@ -47,9 +47,9 @@ class Validating:
             QueueFull: It may not.
         """
         if self.calls >= self._max_calls:
-            raise QueueFull(f"The arguments of {self.calls} jobs are looked at already; try again later.")
+            raise QueueFull(f"The arguments of {self.calls} jobs are being checked already; try again later.")
         if self._max_bytes and self.calls and self.bytes + size > self._max_bytes:
-            raise QueueFull(f"Arguments of {self.bytes} bytes are looked at already; try again later.")
+            raise QueueFull(f"Arguments of {self.bytes} bytes are being checked already; try again later.")
 
     async def run(self, call: Call) -> Answer | None:
         """Return what a worker says of a call, None where there is no worker to ask.

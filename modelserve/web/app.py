@@ -93,7 +93,8 @@ def build_app(parts: Parts) -> web.Application:
     counting = Counting(parts.metrics, parts.fleet.deployments, base)
     rules = Rules.of(parts.settings, is_local=parts.is_local)
     surround = make_surround(counting, parts.roll, guard.admit, make_gate(rules))
-    app = web.Application(middlewares=[*_around(parts, counting), surround], client_max_size=_most(parts))
+    # No limit of aiohttp's: what reads a body has its own, and says it.
+    app = web.Application(middlewares=[*_around(parts, counting), surround], client_max_size=0)
     app[PROXIES] = rules.proxies
     with_file_threads(app)
     if (allow := allow_origins(rules)) is not None:
@@ -120,11 +121,6 @@ def build_app(parts: Parts) -> web.Application:
         guard.add(app, need, routes)
     counting.watch(app)
     return app
-
-
-def _most(parts: Parts) -> int:
-    """Return the largest body that any deployment takes; each route checks its own limit."""
-    return max((parts.settings.of(name).max_body_bytes for name in parts.fleet.deployments), default=1)
 
 
 def _calls(parts: Parts, name: str) -> CallReader:

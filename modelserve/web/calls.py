@@ -131,7 +131,7 @@ class CallReader:
                 call.body = await request.read()
             else:
                 call.body = await self._read_body(request)
-            if len(call.body) > self._max_body_bytes:  # it told no length, and another model may take more
+            if len(call.body) > self._max_body_bytes:  # it told no length
                 raise TooLarge(f"The body is larger than the {self._max_body_bytes} bytes that are accepted.")
         return None
 

@@ -53,20 +53,21 @@ logger = logging.getLogger(__name__)
 
 HEADER_TIMEOUT = "header_timeout"
 
-_BODY = b'{"message":"The head of the request has not arrived in time.","code":"header_timeout","request_id":""}'
-
-TOO_SLOW = b"\r\n".join(
+# aiohttp can answer a request only, and there is none yet.
+_TOO_SLOW = b"\r\n".join(
     (
         b"HTTP/1.1 408 Request Timeout",
         b"Content-Type: application/json",
         b"X-Content-Type-Options: nosniff",
-        b"Content-Length: %d" % len(_BODY),
+        b"X-Request-ID: %b",
+        b"Content-Length: %d",
         b"Connection: close",
         b"Server: modelserve",
         b"",
-        _BODY,
+        b"",
     )
 )
+_LATE = b'{"message":"The head of the request has not arrived in time.","code":"header_timeout","request_id":"%b"}'
 
 # Instead of the number of a request: no byte has come yet.
 SILENT = -1
@@ -372,7 +373,9 @@ class Connection(RequestHandler):
 
     def _refuse_slow(self, transport: asyncio.Transport) -> None:
         self._metrics.refused(HEADER_TIMEOUT).value += 1
-        transport.write(TOO_SLOW)
+        request_id = secrets.token_hex(8).encode()
+        body = _LATE % request_id
+        transport.write(_TOO_SLOW % (request_id, len(body)) + body)
         self.force_close()
         # Over TLS it would keep its place until the client has agreed to the end.
         self._loop.call_later(LINGER_S, transport.abort)

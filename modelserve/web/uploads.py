@@ -81,8 +81,8 @@ class Uploads:
         self.files: list[FilePart] = []
         self._folder = folder
         self._own_folder = ""
-        self._left = max_bytes
-        self._text_left = max_text_bytes
+        self._most = self._left = max_bytes
+        self._most_text = self._text_left = max_text_bytes
         self._text_bytes = 0
         self._memory = memory
         self._disk = disk
@@ -136,7 +136,7 @@ class Uploads:
         while chunk := await part.read_chunk(CHUNK_BYTES):
             self._text_left -= len(chunk)
             if self._text_left < 0:
-                raise TooLarge("The text fields of the form are too large together.")
+                raise TooLarge(f"The form has more text than the {self._most_text} bytes that are accepted.")
             self._count(chunk)
             self._text_bytes += len(chunk)
             self._memory.hold(self._text_bytes)
@@ -167,7 +167,7 @@ class Uploads:
     def _count(self, chunk: bytes) -> None:
         self._left -= len(chunk)
         if self._left < 0:
-            raise TooLarge("The request's body is too large.")
+            raise TooLarge(f"The body is larger than the {self._most} bytes that are accepted.")
         for guest in (self._memory, self._disk):
             guest.move(len(chunk))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -301,6 +302,7 @@ def test_a_chunked_body_is_refused_at_the_limit_and_memory_stays_flat(chaos: Cha
             pass
         received = connection.recv(65536)
     assert received.startswith(b"HTTP/1.1 413"), received[:200]
+    assert re.search(rb'"The body is larger than the \d+ bytes that are accepted."', received)
     assert process.memory_info().rss - before < 24 * MIB
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import resource
 import signal
@@ -77,7 +78,11 @@ def test_a_head_that_drips_is_ended_in_time(chaos: Chaos) -> None:
     with connect(chaos.server) as connection:
         answer, after_s = drip(connection, b"GET /healthz HTTP/1.1\r\n" + b"X-Slow: " + b"x" * 400)
     assert status(answer) == 408
-    assert b'"header_timeout"' in answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    told = json.loads(body)
+    assert told["code"] == "header_timeout"
+    assert re.fullmatch(r"\w{16}", told["request_id"])
+    assert {f"X-Request-ID: {told['request_id']}".encode(), b"Content-Length: %d" % len(body)} <= {*head.split(b"\r\n")}
     assert TIMEOUT_S - 0.5 < after_s < 6 * TIMEOUT_S
 
 

@@ -64,6 +64,13 @@ async def test_what_was_put_back_may_exceed_the_limit_and_only_new_calls_are_ref
     assert queue.take(9) == sent
 
 
+async def test_who_is_refused_for_bytes_is_told_how_many_may_wait() -> None:
+    queue = Queue(9, 1000)
+    queue.put_back([pending(queue)])
+    with pytest.raises(QueueFull, match="of 1000 that may"):
+        queue.check_room(1001)
+
+
 async def test_the_body_of_a_call_that_was_given_up_does_not_stay_in_memory() -> None:
     queue, (first, _) = filled(b"x" * 10, b"y")
     first.cancel()
