@@ -102,26 +102,28 @@ class AccessRows:
     max_receiving_bytes: int = setting(
         Kind.SIZE,
         512 * 1024**2,
-        "Bytes of all request bodies together that are on their way in and held in memory; where they are more, slow "
-        "senders are cut off, and then a further one is 503 no_space. One of the largest always fits.",
+        "Bytes of all requests together that are on their way in and held in memory; where they are more, slow senders "
+        "are cut off, and then a further one is 503 no_space. max_body_bytes at least.",
     )
     max_sending_bytes: int = setting(
         Kind.SIZE,
         512 * 1024**2,
         "Bytes of all answers together that are held in memory until their clients have read them; a further large one "
-        "waits on disk. One of the largest always fits.",
+        "waits on disk. max_answer_bytes at least.",
     )
     max_files_bytes: int = setting(
         Kind.SIZE,
         16 * 1024**3,
         "Bytes on disk of all uploads that are on their way in or in use, and of answers that wait there; where they "
-        "are more, slow senders and readers are cut off, and then a further one is 503 no_space.",
+        "are more, slow senders and readers are cut off, and then a further one is 503 no_space. max_upload_bytes at "
+        "least.",
     )
     max_connections: int = setting(
         Kind.WHOLE,
         0,
-        "Connections that are kept; on a further one only /healthz and /readyz are answered, all else is 503. 0: as "
-        "many as open files allow, 10,000 at most.",
+        "Connections that are kept. For a further one, one that has been idle for 5 seconds is closed; where there is "
+        "none, only /healthz and /readyz are answered on the further one, all else is 503. 0: as many as open files "
+        "allow, 10,000 at most.",
         minimum=0,
         maximum=1_000_000,
         unit="connections",

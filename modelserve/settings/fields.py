@@ -82,8 +82,8 @@ def describe_value(field: Field) -> str:
     if field.kind is Kind.SIZE:
         return f'a size of at least {field.minimum:g} byte, such as 1048576, "64MiB" or "1 GB"'
     if field.maximum is not None:
-        return f"a {field.kind.value} from {field.minimum:g} to {field.maximum:g}"
-    return f"a {field.kind.value} of at least {field.minimum:g}" if field.minimum is not None else field.kind.value
+        return f"a {field.kind.value} from {field.minimum:.15g} to {field.maximum:.15g}"
+    return f"a {field.kind.value} of at least {field.minimum:.15g}" if field.minimum is not None else field.kind.value
 
 
 def show(value: Any) -> str:

@@ -66,7 +66,7 @@ class JobRows:
     max_client_job_bytes: int = setting(
         Kind.SIZE,
         1024**3,
-        "As max_queued_job_bytes, of one client; a further one of it is answered 429.",
+        "As max_queued_job_bytes, of one client, where there are clients; a further one of it is answered 429.",
     )
     max_result_bytes: int = each(
         Kind.SIZE,

@@ -166,8 +166,8 @@ class RunningRows:
     max_queue_bytes: int = each(
         Kind.SIZE,
         256 * 1024**2,
-        "Bytes of request bodies that may wait for one deployment, and that one worker may have at a time; "
-        "a further one is answered 503 queue_full.",
+        "Bytes of request bodies that may wait for one deployment; a further one is answered 503 queue_full. As many, "
+        "and one body more, may be at one worker.",
     )
     max_answer_bytes: int = each(
         Kind.SIZE,
