@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
 from modelserve.errors import QueueFull
+from modelserve.threads import Threads
 
 __all__ = ["FileThreads"]
 
@@ -32,7 +33,7 @@ class FileThreads:
     """
 
     def __init__(self, name: str, *, threads: int, waiting: int = 0) -> None:
-        self._pool = ThreadPoolExecutor(threads, f"modelserve-{name}")
+        self._pool = Threads(threads, f"modelserve-{name}")
         self._most = threads + waiting if waiting else 0
         self._count = 0
 

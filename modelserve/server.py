@@ -43,6 +43,7 @@ from modelserve.runtime.hearing import Hearing
 from modelserve.settings import Settings, load_settings
 from modelserve.stalls import Stalls
 from modelserve.supervised import Supervisor
+from modelserve.threads import Threads
 from modelserve.tracing import Tracing, start_tracing
 from modelserve.web.app import Parts, build_app
 from modelserve.web.connection import Patience
@@ -358,6 +359,7 @@ async def _run(
     refs: Sequence[ModelRef], settings: Settings, orders: _Orders, hooks: Hooks, supervisor: Supervisor
 ) -> None:
     """Serve until there is a stop among the orders; a second one skips the waiting."""
+    asyncio.get_running_loop().set_default_executor(Threads(thread_name_prefix="asyncio"))
     stop = asyncio.ensure_future(orders.stops.get())
     async with Server(refs, settings, supervisor=supervisor) as server:
         hooks.on_listening(server.url, list(server.fleet.deployments))

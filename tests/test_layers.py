@@ -46,6 +46,7 @@ WORDS = (
     "modelserve.removal",
     "modelserve.json_reason",
     "modelserve.file_threads",
+    "modelserve.threads",
     "modelserve.strict_json",
 )
 PROMISES = (
@@ -79,7 +80,7 @@ ROOT = ("modelserve",)
 # The first row that covers a module is the one that counts, so the narrow rows stand before the wide ones.
 TABLE = (
     Row(0, ("modelserve.__init__",), (), ()),
-    Row(1, ("modelserve.file_threads",), ("modelserve.errors",), ()),
+    Row(1, ("modelserve.file_threads",), ("modelserve.errors", "modelserve.threads"), ()),
     Row(1, ("modelserve.strict_json",), ("modelserve.errors", "modelserve.json_reason"), ("msgspec",)),
     Row(1, ("modelserve.frames",), ("modelserve.messages", "modelserve.buffers"), ("msgspec",)),
     Row(1, ("modelserve.logs",), ("modelserve.logs", "modelserve.supervised", "modelserve.held"), ()),

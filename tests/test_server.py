@@ -21,6 +21,7 @@ import pytest
 
 from modelserve.discovery import ModelRef, carry, find
 from modelserve.errors import NoModel, PortInUse, SettingsError, StoreUnreachable
+from modelserve.runtime.fleet import Fleet
 from modelserve.server import Hooks, Server, run
 from modelserve.settings import Settings
 from tests.running import eventually, import_path
@@ -298,6 +299,25 @@ def test_a_signal_while_the_models_are_loading_ends_it(plain: list[ModelRef]) ->
     stop = lambda url, names: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
     assert run(plain, Settings(port=0), Hooks(stop, lambda url, statuses: ready.append(url))) == 0
     assert not ready
+
+
+def test_what_runs_beside_the_event_loop_runs_where_no_further_thread_can_be_started(
+    plain: list[ModelRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Y26: uploads are written so, to descriptors that were others' when it was done all the same, later."""
+    done: list[int] = []
+
+    def no_room(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def work_beside(fleet: Fleet) -> None:
+        monkeypatch.setattr(threading.Thread, "start", no_room)
+        await asyncio.gather(*(asyncio.to_thread(done.append, number) for number in range(20)))
+        monkeypatch.undo()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run(plain, Settings(port=0), Hooks(beside=work_beside)) == 0
+    assert sorted(done) == list(range(20))
 
 
 class CannotWarm:

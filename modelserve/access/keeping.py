@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from modelserve.access.roll import Roll, Snapshot
@@ -21,6 +20,7 @@ from modelserve.jobs.data_folder import data_folder, has_database
 from modelserve.jobs.outage import Outage
 from modelserve.settings import Settings
 from modelserve.supervised import Supervisor
+from modelserve.threads import Threads
 
 if TYPE_CHECKING:  # it loads SQLAlchemy
     from modelserve.jobs.database import Database
@@ -68,7 +68,7 @@ class _Keeper:
         self._settings = settings
         self._database: Database | None = None
         self._outage = Outage(consequence="clients stay as they were")
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="modelserve-roll")
+        self._thread = Threads(1, thread_name_prefix="modelserve-roll")
 
     async def follow(self) -> None:
         """Refresh again and again; only being cancelled ends it."""

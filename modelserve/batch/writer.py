@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from modelserve.batch.answers import File, line, line_and_file
 from modelserve.batch.media import JSON, in_json
 from modelserve.batch.output import Output, Piece
 from modelserve.messages import Answer
+from modelserve.threads import Threads
 
 __all__ = ["Writer"]
 
@@ -40,7 +41,7 @@ class Writer:
         self._output = output
         self._woken = woken
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, "output")
+        self._thread = Threads(1, "output")
         self._lines: list[bytes] = []
         self._files: list[File] = []
         self.failed = 0

@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import builtins  # a method of the store is called list
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from modelserve.errors import StoreUnavailable
 from modelserve.jobs.job import ANY_ROOM, Delivery, Job, NewJob, Operation, Page, Point, Report, Room, Status
+from modelserve.threads import Threads
 
 __all__ = ["AsyncStore"]
 
@@ -45,7 +46,7 @@ class AsyncStore:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._ends, self._work, self._reads = (
-            ThreadPoolExecutor(1, thread_name_prefix=f"modelserve-store-{name}") for name in ("ends", "work", "reads")
+            Threads(1, thread_name_prefix=f"modelserve-store-{name}") for name in ("ends", "work", "reads")
         )
 
     def hurry(self, silence_s: float) -> None:
@@ -201,7 +202,7 @@ class AsyncStore:
         await _done(self._ends, partial(self._store.deliveries.end, delivery, outcome))
 
 
-async def _done(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+async def _done(thread: Threads, work: Callable[[], T]) -> T:
     """Do a piece of work on a thread once it is its turn, which is waited for only so long.
 
     Raises:

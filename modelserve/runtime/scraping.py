@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from modelserve.messages import Scraped
@@ -21,6 +20,7 @@ from modelserve.runtime.deployment import Deployment
 from modelserve.runtime.interface import Replica
 from modelserve.runtime.memory import rss_bytes
 from modelserve.runtime.nvml import GpuWatch
+from modelserve.threads import Threads
 
 __all__ = ["SCRAPE_S", "Scraper"]
 
@@ -43,7 +43,7 @@ class Scraper:
         self._asked: dict[Replica, asyncio.Future[Scraped]] = {}
         self._silent: set[Replica] = set()  # those whose models have no metrics, as far as is known
         self._gpus = GpuWatch()
-        self._thread = ThreadPoolExecutor(1, "metrics")
+        self._thread = Threads(1, "metrics")
         self._weighing: asyncio.Future[None] | None = None
         self._running: asyncio.Task[None] | None = None
 

@@ -1,0 +1,65 @@
+"""Pools of threads where the system has no thread left: what is refused is never done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import modelserve
+from modelserve.threads import Threads
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    with Threads(4) as threads:
+        yield threads
+
+
+@pytest.fixture
+def use_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Have no further thread started from now on."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    return lambda: monkeypatch.setattr(threading.Thread, "start", fail)
+
+
+def test_work_that_was_refused_is_never_done(
+    threads: Threads, use_up: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Y26: its descriptors are closed by then, and may be those of other files."""
+    done: list[str] = []
+    use_up()
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        threads.submit(done.append, "refused")
+    monkeypatch.undo()
+    threads.submit(done.append, "taken").result(20)
+    threads.shutdown()
+    assert done == ["taken"]
+
+
+def test_a_thread_that_is_there_does_what_another_would_do(threads: Threads, use_up: Callable[[], None]) -> None:
+    """Y26."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        begun.set()
+        return goes_on.wait(20)
+
+    busy = threads.submit(work)
+    assert begun.wait(20)
+    use_up()
+    further = [threads.submit(int, number) for number in range(8)]
+    goes_on.set()
+    assert busy.result(20)
+    assert [each.result(20) for each in further] == list(range(8))
+
+
+def test_every_pool_of_the_server_is_of_these() -> None:
+    """Y26; the one thread of a notebook's server is no pool, and tests/test_server.py looks at asyncio's own."""
+    package = Path(modelserve.__file__).parent
+    assert [path.name for path in package.rglob("*.py") if "ThreadPoolExecutor(" in path.read_text()] == ["server.py"]
