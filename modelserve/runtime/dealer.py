@@ -76,6 +76,12 @@ class Dealer:
         if lane in self.open:
             self.open.remove(lane)
 
+    def end(self, lane: Lane, reason: str, detail: str) -> None:
+        """Have the worker of a lane end at once, and deal no more to it."""
+        lane.is_ending = True
+        self.close(lane, reason)
+        lane.replica.end(reason, detail)
+
     async def emptied(self, lane: Lane) -> None:
         """Wait until a closed lane's calls are answered, or its worker has ended."""
         if len(lane) and lane.replica in self.lanes:

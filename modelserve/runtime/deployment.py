@@ -35,7 +35,7 @@ from modelserve.runtime.report import DeploymentReport, ExitReport, ReloadReport
 from modelserve.runtime.rotation import Rotation
 from modelserve.runtime.slot import MakeReplica, Slot
 from modelserve.runtime.status import ReloadFailed, Status, message, refusal, too_late
-from modelserve.runtime.validating import Validating
+from modelserve.runtime.validating import CHECK_S, Validating
 from modelserve.runtime.watch import Watch, overran
 from modelserve.stalls import Stalls
 from modelserve.supervised import Supervisor
@@ -46,9 +46,6 @@ logger = logging.getLogger(__name__)
 
 # So many replacements in a row must fail to start before a deployment that has no other worker is failed.
 START_TRIES = 3
-
-# A worker whose model keeps Python to itself for longer than this cannot look at the arguments of a new job.
-CHECK_S = 30.0
 
 DIED = "The worker process that ran this call ended before it had answered."
 
@@ -92,7 +89,7 @@ class Deployment:
         self._budget = Budget(limits.restart_budget, lambda: self._loop.time())
         self._queue = Queue(limits.max_queue, limits.max_queue_bytes)
         self._dealer = Dealer(self._queue, metrics, limits.batch_wait_s)
-        self._validating = Validating(self._dealer, limits.max_queue, limits.max_queue_bytes)
+        self._validating = Validating(self._dealer, limits.max_queue, limits.max_queue_bytes, stalls=self._stalls)
         self._watch = Watch(
             limits, self._queue, self._dealer, budget=self._budget, metrics=metrics, stalls=self._stalls
         )
@@ -391,7 +388,8 @@ class Deployment:
             extra = {"deployment": self.name, "worker": name}
             logger.error("worker %s while it ran %s", end.detail, running, extra=extra)
         failed, again = fates(lane, end.reason)
-        self._fail(failed, overran(self._limits.predict_timeout_s) if end.reason == "timeout" else WorkerDied(DIED))
+        limit_s = self._limits.predict_timeout_s if end.reason == "timeout" else 0.0
+        self._fail(failed, overran(limit_s) if limit_s else WorkerDied(DIED))
         if self.status is Status.FAILED:
             self._fail(again, refusal(self.status, self.trouble))
         else:

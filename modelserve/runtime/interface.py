@@ -92,9 +92,9 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 class Exit(msgspec.Struct, frozen=True):
     """How a worker ended.
 
-    ``reason`` is "exit", "signal", "stopped" (asked to, by us), "timeout" (ended because a call overran),
-    "cancelled" (ended because its client had left), "recycled", "device" (it left a broken GPU) or "broken" (ended
-    because it said what no worker says); ``detail`` says more in words.
+    ``reason`` is "exit", "signal", "stopped" (asked to, by us), "timeout" (ended because a call overran, or a look at
+    one), "cancelled" (ended because its client had left), "recycled", "device" (it left a broken GPU) or "broken"
+    (ended because it said what no worker says); ``detail`` says more in words.
     """
 
     reason: str

@@ -139,7 +139,7 @@ class Watch:
         if lane is None or lane.is_ending or lane.is_concurrent or pending not in lane.running():
             return
         if not self._budget.wait_s():
-            self._end(lane, "cancelled", "ended because the client of its call had left")
+            self._dealer.end(lane, "cancelled", "ended because the client of its call had left")
 
     def _tick(self) -> None:
         self._ticking = None
@@ -224,12 +224,7 @@ class Watch:
 
     def _end_overrun(self, lane: Lane) -> None:
         limit_s = self._limits.predict_timeout_s
-        self._end(lane, "timeout", f"ended because a call ran longer than predict_timeout_s = {limit_s:g}")
-
-    def _end(self, lane: Lane, reason: str, detail: str) -> None:
-        lane.is_ending = True
-        self._dealer.close(lane, reason)
-        lane.replica.end(reason, detail)
+        self._dealer.end(lane, "timeout", f"ended because a call ran longer than predict_timeout_s = {limit_s:g}")
 
 
 def _begun(lane: Lane) -> int:

@@ -11,8 +11,8 @@ import pytest
 from modelserve.errors import NotReady, QueueTimeout, WorkerDied
 from modelserve.messages import Answer, Call
 from modelserve.runtime.checks import Checks
-from modelserve.runtime.deployment import CHECK_S
 from modelserve.runtime.process import LocalReplica
+from modelserve.runtime.validating import CHECK_S
 from tests.runtime.fakes import FakeReplica, run
 from tests.runtime.story import Story, now, text, turn
 from tests.runtime.workers import Heard, ask

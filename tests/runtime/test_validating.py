@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from modelserve.errors import QueueFull
+from modelserve.errors import QueueFull, QueueTimeout
 from modelserve.messages import Answer, Call
+from modelserve.runtime.validating import CHECK_S
 from tests.runtime.fakes import FakeReplica, run
 from tests.runtime.story import Story, turn
 
@@ -95,5 +96,51 @@ def test_where_the_worker_dies_all_that_wait_go_the_way_of_other_calls() -> None
             await turn()
         await asyncio.wait_for(asyncio.gather(*asked), 5)
         assert it.deployment.validating_bytes == 0
+
+    run(story())
+
+
+def test_a_worker_that_runs_nothing_and_does_not_answer_is_ended_and_the_next_is_asked() -> None:
+    """Y22."""
+
+    async def story() -> None:
+        it = Story(first := FakeReplica(), second := FakeReplica("m-1"))
+        await it.deployment.start()
+        with pytest.raises(QueueTimeout):
+            await checking(it)
+        waiting = it.call("a")  # it is at the worker, which does not begin it
+        await it.until(lambda: second.calls)
+        assert first.ends == ["timeout"]
+        second.answer(*second.calls[0])
+        assert (await waiting).body == b"a"
+        asked = checking(it)
+        await turn()
+        answer(second, 0)
+        assert (await asked).body == b"{}"
+        assert it.deployment.validating_bytes == 0
+
+    run(story())
+
+
+def test_a_worker_that_runs_a_call_may_answer_later_and_is_not_ended_in_the_moment_in_which_that_is_over() -> None:
+    """Y22."""
+
+    async def story() -> None:
+        it = Story(replica := FakeReplica())
+        await it.deployment.start()
+        for _ in range(2):
+            running = it.call("a")
+            await turn()
+            replica.begun += 1
+            asked = checking(it)
+            with pytest.raises(QueueTimeout):
+                await asked
+            await asyncio.sleep(2 * CHECK_S)
+            replica.answer(*replica.calls.pop())
+            await running
+            await asyncio.sleep(0.9)
+            answer(replica, -1)
+            await asyncio.sleep(2 * CHECK_S)
+        assert not replica.ends
 
     run(story())
