@@ -119,6 +119,8 @@ class Validating:
             self._stalls.call_later(AGAIN_S, self._look, lane, future, begun)
 
     def _ended(self, replica: Replica, size: int, future: asyncio.Future[Answer]) -> None:
+        if not future.cancelled():
+            future.exception()  # looked at, since its client may have left
         self._busy.discard(replica)
         self._gone(size)
         self.wake()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,8 @@ def test_a_worker_that_runs_nothing_and_does_not_answer_is_ended_and_the_next_is
     """Y22."""
 
     async def story() -> None:
+        unhandled: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: unhandled.append(told))
         it = Story(first := FakeReplica(), second := FakeReplica("m-1"))
         await it.deployment.start()
         with pytest.raises(QueueTimeout):
@@ -118,6 +122,8 @@ def test_a_worker_that_runs_nothing_and_does_not_answer_is_ended_and_the_next_is
         answer(second, 0)
         assert (await asked).body == b"{}"
         assert it.deployment.validating_bytes == 0
+        gc.collect()
+        assert not unhandled
 
     run(story())
 
