@@ -31,6 +31,8 @@ from modelserve.stalls import Stalls
 from modelserve.web.connection import stall_timeout_s, stalls_of
 from modelserve.web.failures import BrokenAnswer
 from modelserve.web.responses import begun_response
+from modelserve.web.slow_reader import LOOK_S
+from modelserve.web.unread import held_by_system
 
 __all__ = ["LOOKING", "PIECE_BYTES", "REMOVING", "remove", "send_file", "send_open", "with_file_threads"]
 
@@ -189,15 +191,30 @@ async def _flush(request: web.Request, writer: AbstractStreamWriter) -> None:
 
 
 async def _writable(target: int, limit_s: float | None, stalls: Stalls) -> None:
+    """Wait until the socket takes more.
+
+    Raises:
+        ConnectionResetError: The client has read nothing for so long.
+    """
     loop, turn = asyncio.get_running_loop(), asyncio.Event()
     loop.add_writer(target, turn.set)
     try:
-        async with asyncio.timeout(None) if limit_s is None else stalls.timeout(limit_s):
-            await turn.wait()
-    except TimeoutError:
-        raise ConnectionResetError("the client reads nothing") from None
+        waits, silent_s = held_by_system(target), 0.0
+        while not await _is_set(turn, look_s := min((limit_s or LOOK_S) - silent_s, LOOK_S), stalls):
+            waited, waits = waits, held_by_system(target)
+            silent_s = silent_s + look_s if limit_s and waits >= waited else 0.0
+            if limit_s and silent_s >= limit_s:
+                raise ConnectionResetError("the client reads nothing")
     finally:
         loop.remove_writer(target)
+
+
+async def _is_set(turn: asyncio.Event, within_s: float, stalls: Stalls) -> bool:
+    """Wait so long for an event; tell whether it has come."""
+    with contextlib.suppress(TimeoutError):
+        async with stalls.timeout(within_s):
+            await turn.wait()
+    return turn.is_set()
 
 
 @contextlib.contextmanager

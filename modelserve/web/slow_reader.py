@@ -11,8 +11,9 @@ import logging
 
 from modelserve.stalls import Delay, Stalls
 from modelserve.web.rooms import Guest, Room
+from modelserve.web.unread import waiting_bytes
 
-__all__ = ["SlowReader"]
+__all__ = ["LOOK_S", "SlowReader"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class SlowReader:
         waits = transport.get_write_buffer_size()
         self._guest = self._sending.guest(transport.abort)
         self._guest.add(waits)
-        self._look_soon(transport, self._guest, waits, 0.0)
+        self._look_soon(transport, self._guest, waiting_bytes(transport), 0.0)
 
     def release(self) -> None:
         """Look no more: it has read on."""
@@ -70,7 +71,7 @@ class SlowReader:
         self._look = self._stalls.call_later(look_s, self._look_at, transport, guest, waits, silent_s + look_s)
 
     def _look_at(self, transport: asyncio.Transport, guest: Guest, waited: int, silent_s: float) -> None:
-        waits = transport.get_write_buffer_size()
+        waits = waiting_bytes(transport)
         if waits < waited:
             guest.move(waited - waits)
             silent_s = 0.0

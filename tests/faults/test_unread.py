@@ -1,4 +1,4 @@
-"""Clients that stop reading near the end of an answer, when the server has nothing more to do for them."""
+"""Clients that read an answer slowly, or stop near its end, when the server has nothing more to do for them."""
 
 from __future__ import annotations
 
@@ -28,24 +28,36 @@ def predict(n) -> Iterator[str]:
 """
 
 MODEL = """
-from modelserve.v2 import fields
+import tempfile
+from modelserve.v2 import OutputFile, fields
 
 def get_predict_args():
-    return {"n": fields.Int(load_default=1), "accept": fields.Str(load_default="application/octet-stream")}
+    return {
+        "n": fields.Int(load_default=1),
+        "accept": fields.Str(load_default="application/octet-stream"),
+        "filed": fields.Bool(load_default=False),
+    }
 
-def predict(n, accept):
-    return b"x" * n
+def predict(n, accept, filed):
+    if not filed:
+        return b"x" * n
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        file.write(b"x" * n)
+    return OutputFile(file.name, content_type=accept, delete=True)
 """
 
 KIB = 1024
 RECEIVE_BYTES = 4 * KIB
+
+# How long a client may read nothing.
+LIMIT_S = 3
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("unread")
     (folder / "large.py").write_text(MODEL)
-    with running([str(folder / "large.py"), "--body-timeout-s", "2"], folder=folder) as server:
+    with running([str(folder / "large.py"), "--body-timeout-s", str(LIMIT_S)], folder=folder) as server:
         yield server
 
 
@@ -55,7 +67,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
     (folder / "streaming.py").write_text(STREAMING)
     authority = Authority(folder)
     files = authority.issue("localhost", "127.0.0.1")
-    own = ["--tls-cert", str(files.cert), "--tls-key", str(files.key), "--body-timeout-s", "2"]
+    own = ["--tls-cert", str(files.cert), "--tls-key", str(files.key), "--body-timeout-s", str(LIMIT_S)]
     with running([str(folder / "streaming.py"), *own], folder=folder, wait=False) as server:
         server.port = eventually(lambda: port_of(server), within_s=60)
         yield Tls(server, authority)
@@ -82,8 +94,8 @@ def system_takes() -> int:
         return taken
 
 
-def asking(model: bytes, size: int, headers: bytes = b"") -> bytes:
-    body = b'{"n": %d}' % size
+def asking(model: bytes, size: int, headers: bytes = b"", more: bytes = b"") -> bytes:
+    body = b'{"n": %d%s}' % (size, more)
     head = b"POST /v2/models/%s/predict/ HTTP/1.1\r\nHost: localhost\r\n%s" % (model, headers)
     return head + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
@@ -128,3 +140,33 @@ def test_what_is_written_at_once_over_tls_comes_whole_to_who_reads_it_late(tls: 
         while answer.count(end) < 2:
             answer += read_until(connection, end)
     assert answer.count(b"x") >= size + 3
+
+
+def read_slowly(connection: socket.socket) -> bytes:
+    """Read for three times as long as a client may read nothing, far less than makes a socket writable; then all."""
+    received, until = b"", time.monotonic() + 3 * LIMIT_S
+    while time.monotonic() < until:
+        received += connection.recv(2 * KIB)
+        time.sleep(0.1)
+    while chunk := connection.recv(64 * KIB):
+        received += chunk
+    return received
+
+
+@pytest.mark.parametrize("more", [b"", b', "filed": true'])
+def test_who_reads_slowly_but_reads_gets_the_whole_answer(server: Running, more: bytes) -> None:
+    """E03: the system says that it takes more only once a megabyte was read; who took longer for it was cut off."""
+    size = system_takes() + 2 * KIB * KIB
+    with connect(server.port) as connection:
+        connection.sendall(asking(b"large", size, b"Connection: close\r\n", more))
+        answer = read_slowly(connection)
+    assert answer.count(b"x") >= size
+
+
+def test_who_reads_slowly_over_tls_gets_the_whole_answer(tls: Tls) -> None:
+    """E03: of the kind."""
+    size = system_takes() + 2 * KIB * KIB
+    with tls.context.wrap_socket(connect(tls.server.port), server_hostname="127.0.0.1") as connection:
+        connection.sendall(asking(b"streaming", size, b"Connection: close\r\n"))
+        answer = read_slowly(connection)
+    assert answer.count(b"x") >= size
