@@ -10,8 +10,8 @@ Each ``console`` and ``python`` block has an HTML comment on the line above, whi
     <!-- shown: REASON -->   it is not run, for this reason
 
 The blocks of a page run in their order, against real servers. An address of a PostgreSQL, as WRITTEN_DATABASE below
-has it, means a database that is there. A page with a line <!-- needs: PACKAGE --> is followed
-only where that package is installed.
+has it, means a database that is there. A page with a line <!-- needs: PACKAGE --> is followed only
+where that package is installed, and one with <!-- followed by: FILE --> by the tests of that file.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ READY_S = 30.0
 STOP_S = 10.0
 
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
+FOLLOWED = re.compile(r"^<!-- followed by: (\S+) -->$", re.M)
 NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.M)
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -193,8 +194,21 @@ class Reader:
             self._server = None
 
 
+def by_others() -> list[tuple[Path, str]]:
+    """Return the pages that other tests follow, and the files of these."""
+    return [(page, file) for page in PAGES for file in FOLLOWED.findall(page.read_text())]
+
+
+FOLLOWED_HERE = [page for page in PAGES if page not in dict(by_others())]
+
+
+@pytest.mark.parametrize(("page", "file"), by_others())
+def test_the_tests_that_follow_a_page_name_it(page: Path, file: str) -> None:
+    assert f'"{page.name}"' in (REPOSITORY / file).read_text()
+
+
 @pytest.mark.timeout(600)  # trainings give way to all else on the machine
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+@pytest.mark.parametrize("page", FOLLOWED_HERE, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_what_a_page_tells_its_reader_to_do_works(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     for package in NEEDS.findall(page.read_text()):
         if importlib.util.find_spec(package) is None:

@@ -1,4 +1,4 @@
-"""Packages that were written for DEEPaaS, installed."""
+"""Packages that were written for DEEPaaS, and one that has left it, installed."""
 
 from __future__ import annotations
 
