@@ -26,6 +26,7 @@ from modelserve.runtime.hearing import Ear, Hearing
 from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, Misbehaved, StartFailed, WorkerSpec
 from modelserve.runtime.launch import added_paths, launch, what_is_wrong
 from modelserve.runtime.offspring import kill_offspring
+from modelserve.runtime.orphans import Orphans
 from modelserve.runtime.remains import Remains
 from modelserve.stalls import Delay, Stalls
 from modelserve.supervised import Supervisor
@@ -62,7 +63,9 @@ class LocalBackend:
     ) -> None:
         self._folder = folder
         self._hearing = hearing
-        self._remains = Remains(supervisor or Supervisor())
+        house = supervisor or Supervisor()
+        self._remains = Remains(house)
+        self._orphans = Orphans(house)
         self._stalls = stalls or Stalls()
         self._paths = added_paths()
 
@@ -71,6 +74,7 @@ class LocalBackend:
         return LocalReplica(spec, self._folder, machinery)
 
     async def __aenter__(self) -> LocalBackend:
+        self._orphans.start()
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -81,6 +85,7 @@ class LocalBackend:
             self._clear()
 
     def _clear(self) -> None:
+        self._orphans.close()
         self._remains.close()
         kill_offspring(self._folder)
 
