@@ -96,6 +96,15 @@ class NewJob(msgspec.Struct, frozen=True):
     request_bytes: int = 0
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What is known of a job before its body is read: of which client it is, and its Idempotency-Key; "" for none."""
+
+    deployment: str
+    operation: Operation
+    client: str = ""
+    key: str = ""
+
+
 class Room(msgspec.Struct, frozen=True):
     """Bytes that all jobs which have not ended may take, and those of one client; 0 is any number."""
 

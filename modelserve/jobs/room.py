@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from modelserve.errors import QueueFull, TooManyRequests
+from modelserve.errors import QueueFull, TooLarge, TooManyRequests
 from modelserve.jobs.job import Room, Status
 from modelserve.jobs.tables import jobs
 
@@ -30,8 +30,12 @@ def check_room(connection: Connection, room: Room, client: str, size: int) -> No
 
     Raises:
         QueueFull: There is none for anybody.
+        TooLarge: There will never be.
         TooManyRequests: There is none for this client.
     """
+    most = min(filter(None, (room.all_bytes, room.client_bytes if client else 0)), default=size)
+    if size > most:
+        raise TooLarge(f"The request is {size} bytes, and the jobs that have not ended may take {most} together.")
     if room.client_bytes and client and held_bytes(connection, client) + size > room.client_bytes:
         raise TooManyRequests(
             f"Your jobs that have not ended may take {room.client_bytes} bytes together.", RETRY_AFTER_S

@@ -24,7 +24,7 @@ from modelserve.jobs.ends import Ends
 from modelserve.jobs.files import JobFiles
 from modelserve.jobs.followers import Followers
 from modelserve.jobs.heartbeat import BEAT_S, Heartbeat
-from modelserve.jobs.job import ENDED, Job, NewJob, Operation, Room, Status
+from modelserve.jobs.job import ENDED, Job, NewJob, Operation, Room, Status, Wanted
 from modelserve.jobs.log_limit import LOOK_S as LOG_LOOK_S
 from modelserve.jobs.log_limit import shorten
 from modelserve.jobs.outage import Outage
@@ -201,15 +201,16 @@ class Runner:
         self._wake.set()
         return job
 
-    async def check_room(self, client: str, size: int) -> None:
-        """See, before a body is read, that a job of this size, of this client or "", finds room.
+    async def check_room(self, wanted: Wanted, size: int) -> None:
+        """See, before a body is read, that a job of this size finds room, unless it is there already, by its key.
 
         Raises:
             QueueFull: The jobs that have not ended take ``max_queued_job_bytes``.
+            TooLarge: It is larger than one of the two by itself.
             TooManyRequests: Those of the client take ``max_client_job_bytes``.
             StoreUnavailable: The store cannot be used now.
         """
-        await self.store.check_room(self._room(), client, size)
+        await self.store.check_room(self._room(), wanted, size)
 
     def _room(self) -> Room:
         return Room(self._settings.max_queued_job_bytes, self._settings.max_client_job_bytes)

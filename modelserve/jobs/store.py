@@ -40,7 +40,20 @@ from modelserve.jobs.database import Database
 from modelserve.jobs.deliveries import Deliveries, owe
 from modelserve.jobs.folders import Folders
 from modelserve.jobs.history import add_points
-from modelserve.jobs.job import ANY_ROOM, ENDED, MOVES, Job, NewJob, Operation, Page, Point, Report, Room, Status
+from modelserve.jobs.job import (
+    ANY_ROOM,
+    ENDED,
+    MOVES,
+    Job,
+    NewJob,
+    Operation,
+    Page,
+    Point,
+    Report,
+    Room,
+    Status,
+    Wanted,
+)
 from modelserve.jobs.opening import open_database
 from modelserve.jobs.reading import ANEW, LIGHT, ended, of_jobs, one
 from modelserve.jobs.room import check_room, held_bytes
@@ -105,6 +118,7 @@ class Store:
         Raises:
             Conflict: That job was another request, by its ``fingerprint``.
             QueueFull: So many wait already, or take so many bytes.
+            TooLarge: It is more bytes by itself.
             TooManyRequests: So many bytes are taken by jobs of this client.
         """
         try:
@@ -301,10 +315,11 @@ class Store:
         with self.database.reading() as connection:
             return [as_point(row) for row in connection.execute(query).mappings()]
 
-    def check_room(self, room: Room, client: str, size: int) -> None:
-        """See that a job of this size would find room now; see :func:`modelserve.jobs.room.check_room`."""
+    def check_room(self, room: Room, wanted: Wanted, size: int) -> None:
+        """See that a job of this size would find room now, or is there; see :func:`modelserve.jobs.room.check_room`."""
         with self.database.reading() as connection:
-            check_room(connection, room, client, size)
+            if not wanted.key or connection.execute(select(jobs.c.id).where(_has_key(wanted))).first() is None:
+                check_room(connection, room, wanted.client, size)
 
     def held_bytes(self) -> int:
         """Return how many bytes the jobs take that have not ended."""
@@ -365,7 +380,7 @@ class Store:
     def _of_key(self, connection: Connection, new: NewJob, key: str) -> Job | None:
         if not key:
             return None
-        same = and_(_is(new.deployment, new.operation), jobs.c.key == as_key(key, new.client))
+        same = _has_key(Wanted(new.deployment, new.operation, new.client, key))
         row = connection.execute(select(jobs.c.id, jobs.c.fingerprint).where(same)).first()
         if row is None:
             return None
@@ -378,6 +393,10 @@ class Store:
         id = connection.execute(select(jobs.c.id).where(jobs.c.uuid == new.uuid)).scalar_one()
         connection.execute(insert(requests).values(job=id, request=new.request))
         return one(connection, jobs.c.id == id)
+
+
+def _has_key(wanted: Wanted) -> ColumnElement[bool]:
+    return and_(_is(wanted.deployment, wanted.operation), jobs.c.key == as_key(wanted.key, wanted.client))
 
 
 def _runs_as(job: Job) -> ColumnElement[bool]:

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from modelserve.errors import StoreUnavailable
-from modelserve.jobs.job import ANY_ROOM, Delivery, Job, NewJob, Operation, Page, Point, Report, Room, Status
+from modelserve.jobs.job import ANY_ROOM, Delivery, Job, NewJob, Operation, Page, Point, Report, Room, Status, Wanted
 from modelserve.threads import Threads
 
 __all__ = ["AsyncStore"]
@@ -66,9 +66,9 @@ class AsyncStore:
         wanted = partial(self._store.add, key=key, most=most, room=room, is_again=is_again)
         return await _done(self._work, partial(wanted, new))
 
-    async def check_room(self, room: Room, client: str, size: int) -> None:
-        """See that a job of this size would find room; see :meth:`Store.check_room`."""
-        await _done(self._reads, partial(self._store.check_room, room, client, size))
+    async def check_room(self, room: Room, wanted: Wanted, size: int) -> None:
+        """See that a job of this size would find room, or is there; see :meth:`Store.check_room`."""
+        await _done(self._reads, partial(self._store.check_room, room, wanted, size))
 
     async def held_bytes(self) -> int:
         """Return how many bytes the jobs take that have not ended; see :meth:`Store.held_bytes`."""

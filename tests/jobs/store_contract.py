@@ -18,11 +18,11 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from modelserve.errors import BadRequest, Conflict, NotFound, QueueFull, TooManyRequests
+from modelserve.errors import BadRequest, Conflict, NotFound, QueueFull, TooLarge, TooManyRequests
 from modelserve.exact import to_json
 from modelserve.jobs import tables
 from modelserve.jobs.history import HISTORY_BYTES, METRICS_BYTES, POINTS_LIMIT
-from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Room, Status
+from modelserve.jobs.job import ENDED, MOVES, Job, NewJob, Operation, Page, Report, Room, Status, Wanted
 from modelserve.jobs.rows import as_row
 from modelserve.jobs.store import Store
 
@@ -517,18 +517,37 @@ class StoreTests:
     def test_bytes_of_jobs_are_bounded_for_all_and_for_each_client(self, store: Store, name: str) -> None:
         """Y8."""
         taken, me = store.held_bytes(), f"#{name}"
+        mine, other = Wanted(name, TRAIN, me), Wanted(name, TRAIN, "another")
         first = store.add(a_job(name, request=b"x" * 60, client=me), room=Room(0, 100))
         with pytest.raises(TooManyRequests):
             store.add(a_job(name, request=b"x" * 60, client=me), room=Room(0, 100))
         with pytest.raises(TooManyRequests):
-            store.check_room(Room(0, 100), me, 41)
-        store.check_room(Room(taken + 100, 100), me, 40)
+            store.check_room(Room(0, 100), mine, 41)
+        store.check_room(Room(taken + 100, 100), mine, 40)
         with pytest.raises(QueueFull):
-            store.check_room(Room(taken + 100, 0), "another", 41)
+            store.check_room(Room(taken + 100, 0), other, 41)
         store.add(a_job(name, request_bytes=60, client="another"), room=Room(0, 100))
         assert store.held_bytes() == taken + 120
         store.move(first.uuid, Status.CANCELLED)
-        store.check_room(Room(taken + 100, 100), me, 40)
+        store.check_room(Room(taken + 100, 100), mine, 40)
+
+    def test_a_job_that_never_finds_room_is_too_large(self, store: Store, name: str) -> None:
+        """Y8."""
+        for room in (Room(0, 100), Room(100, 0)):
+            with pytest.raises(TooLarge):
+                store.check_room(room, Wanted(name, TRAIN, "me"), 101)
+            with pytest.raises(TooLarge):
+                store.add(a_job(name, request=b"x" * 101, client="me"), room=room)
+
+    def test_a_job_that_is_there_needs_no_room_when_it_is_asked_for_again(self, store: Store, name: str) -> None:
+        """Y8."""
+        room, me = Room(0, 100), f"#{name}"
+        there = store.add(a_job(name, request=b"x" * 60, client=me), key="k", room=room)
+        wanted = Wanted(name, there.operation, me, "k")
+        store.check_room(room, wanted, 60)
+        assert store.add(a_job(name, request=b"x" * 60, client=me), key="k", room=room).uuid == there.uuid
+        with pytest.raises(TooManyRequests):
+            store.check_room(room, msgspec.structs.replace(wanted, key="another"), 60)
 
     # purge
 

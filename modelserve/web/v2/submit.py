@@ -18,7 +18,7 @@ from aiohttp import web
 
 from modelserve.errors import NoSpace, NotImplementedByModel
 from modelserve.exact import from_json
-from modelserve.jobs.job import Job, NewJob, Operation
+from modelserve.jobs.job import Job, NewJob, Operation, Wanted
 from modelserve.jobs.runner import Runner
 from modelserve.messages import Argument, Call
 from modelserve.runtime.fleet import Deployment
@@ -95,7 +95,8 @@ class Submit:
     async def _submit(self, request: web.Request, operation: Operation) -> web.StreamResponse:
         key, call = idempotency_key(request.headers), self._calls.begin(request)
         callback_url = self._take_callback(call, operation)
-        await self._runner.check_room(call.client_id, request.content_length or 0)
+        wanted = Wanted(self._deployment.name, operation, call.client_id, key)
+        await self._runner.check_room(wanted, request.content_length or 0)
         uploads = await self._calls.read(request, call)
         model = self._runner.models[self._deployment.name]  # before it is asked: a reload may change it meanwhile
         try:

@@ -261,6 +261,17 @@ def test_an_upload_is_refused_unsent_where_it_is_too_large(tmp_path: Path) -> No
                 assert connection.recv(100).split()[1] == first
 
 
+def test_a_job_that_fills_the_room_is_answered_when_its_request_is_repeated(tmp_path: Path, gate: Gate) -> None:
+    """Y8: and what will never fit is not told to come again."""
+    large = {"epochs": 1, "gate": gate.path + "/" * 500}
+    with running([MODEL, "--max-queued-job-bytes", "1000"], folder=tmp_path) as server:
+        first, again = (post(server, TRAIN, large, **{"Idempotency-Key": "mine"}) for _ in range(2))
+        assert (first.status, again.status, post(server, TRAIN, large).status) == (200, 200, 503)
+        assert first.json()["uuid"] == again.json()["uuid"]
+        never = post(server, TRAIN, {"epochs": 1, "gate": "/" * 1000})
+        assert (never.status, never.json()["code"]) == (413, "too_large")
+
+
 def test_trainings_that_are_switched_off_are_not_there(tmp_path: Path) -> None:
     with running([MODEL, "--no-train"], folder=tmp_path) as server:
         for path in (TRAIN, TRAIN + "0" * 32, PREDICT + "0" * 32):
