@@ -28,7 +28,7 @@ class FileThreads:
 
     Args:
         name: What they do, for whoever lists the threads of the process.
-        threads: How many there are at most; they begin when needed.
+        threads: How many there are at most; all but the first begin when needed.
         waiting: How much may wait for one of them; 0 for any number.
     """
 
@@ -60,7 +60,7 @@ class FileThreads:
             self._count -= 1
 
     def begin(self, work: Callable[..., object], *arguments: object, then: Callable[[], None]) -> None:
-        """Have work done that nobody waits for; never fails, and blocks only where there is no thread for it.
+        """Have work done that nobody waits for; never fails, and blocks only where they are closed.
 
         Args:
             work: What blocks, and tells of its failures itself.
@@ -70,7 +70,7 @@ class FileThreads:
         loop = asyncio.get_running_loop()
         try:
             begun = self._pool.submit(work, *arguments)
-        except RuntimeError:  # they are closed, or the system has no thread left
+        except RuntimeError:  # they are closed
             work(*arguments)
             then()
             return

@@ -359,7 +359,7 @@ async def _run(
     refs: Sequence[ModelRef], settings: Settings, orders: _Orders, hooks: Hooks, supervisor: Supervisor
 ) -> None:
     """Serve until there is a stop among the orders; a second one skips the waiting."""
-    asyncio.get_running_loop().set_default_executor(Threads(thread_name_prefix="asyncio"))
+    asyncio.get_running_loop().set_default_executor(Threads(name="asyncio"))
     stop = asyncio.ensure_future(orders.stops.get())
     async with Server(refs, settings, supervisor=supervisor) as server:
         hooks.on_listening(server.url, list(server.fleet.deployments))

@@ -1,7 +1,6 @@
-"""A pool of threads that never does later what it has refused to do.
+"""A pool of threads that does all that it takes, whether or not the system has a thread left.
 
     submit -> a thread that is idle, or one more, or where the system has none left, one of those that are busy
-           -> RuntimeError where there is none at all: the work is not done, now or later
 
 Python's own pool refuses work for which it cannot start another thread, and does it all the same as soon as one of its
 threads is free. Whoever was told that nothing is done has closed the work's files by then, whose descriptors may be
@@ -16,12 +15,27 @@ __all__ = ["Threads"]
 
 
 class Threads(ThreadPoolExecutor):
-    """A ``ThreadPoolExecutor`` whose threads do what more of them would do, where the system has no thread left."""
+    """A ``ThreadPoolExecutor`` whose first thread is started with it: there may be no room for one later.
+
+    Args:
+        most: How many threads there are at most; None is the default of Python's pool.
+        name: The beginning of their names.
+
+    Raises:
+        RuntimeError: The system has no thread left.
+    """
+
+    def __init__(self, most: int | None = None, name: str = "") -> None:
+        super().__init__(most, name)
+        self.submit(_nothing)
 
     def _adjust_thread_count(self) -> None:
         try:
             super()._adjust_thread_count()
-        except RuntimeError:  # it is in the queue already, and nobody takes from there meanwhile but threads
+        except RuntimeError:  # the work is in the queue, from which those that are there take it
             if not self._threads:
-                self._work_queue.get_nowait()
                 raise
+
+
+def _nothing() -> None:
+    """Be the work that starts the first thread."""

@@ -68,7 +68,7 @@ class _Keeper:
         self._settings = settings
         self._database: Database | None = None
         self._outage = Outage(consequence="clients stay as they were")
-        self._thread = Threads(1, thread_name_prefix="modelserve-roll")
+        self._thread = Threads(1, "modelserve-roll")
 
     async def follow(self) -> None:
         """Refresh again and again; only being cancelled ends it."""

@@ -46,7 +46,7 @@ class AsyncStore:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._ends, self._work, self._reads = (
-            Threads(1, thread_name_prefix=f"modelserve-store-{name}") for name in ("ends", "work", "reads")
+            Threads(1, f"modelserve-store-{name}") for name in ("ends", "work", "reads")
         )
 
     def hurry(self, silence_s: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -36,6 +37,18 @@ async def test_a_worker_that_answers_in_time_is_told_of() -> None:
     replica.scrapes[0].set_result(told(3))
     await scrape
     assert seen(it) == 3
+
+
+async def test_metrics_are_read_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Y26."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    it = Story()
+    asking = scraper(it)
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    await asking.scrape()
 
 
 async def test_one_that_does_not_is_waited_for_no_longer_and_what_it_says_later_counts() -> None:
