@@ -30,6 +30,9 @@ HANDSHAKES = 128
 # How long a handshake may take where nothing else is said: as uvloop and nginx have it.
 HANDSHAKE_S = 60.0
 
+# How long the end of a connection may take, as the loop has it: whoever reads nothing is ended by slow_reader.py.
+SHUTDOWN_S = 86_400.0
+
 # How long nothing is accepted when no file can be opened.
 PAUSE_S = 0.5
 
@@ -107,7 +110,11 @@ class Handshakes:
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(
-                self._factory, connection, ssl=self._tls, ssl_handshake_timeout=self._limit_s
+                self._factory,
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._limit_s,
+                ssl_shutdown_timeout=SHUTDOWN_S,
             )
         except OSError as error:  # also of ssl, and for one that took too long
             self._failed.value += 1

@@ -57,8 +57,11 @@ class SlowReader:
             self._guest = None
 
     def see_off(self, transport: asyncio.Transport) -> None:
-        """Look from now on whether it reads what the connection, which is to be closed, waits for."""
-        self._see_off(transport, 0, 0.0)
+        """End the connection, which is to be closed, once its client has read all, or reads nothing more.
+
+        Over TLS it would wait for the client to agree to the end, however little it cares.
+        """
+        self._see_off_soon(transport, waiting_bytes(transport), 0.0)
 
     def stop(self) -> None:
         """The connection is over."""
@@ -80,14 +83,17 @@ class SlowReader:
             return
         self._look_soon(transport, guest, waits, silent_s if self._limit_s else 0.0)
 
+    def _see_off_soon(self, transport: asyncio.Transport, waits: int, silent_s: float) -> None:
+        look_s = min((self._limit_s or LOOK_S) - silent_s, LOOK_S)
+        self._last_look = self._stalls.call_later(look_s, self._see_off, transport, waits, silent_s + look_s)
+
     def _see_off(self, transport: asyncio.Transport, waited: int, silent_s: float) -> None:
-        waits = transport.get_write_buffer_size()
-        silent_s = 0.0 if waits != waited else silent_s
-        if self._is_too_slow(silent_s):
+        waits = waiting_bytes(transport)
+        silent_s = 0.0 if waits < waited else silent_s
+        if not waits or self._is_too_slow(silent_s):
             transport.abort()
-        elif self._limit_s and waits:
-            look_s = min(self._limit_s - silent_s, LOOK_S)
-            self._last_look = self._stalls.call_later(look_s, self._see_off, transport, waits, silent_s + look_s)
+        else:
+            self._see_off_soon(transport, waits, silent_s if self._limit_s else 0.0)
 
     def _is_too_slow(self, silent_s: float) -> bool:
         if not self._limit_s or silent_s < self._limit_s:

@@ -170,3 +170,11 @@ def test_who_reads_slowly_over_tls_gets_the_whole_answer(tls: Tls) -> None:
         connection.sendall(asking(b"streaming", size, b"Connection: close\r\n"))
         answer = read_slowly(connection)
     assert answer.count(b"x") >= size
+
+
+def test_who_does_not_agree_to_the_end_over_tls_keeps_no_place(tls: Tls) -> None:
+    """E03: of the kind. Whoever had read all, and did nothing more, kept its connection for half a minute."""
+    with tls.context.wrap_socket(connect(tls.server.port), server_hostname="127.0.0.1") as connection:
+        connection.sendall(asking(b"streaming", 3, b"Connection: close\r\n"))
+        assert b"xxx" in read_until(connection, b"\r\n0\r\n\r\n")
+        eventually(lambda: tls.counted("modelserve_connections")["open"] == 1, within_s=15)
