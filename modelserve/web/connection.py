@@ -7,6 +7,7 @@
 
     a chunked body that is malformed, or whose trailers are larger than a head may be -> 400 and closed
     a request behind a chunked body with trailers, or behind one to speak WebSocket -> not read, closed
+    a request that came in one piece with one to speak any other protocol -> lost by aiohttp, closed
 
     nothing more will come, and a whole request waits for its answer -> answered, then closed
 
@@ -44,6 +45,7 @@ from modelserve.web.chunks import Chunks
 from modelserve.web.failures import UNEXPECTED, failure_response
 from modelserve.web.half_closed import HalfClosed
 from modelserve.web.heads import MAX_HEAD_BYTES, Deaf, Refusal, head_bytes, no_room, too_large
+from modelserve.web.other_protocol import Asking
 from modelserve.web.rooms import Guest, Rooms
 from modelserve.web.slow_reader import SlowReader
 
@@ -156,7 +158,7 @@ class Connection(RequestHandler):
         self._reader = SlowReader(rooms.sending, patience.stall_timeout_s, patience.stalls)
         self._head: Guest | None = None  # what has come of a head that is not whole
         self._payload: StreamReader = EMPTY_PAYLOAD  # the body of the request that has come last
-        self._chunks: Chunks | None = None  # of that body, where it has some and is not whole
+        self._chunks: Chunks | Asking | None = None  # of that body, where some of it, or behind it, may be lost
         self._max_msg_queue_size, self._msg_queue_resume_size = MOST_WAITING, MOST_WAITING - 1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -314,13 +316,13 @@ class Connection(RequestHandler):
                 self._end_before(place + 1)
                 return
             self._payload = payload
-            self._chunks = Chunks(is_unseen=not data) if message.chunked else None
+            self._chunks = _watched(message, is_unseen=not data)
         if self._chunks is not None:
             self._look_at_chunks(self._chunks, data)
         if self._upgraded:
             self._end_before(0)
 
-    def _look_at_chunks(self, chunks: Chunks, data: bytes, place: int = 0) -> bool:
+    def _look_at_chunks(self, chunks: Chunks | Asking, data: bytes, place: int = 0) -> bool:
         """Look at a body in chunks, of which a piece has come; tell whether what follows it can be read.
 
         Args:
@@ -450,6 +452,13 @@ class Connection(RequestHandler):
         response.headers["Server"] = "modelserve"
         response.force_close()
         return response
+
+
+def _watched(message: RawRequestMessage, *, is_unseen: bool) -> Chunks | Asking | None:
+    """Return what watches the body of a request, and what comes behind it, where the parser may lose some of it."""
+    if message.chunked or (message.upgrade and is_unseen):
+        return Chunks(is_unseen=is_unseen or message.upgrade)
+    return Asking() if message.upgrade else None
 
 
 def _before(message: RawRequestMessage, data: bytes) -> bytes:

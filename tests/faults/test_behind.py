@@ -192,6 +192,44 @@ def test_a_request_to_speak_another_protocol_is_answered_and_its_tail_is_no_head
     assert statuses(answer) == [200] * most
 
 
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+LONG = b"{" + b" " * 500 + b"}"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [GET + H2C + b"\r\n" + GET + b"\r\n"],
+        [GET + b"\r\n" + GET + H2C + b"\r\n" + GET + b"\r\n"],
+        [post(headers=H2C) + post()],
+        [post(LONG, H2C)[:-100], LONG[-100:] + post()],
+        [POST + H2C + b"Content-Length: 2\r\n\r\n", b"{}" + GET + b"\r\n"],
+        [POST + H2C + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + post()],
+        [post(headers=H2C) + post(LONG)[:-400], LONG[-400:-300] + GET + b"\r\n" + b" " * 100],
+    ],
+)
+def test_what_comes_in_one_piece_with_a_request_for_another_protocol_is_told_to_be_lost(
+    server: Running, pieces: list[bytes]
+) -> None:
+    """X4: of the kind. It was dropped without a word, and the client waited; the rest of a body was a request."""
+    with connect(server) as connection:
+        in_turn(connection, *pieces)
+        answer = read_all(connection)
+    assert set(statuses(answer)) == {200}
+    assert len(statuses(answer)) == b"".join(pieces).partition(H2C)[0].count(b" HTTP/1.1")
+    assert answer.rpartition(b"HTTP/1.1 200")[2].lower().count(b"connection: close") == 1
+
+
+@pytest.mark.parametrize("asking", [[GET + H2C + b"\r\n"], [post(LONG, H2C)], [post(LONG, H2C)[:-300], LONG[-300:]]])
+def test_a_client_that_would_rather_speak_http2_keeps_its_connection(server: Running, asking: list[bytes]) -> None:
+    """X4: of the kind, the other way. So do curl, with --http2, and Java's own client on its first request."""
+    with connect(server) as connection:
+        for _ in range(3):
+            in_turn(connection, *asking)
+            assert statuses(read_until(connection, b"}")) == [200]
+
+
 def test_a_large_head_among_many_requests_is_refused(server: Running) -> None:
     """X4: of the kind. One that came with more requests than the parser takes at once was not."""
     get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
