@@ -70,8 +70,12 @@ class Counter:
         Its size cannot be changed: who reads memory that somebody else has cut off is killed.
         """
         end = os.memfd_create("modelserve-begun", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.truncate(end, mmap.PAGESIZE)
-        fcntl.fcntl(end, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        try:
+            os.truncate(end, mmap.PAGESIZE)
+            fcntl.fcntl(end, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        except BaseException:
+            os.close(end)
+            raise
         return end
 
 

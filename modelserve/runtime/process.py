@@ -317,9 +317,11 @@ class LocalReplica:
         logger.error("worker %s: its process is in the hands of the kernel", words, extra=extra)
         loop.remove_reader(self._pidfd)
         self._channel.on_closed = _nothing
-        pidfd = os.dup(self._pidfd)
-        loop.add_reader(pidfd, _reap, loop, pidfd, self._process)
-        self._lose(self._end or Exit("signal", words), "")
+        try:
+            pidfd = os.dup(self._pidfd)
+            loop.add_reader(pidfd, _reap, loop, pidfd, self._process)
+        finally:
+            self._lose(self._end or Exit("signal", words), "")
 
     def _lose(self, end: Exit, wrong: str) -> None:
         """Tell who waits for the worker that it is no more. That comes first: to clean up may fail."""
