@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelserve import logs
+from modelserve.logs.writing import left_out
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) [\w.]+ .*")
 logger = logging.getLogger("modelserve.x")
@@ -46,6 +47,16 @@ def test_a_record_is_one_line_with_time_level_logger_message_and_fields(capsys: 
     (line,) = _lines(capsys)
     assert LINE.fullmatch(line)
     assert line.endswith('INFO modelserve.x is ready deployment=digits request_id="a b" n=3')
+
+
+def test_how_many_lines_were_left_out_is_never_left_out_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """N02: what reads the prints of workers tells of a flood in the second in which there is another."""
+    logs.configure("info", "text")
+    for number in range(2000):
+        logger.info("line %d", number, extra={"deployment": "m"})
+    logging.getLogger().handle(left_out(335, deployment="m"))
+    told = [line for line in _lines(capsys) if "335 lines of the log were left out" in line]
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(("level", "worker", "lines"), [("info", "", 0), ("debug", "", 1), ("info", "w-0", 1)])

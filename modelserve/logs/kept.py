@@ -25,7 +25,7 @@ from modelserve.held import Bound
 from modelserve.logs.backlog import LIMIT_BYTES, Backlog
 from modelserve.logs.flow import LINES_PER_S, Flow
 from modelserve.logs.form import TextFormatter
-from modelserve.logs.writing import ACCESS, left_out, not_taken
+from modelserve.logs.writing import ACCESS, LEFT_OUT, left_out, not_taken
 
 if TYPE_CHECKING:  # it loads asyncio, which most workers do without
     from modelserve.supervised import Supervisor
@@ -103,9 +103,9 @@ class KeptLogs(logging.Handler):
         if log is None or record.name == ACCESS:
             return
         with contextlib.suppress(Exception):  # as that of standard error: a log must not stop what it tells of
-            if (count := self._flow.turn(time.monotonic())) and not record.name.startswith("modelserve.logs"):
+            if count := self._flow.turn(time.monotonic()):
                 self._add(log, self.format(left_out(count)))
-            if self._flow.admits(log):
+            if record.msg is LEFT_OUT or self._flow.admits(log):
                 text = self.format(record)
                 self._flow.spend(log, text.count("\n") + 1)
                 self._add(log, text)

@@ -23,13 +23,15 @@ from modelserve.logs.passing import PassedFormatter
 if TYPE_CHECKING:  # it loads asyncio, which most workers do without
     from modelserve.supervised import Supervisor
 
-__all__ = ["ACCESS", "aside", "bounds", "configure", "left_out", "lost_records", "not_taken", "say"]
+__all__ = ["ACCESS", "LEFT_OUT", "aside", "bounds", "configure", "left_out", "lost_records", "not_taken", "say"]
 
 # Libraries of the server that say at "info" what only their developers want to know.
 TALKATIVE = ("alembic", "opentelemetry", "urllib3")
 
 # The logger of requests: there are as many lines as requests, which who switches it on wants to have.
 ACCESS = "modelserve.access_log"
+
+LEFT_OUT = "%d lines of the log were left out in a second"
 
 
 def configure(
@@ -100,9 +102,7 @@ def say(text: str) -> None:
 def left_out(count: int, **fields: Any) -> logging.LogRecord:
     """Return the record that says how many were left out."""
     told = {"name": __name__, "levelno": logging.INFO, "levelname": "INFO"}
-    return logging.makeLogRecord(
-        {**told, "msg": "%d lines of the log were left out in a second", "args": (count,), **fields}
-    )
+    return logging.makeLogRecord({**told, "msg": LEFT_OUT, "args": (count,), **fields})
 
 
 def not_taken(count: int) -> logging.LogRecord:
@@ -194,7 +194,8 @@ class _Handler(logging.Handler):
         if count := flow.turn(time.monotonic()):
             self._write(self.format(left_out(count)) + "\n")
         source = (record.levelno, getattr(record, "deployment", ""))
-        if flow.admits(source):
+        # Nothing that a model says is this very object.
+        if record.msg is LEFT_OUT or flow.admits(source):
             text = self.format(record) + "\n"
             flow.spend(source, text.count("\n"))
             self._write(text)

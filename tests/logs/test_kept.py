@@ -11,6 +11,7 @@ import pytest
 from modelserve.keeping_logs import keep_logs
 from modelserve.logs import kept as module
 from modelserve.logs.kept import KeptLogs
+from modelserve.logs.writing import left_out
 from modelserve.settings import Settings
 from modelserve.supervised import Supervisor
 
@@ -92,6 +93,15 @@ def test_a_flood_does_not_fill_the_files() -> None:
     for number in range(20_000):
         _tell(logs, f"m{number}")
     assert len(logs.tail("digits", 100_000).lines) < 15_000
+
+
+def test_how_many_lines_were_left_out_is_kept_in_any_flood() -> None:
+    """N02."""
+    logs = KeptLogs(["digits"], lines=5000)
+    for number in range(2000):
+        _tell(logs, f"line {number}")
+    logs.emit(left_out(335, deployment="digits"))
+    assert [line for line in logs.tail("digits", 5000).lines if "335 lines of the log were left out" in line]
 
 
 def test_a_file_that_cannot_be_written_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
