@@ -50,8 +50,8 @@ class Stream:
 
     @property
     def is_held(self) -> bool:
-        """Whether the worker waits for the client: as many parts are unread as it may send."""
-        return self.fed >= self.allowed
+        """Whether the worker waits for a client that is there: as many parts are unread as it may send."""
+        return not self.is_closed and self.fed >= self.allowed
 
     def feed(self, part: Part) -> None:
         """Take the next part from the worker."""

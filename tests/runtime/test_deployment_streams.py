@@ -245,6 +245,27 @@ def test_a_stream_that_stands_still_is_timed_out_but_not_while_its_client_is_slo
     run(story())
 
 
+def test_a_stream_whose_client_has_left_has_its_time_to_end_however_much_was_unread() -> None:
+    """E07."""
+
+    async def story() -> None:
+        workers = (FakeReplica(streams=True), FakeReplica("m-1", streams=True))
+        it = Story(*workers, predict_timeout_s=1.0)
+        call, parts, waiting = await opened(it, workers[0])
+        for _ in range(FIRST_PARTS):
+            workers[0].part(call, b"x")
+        await asyncio.sleep(10)
+        parts.close()
+        await asyncio.sleep(0.8)
+        assert workers[0].ends == []
+        await it.until(lambda: workers[1].calls)
+        assert workers[0].ends == ["timeout"]
+        workers[1].answer(*workers[1].calls[0])
+        assert text(waiting) == "b"
+
+    run(story())
+
+
 def test_a_deadline_ends_a_stream_too() -> None:
     async def story() -> None:
         it = Story(worker := FakeReplica(streams=True))
