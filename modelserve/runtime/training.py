@@ -132,7 +132,7 @@ class Training:
 
 def _print(error: BaseException) -> None:
     """Write the error to the job's log, whatever the model has done to what that is written with."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(BaseException):  # the error's class is the model's, and may do anything
         if isinstance(error, BadAnswer):
             print(f"{error.message} {error.log}", file=sys.__stderr__)
         else:

@@ -32,10 +32,10 @@ def failure_of(error: BaseException) -> Failure:
             return _on_purpose(error)
         if any(kind.__module__ == _AIOHTTP for kind in type(error).__mro__):
             return _reported(error)
+        return _unexpected(error)
     except BaseException as unreadable:  # the class is the model's, and may lack or break what its base has
         unreadable.__context__ = error
         return _unexpected(unreadable)
-    return _unexpected(error)
 
 
 def _on_purpose(error: ModelserveError) -> Failure:

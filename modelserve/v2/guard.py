@@ -28,5 +28,5 @@ class Guard:
         """Remember the error if it breaks the process."""
         try:
             self.is_broken = self.is_broken or is_sticky(error)
-        except Exception:  # the error's class is the model's: looking at it may raise anything
+        except BaseException:  # the error's class is the model's: looking at it may raise anything
             return

@@ -228,6 +228,13 @@ async def test_an_exception_is_a_fixed_sentence_for_the_client_and_a_traceback_i
     assert in_log in written
 
 
+async def test_an_exception_that_ends_whoever_looks_at_it_is_one_like_any_other(train: Train) -> None:
+    """A12."""
+    failure = (await train("deadly")).last.failure
+    assert failure is not None
+    assert (failure.status, failure.code, failure.message) == (500, "model_error", TRAIN_ERROR)
+
+
 @pytest.mark.parametrize(
     ("mode", "arguments", "says"),
     [("notjson", {}, "deep[0].bad: type object"), ("big", {"n": 40}, "max_answer_bytes is 30000000")],

@@ -77,6 +77,16 @@ class TestOneByOne:
         found = failed(Raising(error))
         assert (found.status, found.code, found.message) == (500, "model_error", MODEL_ERROR)
 
+    def test_an_exception_that_ends_whoever_looks_at_it_costs_its_call_alone(self) -> None:
+        """A12."""
+
+        class Deadly(Exception):
+            def __getattribute__(self, name: str) -> Any:
+                raise KeyboardInterrupt
+
+        found = failed(Raising(Deadly()))
+        assert (found.status, found.code, found.message) == (500, "model_error", MODEL_ERROR)
+
     def test_an_exception_of_aiohttp_reaches_the_client(self) -> None:
         found = failed(Raising(web.HTTPConflict(reason="Busy.")))
         assert (found.status, found.code, found.message) == (409, "model_error", "Busy.")

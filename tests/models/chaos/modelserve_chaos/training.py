@@ -85,6 +85,16 @@ def _kbint(asked: Asked) -> None:
     raise KeyboardInterrupt
 
 
+def _deadly(asked: Asked) -> None:
+    """Raise an exception that ends whoever looks at it."""
+
+    class DeadlyError(Exception):
+        def __getattribute__(self, name: str) -> Any:
+            raise SystemExit(0)
+
+    raise DeadlyError
+
+
 def _big(asked: Asked) -> dict[str, str]:
     return {"text": "x" * (int(asked.number(1)) * _MEGABYTE)}
 
@@ -167,6 +177,7 @@ TRAIN_MODES: dict[str, Mode] = {
     "raise": _raise,
     "sysexit": _sysexit,
     "kbint": _kbint,
+    "deadly": _deadly,
     "big": _big,
     "notjson": _notjson,
     "children": _children,
