@@ -227,8 +227,11 @@ class Together:
             part = await stream.next_part_async()
             if part.last:
                 return part
-            self._outlet.send(part)
-            running.spend(part)
+            if part.data:
+                self._outlet.send(part)
+                running.spend(part)
+            else:  # no client could see it, and it is no progress; the others that run have their turn all the same
+                await asyncio.sleep(0)
 
     def _answer(self, answer: Answer) -> None:
         """Send an answer with all others of this turn of the loop."""

@@ -109,8 +109,9 @@ class Turns:
             part = stream.next_part()
             if part.last:
                 return part
-            self._outlet.send(part)
-            self._intake.sent(part)
+            if part.data:  # else no client could see it, and it is no progress
+                self._outlet.send(part)
+                self._intake.sent(part)
         return Part(call_id, last=True, failure=CANCELLED if self._intake.is_left() else stopped())
 
 

@@ -122,6 +122,20 @@ def test_a_stream_that_stands_still_is_ended_in_time(watched: Watched, model: st
 
 
 @MODELS
+def test_a_stream_of_empty_parts_stands_still(watched: Watched, model: str) -> None:
+    """C09, A09: no client sees a part of no bytes, nor could it be found out that it has left."""
+    chaos = watched(model, "--predict-timeout-s", "1")
+    empty = {"kind": "bytes", "size": 0, "delay_s": 0.01}
+    reply = chaos.server.predict(model, {**empty, "items": 30})
+    assert (reply.status, reply.body) == (200, b"")
+    with begin(chaos.server, model, {**empty, "items": 1500}) as connection:
+        received = read_all(connection)
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert not received.endswith(END)
+    assert chaos.server.predict(model, {"items": 1}).status == 200
+
+
+@MODELS
 def test_when_a_client_leaves_in_mid_stream_the_generator_is_closed(watched: Watched, model: str) -> None:
     """E07."""
     chaos = watched(model)
