@@ -17,8 +17,8 @@ __all__ = ["LOOK_S", "SlowReader"]
 
 logger = logging.getLogger(__name__)
 
-# How often it is looked whether a client reads on.
-LOOK_S = 1.0
+# How often it is looked whether a client reads on: well within the second in which a room tells who is slow.
+LOOK_S = 0.25
 
 
 class SlowReader:
