@@ -67,12 +67,7 @@ class Size(NamedTuple):
         files = frozenset(path for path in server.temp.rglob("*") if path.is_file())
         threads = process.num_threads()
         tasks = int(counted(server, "modelserve_tasks"))
-        return Size(_descriptors(process), threads, tasks, process.memory_info().rss, files)
-
-
-def _descriptors(process: psutil.Process) -> int:
-    """Count them, but for those of the database: each thread of the store opens its own once it is needed."""
-    return process.num_fds() - sum("modelserve.db" in file.path for file in process.open_files())
+        return Size(server.descriptors(), threads, tasks, process.memory_info().rss, files)
 
 
 @contextlib.contextmanager

@@ -178,10 +178,10 @@ def test_a_form_of_more_parts_than_any_form_has_is_a_413_and_no_file_stays_open(
     chaos: Chaos, count: int, kind: str
 ) -> None:
     """D14."""
-    descriptors = psutil.Process(chaos.server.process.pid).num_fds()
+    descriptors = chaos.server.descriptors()
     part = f'--b\r\nContent-Disposition: form-data; name="file"{kind}\r\n\r\nx\r\n'.encode()
     assert_refused(post(chaos, part * count + b"--b--\r\n", "multipart/form-data; boundary=b"), 413, "too_large")
-    eventually(lambda: psutil.Process(chaos.server.process.pid).num_fds() <= descriptors + 3)
+    eventually(lambda: chaos.server.descriptors() <= descriptors + 3)
 
 
 @pytest.mark.called

@@ -14,7 +14,6 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 
-import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -201,7 +200,7 @@ def test_what_is_nearly_a_handshake_is_none_and_leaves_nothing(tls: Tls, time_s:
     """Y1: broken off at every place, and made up from a seed, as in test_raw.py."""
     print(f"FUZZ_SEED={SEED}")  # noqa: T201
     door = Door(tls.server.port, tls=tls.context)
-    before, mutations = psutil.Process(tls.server.pid).num_fds(), Mutations(SEED, [hello(), GET])
+    before, mutations = tls.server.descriptors(), Mutations(SEED, [hello(), GET])
     broken_off = [Plan([hello()[:place]], ENDS[place % 3]) for place in range(len(hello()))]
     for plans in batched(broken_off):
         assert all(heard.is_ended for heard in asyncio.run(play(door, plans)))
@@ -210,5 +209,5 @@ def test_what_is_nearly_a_handshake_is_none_and_leaves_nothing(tls: Tls, time_s:
         plans = [Plan(mutations.cut(mutations.next()), ENDS[number % 3]) for number in range(SIDE_BY_SIDE)]
         assert all(heard.is_ended for heard in asyncio.run(play(door, plans))), f"FUZZ_SEED={SEED}"
     assert tls.get("/v2/")[0] == 200
-    eventually(lambda: psutil.Process(tls.server.pid).num_fds() <= before + 3)
+    eventually(lambda: tls.server.descriptors() <= before + 3)
     assert "Traceback" not in tls.server.log

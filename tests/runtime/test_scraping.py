@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import psutil
 import pytest
 
 from modelserve.messages import Family, Sample, Scraped
@@ -117,6 +118,9 @@ async def test_a_real_worker_without_the_library_says_so_while_it_runs(replica: 
     first, second = replica.scrape(), replica.scrape()
     assert first is second
     assert await asyncio.wait_for(first, 30) == Scraped()
+    worker = psutil.Process(replica.pid)
+    worker.suspend()
+    await until(lambda: worker.status() == psutil.STATUS_STOPPED)  # it answers no more
     late = replica.scrape()
     replica.kill()
     with pytest.raises(asyncio.CancelledError):

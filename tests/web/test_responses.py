@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-import psutil
 import pytest
 
 from modelserve.messages import Answer
@@ -81,16 +80,15 @@ def test_a_file_name_cannot_split_a_header() -> None:
 
 
 def test_a_client_that_leaves_while_a_file_is_sent_leaves_no_file_and_no_descriptor(server: Running) -> None:
-    process = psutil.Process(server.process.pid)
     ask(server, "bytes")
-    before = process.num_fds()
+    before = server.descriptors()
     for _ in range(12):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
             head = f"POST {PREDICT}?answer=output_file&accept={BINARY}&x=20 HTTP/1.1\r\nHost: localhost\r\n\r\n"
             connection.sendall(head.encode())
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
     eventually(lambda: not list(server.temp.rglob("outfile-*")))
-    eventually(lambda: process.num_fds() < before + 6)  # the store of jobs opens its files when it first needs them
+    eventually(lambda: server.descriptors() < before + 6)
     assert json.loads(server.get("/healthz").body) == {"status": "alive"}
 
 
