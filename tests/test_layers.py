@@ -48,9 +48,9 @@ WORDS = (
     "modelserve.file_threads",
     "modelserve.threads",
     "modelserve.strict_json",
+    "modelserve.body",
 )
 PROMISES = (
-    "modelserve.v2",
     "modelserve.settings",
     "modelserve.discovery",
     "modelserve.elsewhere",
@@ -82,6 +82,7 @@ TABLE = (
     Row(0, ("modelserve.__init__",), (), ()),
     Row(1, ("modelserve.file_threads",), ("modelserve.errors", "modelserve.threads"), ()),
     Row(1, ("modelserve.strict_json",), ("modelserve.errors", "modelserve.json_reason"), ("msgspec",)),
+    Row(1, ("modelserve.body",), ("modelserve.errors", "modelserve.strict_json"), ()),
     Row(1, ("modelserve.frames",), ("modelserve.messages", "modelserve.buffers"), ("msgspec",)),
     Row(1, ("modelserve.logs",), ("modelserve.logs", "modelserve.supervised", "modelserve.held"), ()),
     Row(1, ("modelserve.metrics",), ("modelserve.metrics", "modelserve.messages"), ("prometheus_client",)),
@@ -118,7 +119,7 @@ TABLE = (
             "modelserve.runtime.training",
             "modelserve.runtime.traced",
         ),
-        (*ROOT, *WORDS, *PROMISES, *MACHINERY),
+        (*ROOT, *WORDS, *PROMISES, "modelserve.v2", *MACHINERY),
         ("msgspec", "dill"),
     ),
     Row(
@@ -385,8 +386,8 @@ def test_a_late_import_inside_a_function_is_allowed(tmp_path: Path) -> None:
 
 def test_only_the_worker_runs_the_contract(tmp_path: Path) -> None:
     source = "from modelserve.v2.answers import Renderer\n"
-    tree = make(tmp_path, v2__answers="", runtime__worker=source, runtime__process=source)
-    assert [text.split(",")[0] for text in complaints(tree)] == ["modelserve.runtime.process"]
+    tree = make(tmp_path, v2__answers="", runtime__worker=source, runtime__process=source, web__app=source)
+    assert [text.split(",")[0] for text in complaints(tree)] == ["modelserve.runtime.process", "modelserve.web.app"]
 
 
 def test_a_file_outside_the_table_is_found(tmp_path: Path) -> None:

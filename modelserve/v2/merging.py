@@ -13,10 +13,10 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError
 
+from modelserve.body import kind, parse_form, parse_json
 from modelserve.errors import BadRequest, UnsupportedMedia
 from modelserve.messages import Call, FilePart
 from modelserve.strict_json import parse_value
-from modelserve.v2.body import kind, parse_form, parse_json
 from modelserve.v2.files import UploadedFile
 from modelserve.v2.reading import Reading, header_names, reading_of, wire_name
 

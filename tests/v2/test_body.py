@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelserve.body import kind, parse_form, parse_json
 from modelserve.errors import BadRequest, InvalidArguments, UnsupportedMedia
 from modelserve.strict_json import MAX_DEPTH, parse_value
-from modelserve.v2.body import kind, parse_form, parse_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(

@@ -12,12 +12,12 @@ import hashlib
 from typing import Any
 from urllib.parse import parse_qsl
 
+from modelserve.body import kind, parse_form
 from modelserve.errors import BadRequest, InvalidArguments, UnsupportedMedia
 from modelserve.exact import to_json
 from modelserve.jobs.job import Operation
 from modelserve.messages import Call, FilePart
 from modelserve.strict_json import parse_value
-from modelserve.v2.body import kind, parse_form
 
 __all__ = ["fingerprint_of"]
 
