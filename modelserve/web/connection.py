@@ -26,10 +26,11 @@ requests wait when reading stops, and goes on, and ``should_close`` in a request
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
@@ -49,7 +50,7 @@ from modelserve.web.other_protocol import Asking
 from modelserve.web.rooms import Guest, Rooms
 from modelserve.web.slow_reader import SlowReader
 
-__all__ = ["LINGER_S", "Connection", "Patience", "stall_timeout_s", "stalls_of"]
+__all__ = ["LINGER_S", "Connection", "Patience", "counted_as", "stall_timeout_s", "stalls_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,20 @@ def stalls_of(request: web.BaseRequest) -> Stalls:
     return protocol.patience.stalls if isinstance(protocol, Connection) else Stalls()
 
 
+@contextlib.contextmanager
+def counted_as(request: web.BaseRequest, answer: Guest) -> Iterator[None]:
+    """Have what waits for the client of a request be a part of its answer, which counts as a whole already."""
+    protocol = request.protocol
+    if not isinstance(protocol, Connection):
+        yield
+        return
+    protocol.reader.count_as(answer)
+    try:
+        yield
+    finally:
+        protocol.reader.count_as(None)
+
+
 class Connection(RequestHandler):
     """What aiohttp does with one connection, bounded.
 
@@ -131,10 +146,10 @@ class Connection(RequestHandler):
         "_metrics",
         "_on_end",
         "_payload",
-        "_reader",
         "_rooms",
         "_timer",
         "patience",
+        "reader",
     )
 
     def __init__(
@@ -155,7 +170,7 @@ class Connection(RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._half_closed: HalfClosed | None = None
         self._rooms = rooms
-        self._reader = SlowReader(rooms.sending, patience.stall_timeout_s, patience.stalls)
+        self.reader = SlowReader(rooms.sending, patience.stall_timeout_s, patience.stalls)
         self._head: Guest | None = None  # what has come of a head that is not whole
         self._payload: StreamReader = EMPTY_PAYLOAD  # the body of the request that has come last
         self._chunks: Chunks | Asking | None = None  # of that body, where some of it, or behind it, may be lost
@@ -172,7 +187,7 @@ class Connection(RequestHandler):
             self._half_closed.stop()
         if self._head is not None:
             self._head.close()
-        self._reader.stop()
+        self.reader.stop()
         self._payload = EMPTY_PAYLOAD
         super().connection_lost(exc)
         self._on_end(self)
@@ -413,11 +428,11 @@ class Connection(RequestHandler):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.transport is not None:
-            self._reader.watch(self.transport)
+            self.reader.watch(self.transport)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._reader.release()
+        self.reader.release()
 
     async def start(self) -> None:
         """Answer requests; when it is to be closed behind the last answer, see that the client reads that."""
@@ -426,7 +441,7 @@ class Connection(RequestHandler):
             await super().start()
         finally:
             if transport is not None and self._manager is not None:  # else it is closed
-                self._reader.see_off(transport)
+                self.reader.see_off(transport)
 
     def handle_error(
         self,

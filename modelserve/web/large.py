@@ -19,6 +19,7 @@ from modelserve.errors import NoSpace
 from modelserve.frames import Body
 from modelserve.messages import Answer
 from modelserve.private_folder import make_private
+from modelserve.web.connection import counted_as
 from modelserve.web.files import send_open
 from modelserve.web.responses import begun_response
 from modelserve.web.rooms import Guest, Rooms
@@ -29,8 +30,8 @@ __all__ = ["LARGE_BYTES", "LargeAnswers"]
 # A smaller answer is written at once; what its client has not read counts too, but never goes to disk.
 LARGE_BYTES = 1024 * 1024
 
-# What is given to the connection at a time. Over TLS, the loop takes and encrypts whatever it is given.
-PIECE_BYTES = 256 * 1024
+# What is given to the connection at a time: of smaller pieces, each call of the system is a part of the cost.
+PIECE_BYTES = 1024 * 1024
 
 
 class LargeAnswers:
@@ -123,9 +124,10 @@ async def _send(
     body = memoryview(answer.body)
     response.content_length = len(body)
     await response.prepare(request)
-    for start in range(0, len(body), PIECE_BYTES):
-        piece = body[start : start + PIECE_BYTES]
-        await response.write(piece)
-        guest.move(len(piece))
-    await response.write_eof()
+    with counted_as(request, guest):
+        for start in range(0, len(body), PIECE_BYTES):
+            piece = body[start : start + PIECE_BYTES]
+            await response.write(piece)
+            guest.move(len(piece))
+        await response.write_eof()
     return response

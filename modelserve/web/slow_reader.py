@@ -30,22 +30,28 @@ class SlowReader:
         stalls: Tells how long the server stood still, which is not the client's.
     """
 
-    __slots__ = ("_guest", "_last_look", "_limit_s", "_look", "_sending", "_stalls")
+    __slots__ = ("_answer", "_guest", "_last_look", "_limit_s", "_look", "_sending", "_stalls")
 
     def __init__(self, sending: Room, limit_s: float, stalls: Stalls) -> None:
         self._sending = sending
         self._limit_s = limit_s
         self._stalls = stalls
+        self._answer: Guest | None = None
         self._guest: Guest | None = None
         self._look: Delay | None = None
         self._last_look: Delay | None = None
 
+    def count_as(self, answer: Guest | None) -> None:
+        """Have what waits from now on be a part of an answer that counts as a whole; None for no longer."""
+        self._answer = answer
+
     def watch(self, transport: asyncio.Transport) -> None:
-        """Look from now on whether it reads on; what waits counts, and makes way for what is read."""
-        waits = transport.get_write_buffer_size()
-        self._guest = self._sending.guest(transport.abort)
-        self._guest.add(waits)
-        self._look_soon(transport, self._guest, waiting_bytes(transport), 0.0)
+        """Look from now on whether it reads on; what waits counts, where it is no part of what counts already."""
+        guest = self._answer
+        if guest is None:
+            guest = self._guest = self._sending.guest(transport.abort)
+            guest.add(transport.get_write_buffer_size())
+        self._look_soon(transport, guest, waiting_bytes(transport), 0.0)
 
     def release(self) -> None:
         """Look no more: it has read on."""

@@ -168,6 +168,17 @@ def ask(server: Running, version: str = "1.1", request_id: str = "asked") -> soc
     return connection
 
 
+def test_an_answer_that_waits_counts_once_until_it_is_read(server: Running) -> None:
+    """X5: as a whole, and not what of it waits in the connection beside."""
+    watch = Watch(server)
+    with ask(server) as slow:
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        for _ in range(10):
+            assert watch.held("sending") == ANSWER
+            time.sleep(0.05)
+    assert eventually(lambda: watch.held("sending") == 0)
+
+
 def test_answers_that_nobody_reads_take_a_bounded_room_and_those_who_read_get_theirs(server: Running) -> None:
     """X5. What finds no room in memory waits on disk; where that is full too, who does not read makes way."""
     watch = Watch(server)
