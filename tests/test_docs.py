@@ -233,6 +233,11 @@ def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r"[\w/-]+\.md", (REPOSITORY / "mkdocs.yml").read_text())
+    assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
+
+
 def headings(page: str) -> list[str]:
     """Return the headings of a page in the reference."""
     return re.findall(r"^#+ (.+)$", (DOCS / "reference" / page).read_text(), re.M)
