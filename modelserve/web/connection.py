@@ -443,6 +443,11 @@ class Connection(RequestHandler):
             if transport is not None and self._manager is not None:  # else it is closed
                 self.reader.see_off(transport)
 
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """Log a fault of the server, which the rest of a body is not that is malformed and that nobody reads."""
+        if not isinstance(options.get("exc_info"), BadRequest):
+            super().log_exception(*args, **options)
+
     def handle_error(
         self,
         request: web.BaseRequest,

@@ -237,3 +237,16 @@ def test_a_large_head_among_many_requests_is_refused(server: Running) -> None:
     with connect(server) as connection:
         connection.sendall((get + b"\r\n") * 35 + large + get + b"\r\n")
         assert statuses(read_all(connection)) == [200] * 35 + [431]
+
+
+def test_what_is_malformed_of_a_body_that_nobody_reads_is_no_fault_of_the_server(server: Running) -> None:
+    """X4: it came while aiohttp waited for the rest of what was refused, and left a traceback in the log."""
+    refused = CHUNKED.replace(b"Host: localhost", b"Host: elsewhere")[:-3]
+    with connect(server) as connection:
+        in_turn(connection, refused)
+        answer = read_until(connection, b"\r\n\r\n")
+        in_turn(connection, b"zz\r\n")
+        with contextlib.suppress(ConnectionError):
+            answer += read_all(connection)
+    assert statuses(answer) == [421]
+    assert "Traceback" not in server.log

@@ -100,6 +100,7 @@ def test_a_training_that_dies_is_an_error_that_says_how_and_its_slot_is_free(sch
         assert time.monotonic() - since_s < DEAD_S
         assert (shown(server, uuid)["status"], words[mode] in message) == ("error", True), message
     eventually(lambda: side_log(log, "children"), within_s=BEGIN_S)
+    eventually(lambda: len(trainers(server)) == 1)
     (trainer,), family = trainers(server), processes(log)
     trainer.kill()
     since_s = time.monotonic()

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from modelserve.runtime.offspring import MARK, kill_offspring
+from tests.running import eventually
 
 Start = Callable[[str], psutil.Process]
 
@@ -22,7 +23,9 @@ def start() -> Iterator[Start]:
     def sleeper(mark: str) -> psutil.Process:
         environment = {**os.environ, **({MARK: mark} if mark else {})}
         started.append(subprocess.Popen(["sleep", "300"], env=environment, start_new_session=True))
-        return psutil.Process(started[-1].pid)
+        process = psutil.Process(started[-1].pid)
+        eventually(lambda: process.environ().get(MARK, "") == mark)  # a new program's environment comes a bit later
+        return process
 
     yield sleeper
     for process in started:

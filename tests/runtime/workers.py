@@ -56,7 +56,7 @@ class Heard:
         self.ends.append(end)
 
 
-async def until(check: Callable[[], T], *, within_s: float = 15) -> T:
+async def until(check: Callable[[], T], *, within_s: float = 60) -> T:
     """Return the first true value of a check, while the loop goes on; fail once the time is over."""
     deadline = time.monotonic() + within_s
     while not (value := check()):
