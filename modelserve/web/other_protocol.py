@@ -26,7 +26,7 @@ class Asking:
         """Take a piece of what comes, the first with the end of its head; it is never too much, as chunks can be.
 
         Args:
-            data: It.
+            data: The piece.
             body_bytes: How much of the body has come with it, and before.
         """
         if self._behind is None:
