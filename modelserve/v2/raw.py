@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from modelserve import errors
 from modelserve.messages import FileAnswer
+from modelserve.names import shortened
 from modelserve.v2.files import OutputFile, UploadedFile
 
 __all__ = ["Raw", "Scratch", "as_raw", "is_media_type"]
@@ -27,7 +28,6 @@ __all__ = ["Raw", "Scratch", "as_raw", "is_media_type"]
 IN_MEMORY_LIMIT_BYTES = 1 << 30
 """Most that is read of a file without a path; a frame ends at 4 GiB, and holds other answers too."""
 
-_NAME_CHARS = 200
 _NOT_SENT = "The model answered with a file that cannot be sent."
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # RFC 9110, 8.3.1: tokens, and parameters of printable ASCII; 255 is what aiohttp and browsers take without a doubt.
@@ -202,4 +202,4 @@ def _base_name(name: Any) -> str:
 def _clean(filename: str) -> str:
     """Return the last part of a name, without what is no letter, sign or blank."""
     base = re.split(r"[/\\]", filename)[-1]
-    return "".join(character for character in base if character.isprintable()).strip(" .")[:_NAME_CHARS]
+    return shortened("".join(character for character in base if character.isprintable()).strip(" ."))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from modelserve.exact import to_json
 from modelserve.messages import Answer
-from modelserve.text import shown
+from modelserve.web.dispositions import disposition
 
 __all__ = ["SERVER", "answer_headers", "begun_response", "bytes_response", "is_shown", "json_response"]
 
@@ -57,12 +56,12 @@ def answer_headers(answer: Answer) -> CIMultiDict[str]:
     """Return the type of an answer, the name it may be saved under, and what keeps a browser from running it."""
     headers = CIMultiDict({"Content-Type": answer.content_type, "X-Content-Type-Options": "nosniff"})
     if answer.content_type != "application/json" or answer.filename:
-        disposition = "inline"
+        kind = "inline"
         if not is_shown(answer.content_type):
             headers["Content-Security-Policy"] = "sandbox"
-            headers["Content-Disposition"] = disposition = "attachment"
+            headers["Content-Disposition"] = kind = "attachment"
         if answer.filename:
-            headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{quote(shown(answer.filename), safe='')}"
+            headers["Content-Disposition"] = disposition(kind, answer.filename)
     return headers
 
 

@@ -15,15 +15,17 @@ import secrets
 import tempfile
 import unicodedata
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from modelserve.errors import BadRequest, TooLarge
 from modelserve.file_threads import FileThreads
 from modelserve.messages import FilePart
+from modelserve.names import shortened
 from modelserve.private_folder import make_private
 from modelserve.removal import remove_tree
 from modelserve.text import is_text, shown
+from modelserve.web.dispositions import names_of
 from modelserve.web.rooms import Guest
 from modelserve.web.upload_file import UploadFile, no_space
 
@@ -36,9 +38,6 @@ MAX_PARTS = 1000
 
 # What is read of a part at a time.
 CHUNK_BYTES = 256 * 1024
-
-# Longer names are cut; file systems end at 255 bytes.
-MAX_FILENAME = 200
 
 # Lines in front of the first part. No client writes more than an empty one; aiohttp reads any number, a second for each
 # MiB of them.
@@ -120,16 +119,20 @@ class Uploads:
             raise BadRequest(_BROKEN)
 
     async def _read_part(self, part: BodyPartReader | MultipartReader) -> None:
-        if not isinstance(part, BodyPartReader) or not part.name:
+        if not isinstance(part, BodyPartReader):
+            raise BadRequest(_BROKEN)
+        names = names_of(part.headers.get(hdrs.CONTENT_DISPOSITION, ""))
+        if names is None:
             raise BadRequest(_BROKEN)
         if "Content-Encoding" in part.headers:
             raise BadRequest("The parts of a form may not be compressed.")
-        if not is_text(part.name):
+        name, filename = names
+        if not is_text(name):
             raise BadRequest("A field of the form has a name with bytes that are no UTF-8; send it in UTF-8.")
-        if part.filename is None:
-            self.form.append((part.name, await self._read_text(part)))
+        if filename is None:
+            self.form.append((name, await self._read_text(part)))
         else:
-            self.files.append(await self._read_file(part, part.name, part.filename))
+            self.files.append(await self._read_file(part, name, filename))
 
     async def _read_text(self, part: BodyPartReader) -> str:
         chunks = []
@@ -196,5 +199,4 @@ def clean_filename(filename: str) -> str:
     """
     base = re.split(r"[/\\]", shown(filename))[-1]
     base = "".join(letter for letter in base if unicodedata.category(letter)[0] != "C").strip()
-    base = base[-MAX_FILENAME:] if len(base) > MAX_FILENAME else base
-    return "" if base in (".", "..") else base
+    return "" if base in (".", "..") else shortened(base)

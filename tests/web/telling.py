@@ -69,7 +69,7 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 def _named(given: dict[str, Any]) -> io.BytesIO:
     file = io.BytesIO(b"named")
-    file.name = "räport 1.bin"
+    file.name = given["names"][0] if given["names"] else "räport 1.bin"
     return file
 
 

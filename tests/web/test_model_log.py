@@ -110,7 +110,7 @@ def test_the_lines_in_memory_are_bounded_and_the_file_has_all(server: Running) -
     found(server, "logged many")
     assert len(tail(server, 100_000)) == 200
     reply = server.get("/v2/models/talker/log")
-    assert reply.headers["Content-Disposition"] == 'attachment; filename="talker.log"'
+    assert reply.headers["Content-Disposition"] == "attachment; filename=\"talker.log\"; filename*=UTF-8''talker.log"
     assert reply.body.count(b"printed many") == 150
     assert reply.body == (server.data / "logs" / "talker.log").read_bytes()[: len(reply.body)]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
-from urllib.parse import unquote
+from pathlib import Path
+from urllib.parse import unquote, urlencode
 
 import pytest
 
@@ -47,8 +49,32 @@ def test_a_text_of_another_type_has_its_charset(server: Running) -> None:
 
 def test_a_file_in_memory_that_has_a_name_is_offered_under_it(server: Running) -> None:
     reply = ask(server, "named")
-    disposition, _, name = reply.headers["Content-Disposition"].partition("; filename*=UTF-8''")
-    assert (reply.status, reply.body, disposition, unquote(name)) == (200, b"named", "inline", "räport 1.bin")
+    plain, _, name = reply.headers["Content-Disposition"].partition("; filename*=UTF-8''")
+    assert (reply.status, reply.body) == (200, b"named")
+    assert (plain, unquote(name)) == ('inline; filename="raport 1.bin"', "räport 1.bin")
+
+
+@pytest.mark.parametrize(
+    ("name", "saved"),
+    [
+        ("plain.csv", "plain.csv"),
+        ("with space.csv", "with space.csv"),
+        ('sa"y.csv', "sa_y.csv"),
+        ("a;b;c.csv", "a_b_c.csv"),
+        ("100%41.csv", "100_41.csv"),
+        ("结果😀.csv", "___.csv"),
+        ("a\r\nX-Evil: 1.csv", "aX-Evil_ 1.csv"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\x\\cat.csv", "cat.csv"),
+        ("x" * 300 + ".nii.gz", "x" * 193 + ".nii.gz"),
+    ],
+)
+def test_curl_saves_an_answer_under_its_name(name: str, saved: str, server: Running, tmp_path: Path) -> None:
+    """U2: curl reads the ASCII name only."""
+    given = urlencode({"answer": "named", "accept": BINARY, "names": name})
+    url = f"http://127.0.0.1:{server.port}{PREDICT.rstrip('/')}?{given}"
+    subprocess.run(["curl", "-fsSOJ", "-X", "POST", url], cwd=tmp_path, check=True, timeout=30)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {saved: b"named"}
 
 
 def test_a_file_on_disk_is_sent_whole_with_its_length_and_name_and_removed(server: Running) -> None:
@@ -76,7 +102,8 @@ def test_a_type_that_runs_script_is_known_however_it_is_written(content_type: st
 
 def test_a_file_name_cannot_split_a_header() -> None:
     response = bytes_response(Answer(1, BINARY, b"", filename='a"\r\nX-Injected: 1;é'))
-    assert response.headers["Content-Disposition"] == "inline; filename*=UTF-8''a%22%0D%0AX-Injected%3A%201%3B%C3%A9"
+    names = "filename=\"a___X-Injected_ 1_e\"; filename*=UTF-8''a%22__X-Injected%3A%201%3B%C3%A9"
+    assert response.headers["Content-Disposition"] == f"inline; {names}"
 
 
 def test_a_client_that_leaves_while_a_file_is_sent_leaves_no_file_and_no_descriptor(server: Running) -> None:

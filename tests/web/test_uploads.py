@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelserve.web.uploads import MAX_FILENAME, clean_filename
+from modelserve.names import MAX_FILENAME_BYTES
+from modelserve.web.uploads import clean_filename
 from tests.running import Reply, Running, eventually, multipart, running
 from tests.web import telling
 
@@ -29,6 +30,8 @@ from tests.web import telling
         ("naïve.png", "naïve.png"),
         ("nul\x00esc\x1b.png", "nulesc.png"),
         ("right\u202eto left.png", "rightto left.png"),
+        ("x" * 300 + ".nii.gz", "x" * 193 + ".nii.gz"),
+        ("结" * 300 + ".png", "结" * 65 + ".png"),
     ],
 )
 def test_a_filename_keeps_its_base_name_only(said: str, kept: str) -> None:
@@ -38,7 +41,7 @@ def test_a_filename_keeps_its_base_name_only(said: str, kept: str) -> None:
 @given(st.text())
 def test_no_filename_can_leave_a_folder_or_split_a_line(said: str) -> None:
     kept = clean_filename(said)
-    assert len(kept) <= MAX_FILENAME
+    assert len(kept.encode()) <= MAX_FILENAME_BYTES
     assert not set(kept) & set("/\\\r\n\x00")
     assert kept not in (".", "..")
 

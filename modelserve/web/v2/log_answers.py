@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from modelserve.errors import BadRequest
+from modelserve.web.dispositions import disposition
 from modelserve.web.requests import REQUEST_ID
 from modelserve.web.responses import SERVER
 
@@ -45,5 +46,5 @@ def log_headers(request: web.Request, filename: str = "") -> dict[str, str]:
         "Server": SERVER,
     }
     if filename:
-        headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+        headers["Content-Disposition"] = disposition("attachment", filename)
     return headers

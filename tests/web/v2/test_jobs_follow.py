@@ -44,7 +44,8 @@ def test_a_log_is_a_download_of_all_that_was_printed(server: Running, done: str)
     reply = server.get(f"{done}/log")
     uuid = done.removeprefix(TRAIN)
     assert (reply.status, reply.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
-    assert reply.headers["Content-Disposition"] == f'attachment; filename="{uuid}.log"'
+    names = f"filename=\"{uuid}.log\"; filename*=UTF-8''{uuid}.log"
+    assert reply.headers["Content-Disposition"] == f"attachment; {names}"
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert LINES in reply.body.decode()
     head = server.request("HEAD", f"{done}/log")
