@@ -49,6 +49,7 @@ WORDS = (
     "modelserve.threads",
     "modelserve.strict_json",
     "modelserve.body",
+    "modelserve.tracebacks",
 )
 PROMISES = (
     "modelserve.settings",
@@ -83,6 +84,7 @@ TABLE = (
     Row(1, ("modelserve.file_threads",), ("modelserve.errors", "modelserve.threads"), ()),
     Row(1, ("modelserve.strict_json",), ("modelserve.errors", "modelserve.json_reason"), ("msgspec",)),
     Row(1, ("modelserve.body",), ("modelserve.errors", "modelserve.strict_json"), ()),
+    Row(1, ("modelserve.tracebacks",), ("modelserve.errors",), ()),
     Row(1, ("modelserve.frames",), ("modelserve.messages", "modelserve.buffers"), ("msgspec",)),
     Row(1, ("modelserve.logs",), ("modelserve.logs", "modelserve.supervised", "modelserve.held"), ()),
     Row(1, ("modelserve.metrics",), ("modelserve.metrics", "modelserve.messages"), ("prometheus_client",)),

@@ -13,7 +13,6 @@ import contextlib
 import socket
 import sys
 import threading
-import traceback
 from typing import Any
 
 from modelserve.errors import BadAnswer
@@ -35,6 +34,7 @@ from modelserve.runtime.news import News
 from modelserve.runtime.outlet import Outlet
 from modelserve.runtime.turns import Begun
 from modelserve.runtime.vital import start_vital
+from modelserve.tracebacks import author_traceback
 from modelserve.v2.current_call import about, running
 from modelserve.v2.failures import failure_of
 from modelserve.v2.progress import progress
@@ -136,7 +136,7 @@ def _print(error: BaseException) -> None:
         if isinstance(error, BadAnswer):
             print(f"{error.message} {error.log}", file=sys.__stderr__)
         else:
-            traceback.print_exception(error, file=sys.__stderr__)
+            print(author_traceback(error), end="", file=sys.__stderr__)
     _flush()
 
 

@@ -17,7 +17,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from modelserve.runtime.boot import Boot
 from modelserve.runtime.interface import DEVICE_EXIT
 from modelserve.runtime.outlet import Outlet
 from modelserve.runtime.prints import print_anyway
+from modelserve.tracebacks import author_summary, author_traceback
 from modelserve.tracing import is_wanted
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def main(channel: socket.socket, life: int, begun: Begun, boot: Boot) -> None:
     try:
         predictor, description = _start_model(boot, outlet, loop)
     except _StartError as error:
-        outlet.send(_failed(str(error), error.__cause__))
+        outlet.send(_failed(str(error), error.__cause__ or error))
         raise SystemExit(1) from None
     gc.collect()
     gc.freeze()  # what loading made stays for good: keep the collector from walking it again and again
@@ -180,10 +180,8 @@ def _explained(error: BaseException) -> BaseException:
     return error
 
 
-def _failed(stage: str, cause: BaseException | None) -> Failed:
-    text = "".join(traceback.format_exception(cause))
-    last = traceback.format_exception_only(cause)[-1].strip()
-    return Failed(stage, sendable(last), sendable(text))
+def _failed(stage: str, cause: BaseException) -> Failed:
+    return Failed(stage, sendable(author_summary(cause)), sendable(author_traceback(cause)))
 
 
 def _answer_calls(channel: socket.socket, predictor: Predictor, outlet: Outlet, begun: Begun, loop: _LateLoop) -> None:

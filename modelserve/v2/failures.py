@@ -9,13 +9,13 @@ a GPU library is loaded for this.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from modelserve.errors import InvalidArguments, ModelserveError, OutOfMemory
 from modelserve.gpu_errors import is_out_of_memory
 from modelserve.messages import Failure, sendable
+from modelserve.tracebacks import author_traceback
 
 __all__ = ["MODEL_ERROR", "OUT_OF_MEMORY", "failure_of"]
 
@@ -83,6 +83,6 @@ def _plain(fields: Any) -> Any:
 
 def _traceback(error: BaseException) -> str:
     try:
-        return sendable("".join(traceback.format_exception(error)))
+        return sendable(author_traceback(error))
     except BaseException:  # what the traceback module reads of an exception may itself raise
         return f"{type(error).__module__}.{type(error).__qualname__} (its text cannot be shown)"
