@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ def _sentence(folder: Path, text: str) -> str:
 
 def test_one_model_may_have_two_names_with_settings_of_their_own(tmp_path: Path) -> None:
     settings = _load(tmp_path, TWO)
-    assert settings.models == {"small": "digits", "large": "digits_model.py:Large"}
+    assert settings.models == {"small": "digits", "large": f"{tmp_path}/digits_model.py:Large"}
     small, large = settings.of("small"), settings.of("large")
     assert (small.workers, small.max_batch_size, small.max_queue, small.gpu_memory_fraction) == (2, 8, 7, 1.0)
     assert (large.workers, large.max_batch_size, large.max_queue, large.max_body_bytes) == (3, 0, 7, 2**20)
@@ -140,3 +142,58 @@ def test_no_message_shows_what_a_variable_is_set_to(tmp_path: Path) -> None:
     assert "123456789" not in _sentence(tmp_path, "[deployments.a.environment]\nTOKEN = 123456789")
     assert "secret" not in _sentence(tmp_path, "[deployments.a]\nenvironment = 'TOKEN=secret'")
     assert "secret" not in _sentence(tmp_path, '[deployments.a.environment]\nTOKEN = "secret\\u0000"')
+
+
+PATHS = """
+temp_dir = "scratch"
+data_dir = "jobs"
+database = "sqlite:///jobs/all.db"
+tls_cert = "tls/cert.pem"
+tls_key = "/etc/key.pem"
+python = "bin/python"
+
+[deployments.file]
+model = "models/digits.py:Large"
+python = "other/python"
+
+[deployments.here]
+model = "digits.py"
+
+[deployments.installed]
+model = "digits"
+
+[deployments.module]
+model = "digits.model:Large"
+"""
+
+
+def test_a_relative_path_of_the_file_is_one_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L9."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home / "scratch", home / "bin", home / "other", elsewhere):
+        folder.mkdir(parents=True)
+    for program in ("bin/python", "other/python"):
+        (home / program).symlink_to(sys.executable)
+    monkeypatch.chdir(elsewhere)
+    (home / "settings.toml").write_text(PATHS)
+    for path in (home / "settings.toml", "../home/settings.toml"):
+        settings = load_settings({}, {}, path)
+        assert settings.temp_dir == str(home / "scratch")
+        assert settings.data_dir == str(home / "jobs")
+        assert settings.database == f"sqlite:///{home}/jobs/all.db"
+        assert (settings.tls_cert, settings.tls_key) == (str(home / "tls/cert.pem"), "/etc/key.pem")
+        assert settings.python == str(home / "bin/python")
+        assert settings.python_of("file") == str(home / "other/python")
+        places = {name: str(Path(model).resolve()) for name, model in settings.models.items() if ".py" in model}
+        assert places == {"file": str(home / "models/digits.py:Large"), "here": str(home / "digits.py")}
+        assert settings.models["installed"] == "digits"
+        assert settings.models["module"] == "digits.model:Large"
+    given = load_settings({"data_dir": "jobs"}, {"MODELSERVE_TLS_CERT": "cert.pem"}, home / "settings.toml")
+    assert (given.data_dir, given.tls_cert) == (str(elsewhere / "jobs"), str(elsewhere / "cert.pem"))
+
+
+def test_every_setting_that_is_a_path_is_read_so(tmp_path: Path) -> None:
+    """A new one must say what a relative path means."""
+    paths = {field.name for field in FIELDS if re.search(r"\b(path|folder|file|interpreter)\b", field.right, re.I)}
+    assert {"tls_cert", "data_dir", "temp_dir"} <= paths
+    assert not [field.name for field in FIELDS if field.name in paths - {"base_path"} and field.beside is None]

@@ -18,6 +18,9 @@ the key in the settings file, the default. The file is the one that `--config` o
 `{CONFIG_FILE}` in the working directory; its keys stand at the top of it, in no table. A key that is not listed here,
 a value of another type or one out of range ends the start with status 2.
 
+A relative path in the settings file is relative to that file's folder: certificates, folders, an interpreter, a file of
+SQLite, and the file of a deployment's model. One in a flag or a variable is relative to the working directory.
+
 A setting that is "per deployment" may also stand in a deployment's own table, `[deployments.NAME]`, which beats all
 four places for that deployment. [Give each deployment its own settings](../how-to/deployments.md) says how.
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from modelserve.settings.fields import Kind
 from modelserve.settings.rows import each, setting
-from modelserve.settings.values import check_file, check_hosts, check_networks, check_origins
+from modelserve.settings.values import beside, check_file, check_hosts, check_networks, check_origins
 
 __all__ = ["AccessRows"]
 
@@ -47,6 +47,7 @@ class AccessRows:
         "",
         "Certificate in PEM, with those that it depends on behind it. With it the server speaks https only.",
         check=check_file,
+        beside=beside,
         right="a path of a file",
     )
     tls_key: str = setting(
@@ -54,6 +55,7 @@ class AccessRows:
         "",
         "Private key of tls_cert, in PEM, without a password.",
         check=check_file,
+        beside=beside,
         right="a path of a file",
     )
     trusted_proxies: str = setting(

@@ -18,7 +18,7 @@ from modelserve.names import NAME_RULE, is_name
 from modelserve.settings.fields import show
 from modelserve.settings.rows import DeploymentTable
 from modelserve.settings.table import BY_NAME
-from modelserve.settings.values import read
+from modelserve.settings.values import model_beside, read
 
 __all__ = ["TABLES", "read_tables"]
 
@@ -35,22 +35,23 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLANNED = "CUDA_VISIBLE_DEVICES"
 
 
-def read_tables(tables: Any, file: str) -> dict[str, DeploymentTable]:
+def read_tables(tables: Any, file: str, folder: str) -> dict[str, DeploymentTable]:
     """Return the deployments' tables by name, in the file's order.
 
     Args:
         tables: What stands under ``deployments`` in the file.
         file: The file's name, for messages.
+        folder: The file's folder, from which relative paths are ones.
 
     Raises:
         SettingsError: A name, a key or a value is wrong; the message names table and key.
     """
     if not isinstance(tables, dict):
         raise SettingsError(f"{TABLES} in {file} is {show(tables)}, but must be tables such as [{TABLES}.digits].")
-    return {name: _read_table(name, table, file) for name, table in tables.items()}
+    return {name: _read_table(name, table, file, folder) for name, table in tables.items()}
 
 
-def _read_table(name: str, table: Any, file: str) -> DeploymentTable:
+def _read_table(name: str, table: Any, file: str, folder: str) -> DeploymentTable:
     if not is_name(name):
         raise SettingsError(f"The deployment name {show(name)} in {file} is not valid: it must be {NAME_RULE}.")
     if not isinstance(table, dict):
@@ -58,11 +59,11 @@ def _read_table(name: str, table: Any, file: str) -> DeploymentTable:
     origin = f"in [{TABLES}.{name}] in {file}"
     own = {key: value for key, value in table.items() if key not in (_MODEL, _ENVIRONMENT)}
     return DeploymentTable(
-        model=_read_model(table.get(_MODEL, name), origin),
+        model=model_beside(_read_model(table.get(_MODEL, name), origin), folder),
         environment=_read_environment(
             table.get(_ENVIRONMENT, {}), origin, f"in [{TABLES}.{name}.{_ENVIRONMENT}] in {file}"
         ),
-        overrides={key: _read_setting(key, value, origin) for key, value in own.items()},
+        overrides={key: _read_setting(key, value, origin, folder) for key, value in own.items()},
     )
 
 
@@ -75,9 +76,9 @@ def _read_model(value: Any, origin: str) -> str:
     return value
 
 
-def _read_setting(key: str, value: Any, origin: str) -> Any:
+def _read_setting(key: str, value: Any, origin: str, folder: str) -> Any:
     if key in _KEYS:
-        return read(BY_NAME[key], value, origin, is_text=False)
+        return read(BY_NAME[key], value, origin, is_text=False, folder=folder)
     if key in BY_NAME:
         raise SettingsError(f"{key} {origin} is a setting of the whole server: write it at the top of the file.")
     near = difflib.get_close_matches(key.lower().replace("-", "_"), _KEYS, n=1)

@@ -34,8 +34,9 @@ class Field:
     """One row of the table.
 
     A text matches the whole ``pattern``; ``check`` returns it as the server wants it, or raises ValueError. ``right``
-    says what a text must be. With ``per_deployment``, a deployment's own table may set it too. The value of one that is
-    ``secret`` is never shown. ``aliases`` are further spellings on the command line.
+    says what a text must be. ``beside`` makes a relative path of the settings file one from that file's folder. With
+    ``per_deployment``, a deployment's own table may set it too. The value of one that is ``secret`` is never shown.
+    ``aliases`` are further spellings on the command line.
     """
 
     name: str = ""
@@ -49,6 +50,7 @@ class Field:
     pattern: str = ""
     check: Callable[[str], str] | None = None
     right: str = ""
+    beside: Callable[[str, str], str] | None = None
     per_deployment: bool = False
     secret: bool = False
     aliases: tuple[str, ...] = ()

@@ -6,7 +6,14 @@ import dataclasses
 
 from modelserve.settings.fields import Kind
 from modelserve.settings.rows import each, setting
-from modelserve.settings.values import check_data_dir, check_database, check_hosts, check_secret
+from modelserve.settings.values import (
+    beside,
+    check_data_dir,
+    check_database,
+    check_hosts,
+    check_secret,
+    database_beside,
+)
 
 __all__ = ["JobRows"]
 
@@ -21,6 +28,7 @@ class JobRows:
         "",
         "Folder for jobs and clients: the database and the jobs' files. Empty: the user's, as the system has it.",
         check=check_data_dir,
+        beside=beside,
         right="a path of a folder",
     )
     database: str = setting(
@@ -28,6 +36,7 @@ class JobRows:
         "",
         "Database of jobs and clients: postgresql+psycopg://user:password@host/name. Empty: a SQLite file in data_dir.",
         check=check_database,
+        beside=database_beside,
         right="postgresql+psycopg://user:password@host/name, or empty for a SQLite file in data_dir",
         secret=True,
     )

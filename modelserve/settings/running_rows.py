@@ -8,7 +8,7 @@ from typing import Literal
 from modelserve.names import GROUPS
 from modelserve.settings.fields import Kind
 from modelserve.settings.rows import each, setting
-from modelserve.settings.values import check_base_path, check_python
+from modelserve.settings.values import check_base_path, check_python, program_beside
 
 __all__ = ["RunningRows"]
 
@@ -75,6 +75,7 @@ class RunningRows:
         "",
         "Interpreter that runs the workers, with modelserve installed. Empty: the server's own.",
         check=check_python,
+        beside=program_beside,
         right='a Python interpreter that can be run, such as "/srv/digits/bin/python"',
     )
     max_batch_size: int = each(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -49,13 +50,14 @@ def load_settings(
     """
     path = _config_path(environ, toml_path)
     in_file = _read_toml(path) if path is not None else {}
-    tables = read_tables(in_file.pop(TABLES, {}), str(path))
+    folder = os.path.dirname(os.path.abspath(path)) if path is not None else ""
+    tables = read_tables(in_file.pop(TABLES, {}), str(path), folder)
     found: dict[str, Any] = dict(defaults or {})
     for name, value, origin, is_text in _given(flags, environ, in_file, path):
         field = BY_NAME.get(name)
         if field is None:
             raise SettingsError(_unknown(name, value, origin))
-        found[name] = read(field, value, origin, is_text=is_text)
+        found[name] = read(field, value, origin, is_text=is_text, folder="" if is_text else folder)
     return Settings(**found, deployments=tables)
 
 

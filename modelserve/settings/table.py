@@ -12,7 +12,7 @@ from modelserve.settings.fields import Field, Kind
 from modelserve.settings.job_rows import JobRows
 from modelserve.settings.rows import DeploymentTable, setting
 from modelserve.settings.running_rows import RunningRows
-from modelserve.settings.values import check_temp_dir
+from modelserve.settings.values import beside, check_temp_dir
 
 __all__ = ["BY_NAME", "FIELDS", "Settings"]
 
@@ -30,6 +30,7 @@ class Settings(AccessRows, JobRows, RunningRows):
         "",
         "Folder in which the server makes its private temporary folder. Empty: the system's.",
         check=check_temp_dir,
+        beside=beside,
         right="an existing folder that can be written to",
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(Kind.CHOICE, "info", "Least level to log.")

@@ -11,10 +11,12 @@ import shutil
 from fractions import Fraction
 from typing import Any
 
+from modelserve import text as texts
 from modelserve.errors import SettingsError
 from modelserve.settings.fields import Field, Kind, describe_value, show
 
 __all__ = [
+    "beside",
     "check_base_path",
     "check_data_dir",
     "check_database",
@@ -25,6 +27,9 @@ __all__ = [
     "check_python",
     "check_secret",
     "check_temp_dir",
+    "database_beside",
+    "model_beside",
+    "program_beside",
     "read",
     "signing_key",
 ]
@@ -42,7 +47,7 @@ _KEY_BYTES = range(24, 65)
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 
 
-def read(field: Field, value: Any, origin: str, *, is_text: bool) -> Any:
+def read(field: Field, value: Any, origin: str, *, is_text: bool, folder: str = "") -> Any:
     """Return the value as the server wants it.
 
     Args:
@@ -50,16 +55,45 @@ def read(field: Field, value: Any, origin: str, *, is_text: bool) -> Any:
         value: What was given.
         origin: Where, in words that follow the setting's name.
         is_text: Whether a text is to be parsed, as it is from flags and the environment, or to be taken as one.
+        folder: The folder of the settings file that has it, from which a relative path is one; "" for the working
+            directory.
 
     Raises:
         SettingsError: It has the wrong type or is out of range.
     """
     try:
-        return _read(field, value, is_text and isinstance(value, str))
+        found = _read(field, value, is_text and isinstance(value, str), folder)
     except (ValueError, TypeError, OverflowError) as error:
         if field.secret:  # nor may a traceback show it
             raise SettingsError(f"{field.name} {origin} must be {describe_value(field)}.") from None
         raise SettingsError(f"{field.name} {origin} is {show(value)}, but must be {describe_value(field)}.") from error
+    if isinstance(found, str) and not texts.is_text(found):  # a relative path in a folder of such a name
+        where = "" if field.secret else f" {texts.shown(found)},"
+        raise SettingsError(f"{field.name} {origin} is the path{where} which has bytes that are no UTF-8.")
+    return found
+
+
+def beside(path: str, folder: str) -> str:
+    """Return a path, from this folder where it is relative; "" as it is."""
+    return os.path.join(folder, os.path.expanduser(path)) if path else ""
+
+
+def program_beside(text: str, folder: str) -> str:
+    """Return the path of a program; a bare name, which is looked for on PATH, as it is."""
+    return beside(text, folder) if "/" in text else text
+
+
+def database_beside(text: str, folder: str) -> str:
+    """Return the address of a database, with the path of a file of SQLite from this folder where it is relative."""
+    scheme, separator, path = text.partition("sqlite:///")
+    return f"{separator}{beside(path, folder)}" if separator and not scheme else text
+
+
+def model_beside(text: str, folder: str) -> str:
+    """Return what names a model, with the path of a file from this folder where it is relative."""
+    place, colon, attribute = text.partition(":")
+    is_file = place.endswith(".py") or "/" in place
+    return f"{beside(place, folder)}{colon}{attribute}" if is_file else text
 
 
 def check_base_path(text: str) -> str:
@@ -148,14 +182,14 @@ def signing_key(text: str) -> bytes:
     return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
 
 
-def _read(field: Field, value: Any, is_text: bool) -> Any:
+def _read(field: Field, value: Any, is_text: bool, folder: str) -> Any:
     match field.kind:
         case Kind.SWITCH:
             return _read_switch(value, is_text)
         case Kind.CHOICE:
             return field.choices[field.choices.index(value)]
         case Kind.TEXT:
-            return _read_text(field, value)
+            return _read_text(field, value, folder)
         case Kind.SIZE:
             number = _parse_size(value) if isinstance(value, str) else _typed(value, int)
         case Kind.WHOLE:
@@ -173,11 +207,13 @@ def _read_switch(value: Any, is_text: bool) -> bool:
     raise ValueError
 
 
-def _read_text(field: Field, value: Any) -> str:
+def _read_text(field: Field, value: Any, folder: str) -> str:
     if not isinstance(value, str) or not value.isprintable():
         raise ValueError
     if field.pattern and not re.fullmatch(field.pattern, value):
         raise ValueError
+    if folder and field.beside:
+        value = field.beside(value, folder)
     return field.check(value) if field.check else value
 
 
