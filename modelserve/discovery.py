@@ -29,6 +29,7 @@ import msgspec
 from modelserve import elsewhere
 from modelserve.errors import DiscoveryError, NoModel
 from modelserve.names import DEEPAAS_GROUP, GROUPS, NAME_RULE, is_name
+from modelserve.text import is_text, shown
 
 __all__ = ["CONTRACT", "ModelRef", "again", "carry", "find", "installed"]
 
@@ -307,6 +308,8 @@ def _named_by_place(text: str, known: dict[str, ModelRef], group: str) -> ModelR
         path = Path(os.path.abspath(place))
         if path.suffix != ".py" or not path.is_file():
             raise NoModel(f"{text!r} names no model: there is no Python file {path}.")
+        if not is_text(str(path)):  # no message to a worker could name it
+            raise NoModel(f"{shown(str(path))} cannot be served: its path has bytes that are no UTF-8; rename it.")
         stem = path.parent.name if path.stem == "__init__" else path.stem
         return ModelRef(_fitting(attribute.rpartition(".")[2].lower() or stem), "file", f"{path}{suffix}")
     if not all(part.isidentifier() for part in place.split(".")) or not _is_importable(place.partition(".")[0]):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modelserve.errors import SettingsError
+from modelserve.text import is_text, shown
+
 __all__ = ["DATABASE_FILE", "data_folder", "has_database"]
 
 # The database in it, where the settings name no other.
@@ -11,12 +14,19 @@ DATABASE_FILE = "modelserve.db"
 
 
 def data_folder(data_dir: str) -> Path:
-    """Return the data folder, which need not be there; "" is the user's own folder for data, as the system has it."""
+    """Return the data folder, which need not be there; "" is the user's own folder for data, as the system has it.
+
+    Raises:
+        SettingsError: Its name is no text.
+    """
     if data_dir:
         return Path(data_dir)
     import platformdirs  # only where it is asked
 
-    return platformdirs.user_data_path("modelserve", appauthor=False)
+    path = platformdirs.user_data_path("modelserve", appauthor=False)
+    if not is_text(str(path)):
+        raise SettingsError(f"The data folder {shown(str(path))} has bytes that are no UTF-8: set --data-dir.")
+    return path
 
 
 def has_database(database: str, data_dir: str) -> bool:

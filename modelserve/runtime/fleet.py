@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -31,6 +32,7 @@ from modelserve.runtime.streams import Streamed, discard
 from modelserve.settings import Settings
 from modelserve.stalls import Stalls
 from modelserve.supervised import Supervisor
+from modelserve.text import is_text, shown
 
 __all__ = ["Cache", "Deployment", "Fleet", "FromCache", "ReloadFailed", "Status", "Streamed", "discard"]
 
@@ -234,6 +236,8 @@ class Fleet:
         yield Sum("working", at_workers, lambda: sum(each.working_bytes for each in held()))
 
     def _make_folder(self) -> str:
+        if not is_text(path := self._settings.temp_dir or tempfile.gettempdir()):
+            raise SettingsError(f"The temporary folder {shown(path)} has bytes that are no UTF-8: set TMPDIR.")
         try:
             return self._stack.enter_context(run_folder(self._settings.temp_dir))
         except OSError as error:
