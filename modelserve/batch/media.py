@@ -54,6 +54,8 @@ def accept_of(description: Description, asked: str, *, is_folder: bool) -> str:
         raise SettingsError(f"--accept {asked}: this model answers with {', '.join(offered)}.")
     if asked or is_folder:
         chosen = asked
+    elif JSON in offered[:1] or (description.streams and JSON in offered):
+        chosen = JSON  # of any stream as well, whether or not the model is known for it
     elif description.streams:
         chosen = _LINES[0]
     else:

@@ -232,6 +232,7 @@ class Lane:
         if pending.stream is not None:
             raise Misbehaved("began a stream a second time")
         left = pending.left
+        self._streams = True  # whatever the model says of itself: no other call is to wait behind the next stream
         stream = Stream(answer.id, lambda parts: replica.more(answer.id, parts), lambda: left(pending))
         if pending.done():  # the client did not wait for it
             stream.close()

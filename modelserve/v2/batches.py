@@ -8,7 +8,6 @@ memory was not enough is run in two halves first.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from modelserve.v2.current_call import UNKNOWN, About, running
 from modelserve.v2.failures import failure_of
 from modelserve.v2.guard import Guard
 from modelserve.v2.model import provides
+from modelserve.v2.returned import Wait, drained
 
 __all__ = ["BAD_BATCH", "Batches", "Parsed"]
 
@@ -25,9 +25,12 @@ BAD_BATCH = "The model did not return one answer for each call of a batch."
 
 
 class Parsed:
-    """A call whose arguments are valid: ``values`` for the model, and the media type its answer is to have."""
+    """A call whose arguments are valid: ``values`` for the model, and the media type its answer is to have.
 
-    __slots__ = ("about", "accept", "deadline", "id", "media_type", "values")
+    With ``needs_stream``, the Accept header names nothing but what only a stream can have.
+    """
+
+    __slots__ = ("about", "accept", "deadline", "id", "media_type", "needs_stream", "values")
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Parsed:
         self.accept = accept
         self.deadline = deadline
         self.about = about
+        self.needs_stream = False
 
 
 class Batches:
@@ -64,7 +68,7 @@ class Batches:
         *,
         render: Callable[[Parsed, Any], Answer],
         guard: Guard,
-        wait: Callable[[Any], Any],
+        wait: Wait,
     ) -> None:
         self._model = model
         self._max_batch_size = max_batch_size
@@ -118,8 +122,7 @@ class Batches:
         running.alone = [item.about for item in batch]
         # New dicts, for if the model changes them and then raises, each call is run once more.
         calls = [dict(item.values) for item in batch]
-        returned = self._model.predict_batch(calls)
-        return self._wait(returned) if inspect.iscoroutine(returned) else returned
+        return drained(self._model.predict_batch(calls), self._wait)
 
     def _divided(self, batch: list[Parsed], error: BaseException, is_half: bool) -> list[list[Parsed]]:
         """Return what to run again of a batch that failed."""

@@ -67,7 +67,7 @@ class BaseModel(abc.ABC):
     def warm(self) -> None:
         """Load weights and run what is slow the first time; called once, before the worker takes any call.
 
-        It may be ``async``; an ``async def predict`` then runs on the same event loop.
+        It may be ``async``; an ``async def predict`` then runs on the same event loop. A generator is run to its end.
 
         Raises:
             Exception: The model is listed as failed; other models are served.
@@ -96,9 +96,14 @@ class BaseModel(abc.ABC):
         As a generator, sync or ``async``, it answers with a stream: an item is sent as soon as it is yielded, and the
         generator waits while the client does not read. By the Accept header, each item is a server-sent event
         (``text/event-stream``) or a line (``application/x-ndjson``, ``application/jsonl``) of JSON, validated against
-        ``schema``; for any other media type a chunk, bytes and str as they are. Without a preference it is events, and
-        ``application/octet-stream`` where the first item is bytes. It is closed, as ``close()`` does it, when the
-        client leaves. What it raises before its first item is an ordinary failure; later, it ends the answer uncleanly.
+        ``schema``, or all are one JSON array (``application/json``); for any other media type a chunk, bytes and str as
+        they are. Without a preference it is events, and ``application/octet-stream`` where the first item is bytes. It
+        is closed, as ``close()`` does it, when the client leaves. What it raises before its first item is an ordinary
+        failure; later, it ends the answer uncleanly.
+
+        What it returns counts, not how it is declared: whatever can be awaited is awaited, and a generator, another
+        iterator (``map(...)``, an object with ``__next__``) or an asynchronous one is a stream; an open file is a file.
+        Where a decorator hides that ``predict`` is ``async``, calls run one at a time.
 
         Args:
             *args: Never used; it lets a subclass declare the arguments it has.
@@ -135,8 +140,9 @@ class BaseModel(abc.ABC):
                 media type for their answers, and the same ``batch_key``.
 
         Returns:
-            A list or tuple of as many answers as calls, in their order, each of a form that ``predict`` may return. An
-            item may be an exception instance: that call then fails as if ``predict`` had raised it, the others do not.
+            A list or tuple of as many answers as calls, or an iterator over them, in their order, each of a form that
+            ``predict`` may return but for a stream. An item may be an exception instance: that call then fails as if
+            ``predict`` had raised it, the others do not.
 
         Raises:
             Exception: Each call of the batch is run once more, alone, so that only the one at fault fails. The dicts
@@ -171,7 +177,8 @@ class BaseModel(abc.ABC):
             **kwargs: The declared arguments by their names in Python, validated. A ``File`` is there until it ends.
 
         Returns:
-            What ``predict`` may return as JSON; None is fine, and NaN and infinity become null.
+            What ``predict`` may return as JSON; None is fine, and NaN and infinity become null. A generator is run to
+            its end: the output is what it returns, else the list of what it yields.
 
         Raises:
             modelserve.errors.ModelserveError: The job ends in the state error, and its message reaches the client.
@@ -225,19 +232,30 @@ def concurrency(model: Any, chosen: int = 0) -> int:
 
 
 def is_async(model: Any) -> bool:
-    """Return whether ``predict`` is ``async``, a coroutine or a generator, and is what is called."""
+    """Return whether ``predict`` is ``async``, a coroutine or a generator, and is what is called.
+
+    What is behind a decorator is not asked for: the decorator may run it to its end itself.
+    """
     return _predict_is(model, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 
 
 def is_stream(model: Any) -> bool:
-    """Return whether ``predict`` is a generator, sync or ``async``, and is what is called."""
-    return _predict_is(model, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    """Return whether ``predict`` is a generator, sync or ``async``, perhaps behind a decorator, and is what is called.
+
+    Any other may return a stream as well.
+    """
+    return _predict_is(model, _is_generator_function)
 
 
 def _predict_is(model: Any, *kinds: Callable[[Any], bool]) -> bool:
     if provides(model, "predict_batch") or not provides(model, "predict"):
         return False
     return any(kind(model.predict) or kind(getattr(model.predict, "__call__", None)) for kind in kinds)  # noqa: B004
+
+
+def _is_generator_function(function: Any) -> bool:
+    original = inspect.unwrap(function) if callable(function) else None
+    return inspect.isgeneratorfunction(original) or inspect.isasyncgenfunction(original)
 
 
 def _whole(model: Any, name: str) -> int:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from modelserve.errors import NotAcceptable
 
-__all__ = ["choose", "choose_any"]
+__all__ = ["choose", "choose_any", "is_fitting", "nothing_fits"]
 
 # What is read of a header; real ones of browsers have about 150 characters. Bounds the time and the cache.
 MAX_HEADER = 4096
@@ -39,8 +39,18 @@ def choose(accept: str, offered: tuple[str, ...]) -> str:
         return offered[0]
     chosen = _choose(_bounded(accept), offered)
     if not chosen:
-        raise NotAcceptable(f"Nothing fits the Accept header; this model can answer with {', '.join(offered)}.")
+        raise nothing_fits(offered)
     return chosen
+
+
+def nothing_fits(offered: tuple[str, ...]) -> NotAcceptable:
+    """Return the error of an Accept header that none of the offered media types fits."""
+    return NotAcceptable(f"Nothing fits the Accept header; this model can answer with {', '.join(offered)}.")
+
+
+def is_fitting(accept: str, offered: tuple[str, ...]) -> bool:
+    """Tell whether :func:`choose` would find one."""
+    return accept in ("", "*/*") or bool(_choose(_bounded(accept), offered))
 
 
 def choose_any(accept: str, offered: tuple[str, ...]) -> str:

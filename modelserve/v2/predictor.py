@@ -10,15 +10,14 @@ the worker's matter; ``parse`` may run on another thread than the rest.
 from __future__ import annotations
 
 import inspect
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
 
 import msgspec
 
-from modelserve.errors import BadAnswer, ContractError, NotImplementedByModel
+from modelserve.errors import BadAnswer, ContractError, NotAcceptable, NotImplementedByModel
 from modelserve.frames import FRAME_LIMIT_BYTES
 from modelserve.messages import Answer, Call, Description
 from modelserve.v2.answers import Renderer
@@ -30,6 +29,7 @@ from modelserve.v2.failures import failure_of
 from modelserve.v2.guard import Guard
 from modelserve.v2.model import attribute, batch_size, concurrency, is_async, is_stream, provides
 from modelserve.v2.plain import NanRule
+from modelserve.v2.returned import PLAIN_TYPES, Wait, drained, items_of, items_on_loop, settled
 from modelserve.v2.streaming import Stream, Streams
 from modelserve.v2.trainings import Trainer, tell_arguments
 
@@ -69,7 +69,7 @@ class Predictor:
     Args:
         model: What the entry point names: a module or an object that provides the contract's methods.
         options: How it is run.
-        wait: Runs a coroutine to its end, for an asynchronous ``warm`` or ``predict_batch``.
+        wait: Runs a coroutine to its end, for whatever of the model is asynchronous; ``predict`` where it hides that.
 
     Attributes:
         batches: Whether calls go to :meth:`run_batch`.
@@ -86,7 +86,7 @@ class Predictor:
         model: Any,
         options: PredictorOptions = PredictorOptions(),
         *,
-        wait: Callable[[Any], Any] = _cannot_wait,
+        wait: Wait = _cannot_wait,
     ) -> None:
         self._model = model
         self._options = options
@@ -137,9 +137,7 @@ class Predictor:
     def warm(self) -> None:
         """Run the model's ``warm``, if it has one."""
         if provides(self._model, "warm"):
-            returned = self._model.warm()
-            if inspect.iscoroutine(returned):
-                self._wait(returned)
+            drained(self._model.warm(), self._wait)
         self._renderer.keep_files()
 
     def parse(self, call: Call) -> Parsed | Answer:
@@ -150,26 +148,37 @@ class Predictor:
         """
         if call.operation == "train":
             return self.trainer.validate(call)
-        accept = call.accept
+        accept, needs_stream = call.accept, False
         try:
             if not self._predicts:
                 raise NotImplementedByModel("This model does not provide predict.")
             if self._is_stream:
+                needs_stream = not self._options.takes_any_accept and self._streams.are_all_that_fits(accept)
                 call.accept = self._streams.left_to_the_model(accept)
-            arguments = self._parser.parse(call)
+            try:
+                arguments = self._parser.parse(call)
+            except NotAcceptable:  # but perhaps what predict returns will be a stream
+                if self._is_stream or self.batches or not self._streams.are_all_that_fits(accept):
+                    raise
+                call.accept, needs_stream = "", True
+                arguments = self._parser.parse(call)
             if call.operation:
                 return tell_arguments(call, arguments.values, self._max_bytes)
-            return Parsed(call.id, arguments.values, arguments.media_type, accept, call.deadline, about(call))
+            parsed = Parsed(call.id, arguments.values, arguments.media_type, accept, call.deadline, about(call))
+            parsed.needs_stream = needs_stream
+            return parsed
         except BaseException as error:  # a field of the model's own may raise anything
             return Answer(call.id, failure=failure_of(error))
 
     def run(self, item: Parsed) -> Answer | Stream:
-        """Predict one call. Of a generator, the first item is awaited: what it raises before is an ordinary failure."""
+        """Predict one call. Of a stream, the first item is awaited: what it raises before is an ordinary failure."""
         running.alone = (item.about,)
         try:
             value = self._model.predict(**item.values)
-            if type(value) is types.GeneratorType:
-                return self._stream(item, value, list(islice(value, 1)))
+            if type(value) not in PLAIN_TYPES:
+                value = settled(value, self._wait)
+                if (items := items_of(value, self._wait)) is not None:
+                    return self._streams.of(item, items, list(islice(items, 1)))
             return self._rendered(item, value)
         except BaseException as error:  # the border to the model: SystemExit and KeyboardInterrupt are its errors too
             return self._guard.failed(item.id, error)
@@ -179,10 +188,10 @@ class Predictor:
         running.here.set((item.about,))
         try:
             value = self._model.predict(**item.values)
-            if inspect.isawaitable(value):
+            while inspect.isawaitable(value):
                 value = await value
-            if isinstance(value, types.AsyncGeneratorType):
-                return self._stream(item, value, await _first_of(value))
+            if type(value) not in PLAIN_TYPES and (items := items_on_loop(value)) is not None:
+                return self._streams.of(item, items, await _first_of(items))
             return self._rendered(item, value)
         except BaseException as error:  # as in run
             return self._guard.failed(item.id, error)
@@ -192,7 +201,7 @@ class Predictor:
         return self._batcher.run(items)
 
     def _make_parser(self, method: str) -> ArgumentParser:
-        declared = getattr(self._model, method)() if provides(self._model, method) else None
+        declared = settled(getattr(self._model, method)(), self._wait) if provides(self._model, method) else None
         unknown = cast(UnknownRule, self._options.unknown_arguments)
         declared = {} if declared is None else declared
         return ArgumentParser(declared, unknown=unknown, takes_any_accept=self._options.takes_any_accept)
@@ -202,16 +211,15 @@ class Predictor:
         schema = attribute(self._model, "schema", None)
         return Renderer(schema, media_types=self._parser.media_types, nan=nan, scratch=self._options.scratch)
 
-    def _stream(self, item: Parsed, items: Any, first: list[Any]) -> Stream:
-        return self._streams.of(item.id, items, accept=item.accept, media_type=item.media_type, first=first)
-
     def _render(self, item: Parsed, value: Any) -> Answer:
         try:
-            return self._rendered(item, value)
+            return self._rendered(item, settled(value, self._wait))
         except BaseException as error:  # the value is the model's: its methods may raise anything
             return self._guard.failed(item.id, error)
 
     def _rendered(self, item: Parsed, value: Any) -> Answer:
+        if item.needs_stream:
+            raise self._streams.refusal()
         answer = self._renderer.render(item.id, value, item.media_type)
         if len(answer.body) > self._max_bytes:
             log = f"it is {len(answer.body)} bytes, and max_answer_bytes is {self._max_bytes}; answer with a file"

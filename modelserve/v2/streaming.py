@@ -1,11 +1,12 @@
 """What a generator yields, as the parts of a streamed answer.
 
-    generator --> Streams.of(...) --> Stream: the Answer that begins it, then a Part for each item, then the last Part
+    items --> Streams.of(...) --> Stream: the Answer that begins it, then a Part for each item, then the last Part
 
 The form follows from the Accept header: ``text/event-stream`` gives one event ``data: JSON`` for each item,
-``application/x-ndjson`` and ``application/jsonl`` one line of JSON. Any other media type gives chunks: bytes and text
-as they are, anything else as a line of JSON. Without a preference, a model that declares no media types of its own
-streams events, and ``application/octet-stream`` where its first item is bytes.
+``application/x-ndjson`` and ``application/jsonl`` one line of JSON, ``application/json`` one array of all items. Any
+other media type gives chunks: bytes and text as they are, anything else as a line of JSON. Without a preference, a
+model that declares no media types of its own streams events, and ``application/octet-stream`` where its first item is
+bytes.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 from modelserve.errors import BadAnswer, NotAcceptable
 from modelserve.messages import Answer, Failure, Part
 from modelserve.v2.answers import Renderer
+from modelserve.v2.batches import Parsed
 from modelserve.v2.failures import failure_of
 from modelserve.v2.guard import Guard
-from modelserve.v2.negotiation import choose
+from modelserve.v2.negotiation import choose, is_fitting, nothing_fits
 from modelserve.v2.plain import NanRule, NotJsonError, dump
 
 __all__ = ["Stream", "Streams", "offered"]
@@ -67,18 +69,27 @@ class Streams:
         """
         return accept if choose(accept, self._offered) in self._declared else ""
 
-    def of(self, call_id: int, items: Any, *, accept: str, media_type: str, first: list[Any]) -> Stream:
-        """Return a stream, whose first item is known, or that is known to be empty.
+    def are_all_that_fits(self, accept: str) -> bool:
+        """Tell whether the Accept header names a form that only a stream has, and nothing that the model declares."""
+        return not is_fitting(accept, self._declared) and is_fitting(accept, self._offered)
+
+    def refusal(self) -> NotAcceptable:
+        """Return the error of a call that asks for a stream, where what the model returned is none."""
+        return nothing_fits(self._declared)
+
+    def of(self, item: Parsed, items: Any, first: list[Any]) -> Stream:
+        """Return the stream that answers a call.
 
         Args:
-            call_id: The call that it answers.
-            items: The generator; it is the stream's to close.
-            accept: The call's Accept header.
-            media_type: What the model's own negotiation chose.
-            first: The first item, nothing for an empty stream.
+            item: The call.
+            items: What has the items; it is the stream's to close.
+            first: The first item, which is known, or nothing for a stream that is known to be empty.
+
+        Raises:
+            NotAcceptable: The items are bytes, and the Accept header names only what bytes cannot be.
         """
-        chosen = self._chosen(accept, media_type, bool(first) and isinstance(first[0], _BYTES))
-        return Stream(call_id, items, first, chosen, self)
+        chosen = self._chosen(item.accept, item.media_type, bool(first) and isinstance(first[0], _BYTES))
+        return Stream(item.id, items, first, chosen, self)
 
     def failure_of(self, error: BaseException) -> Failure:
         """Return what the client and the log may know of an error in mid-stream."""
@@ -101,19 +112,12 @@ class Streams:
             raise BadAnswer("An item of the model's answer cannot be written as JSON.", log=str(error)) from error
 
     def _chosen(self, accept: str, media_type: str, is_bytes: bool) -> str:
-        if is_bytes and media_type == _JSON and self._takes_octets(accept):
-            return OCTETS
-        try:
-            choice = choose(accept, self._offered)
-        except NotAcceptable:  # the client named its choice in the model's own argument
+        if is_bytes and media_type == _JSON:
+            return choose(accept, (OCTETS, TEXT))
+        if not is_fitting(accept, self._offered):  # the client named its choice in the model's own argument
             return media_type
+        choice = choose(accept, self._offered)
         return media_type if choice in self._declared else choice
-
-    def _takes_octets(self, accept: str) -> bool:
-        try:
-            return choose(accept, (OCTETS, *self._offered)) == OCTETS
-        except NotAcceptable:
-            return False
 
 
 class Stream:
@@ -121,7 +125,7 @@ class Stream:
 
     Attributes:
         answer: What is sent first.
-        items: The generator, sync or async.
+        items: What has the items, as :mod:`modelserve.v2.returned` gives it, sync or async.
     """
 
     def __init__(self, call_id: int, items: Any, first: list[Any], media_type: str, streams: Streams) -> None:
@@ -130,15 +134,19 @@ class Stream:
         self._media_type = media_type
         self._streams = streams
         self.items = items
-        content_type = LINES[0] if media_type == _JSON else media_type
-        self.answer = Answer(call_id, f"{TEXT}; charset=utf-8" if media_type == TEXT else content_type, stream=True)
+        is_chunks = bool(first) and isinstance(first[0], (str, *_BYTES))
+        essence = media_type.partition(";")[0].strip().lower()
+        # Of another JSON type, a model that yields text or bytes writes the document itself.
+        self._is_array = essence == _JSON or (essence.endswith("+json") and not is_chunks)
+        self._count = 0
+        self.answer = Answer(call_id, f"{TEXT}; charset=utf-8" if media_type == TEXT else media_type, stream=True)
 
     def next_part(self) -> Part:
         """Return the next part, or the last one, once the model's generator has given the item for it; never raises."""
         try:
             return self._part(self._first.pop() if self._first else next(self.items))
         except StopIteration:
-            return Part(self._id, last=True)
+            return self._end()
         except BaseException as error:  # the border to the model
             return self.broken(error)
 
@@ -151,7 +159,7 @@ class Stream:
         try:
             return self._part(self._first.pop() if self._first else await anext(self.items))
         except StopAsyncIteration:
-            return Part(self._id, last=True)
+            return self._end()
 
     def broken(self, error: BaseException) -> Part:
         """Return the last part of a stream that ends uncleanly; in events, the client can read the failure."""
@@ -167,10 +175,16 @@ class Stream:
             raise BadAnswer("An item of the model's answer is larger than this service sends.", log=log)
         return Part(self._id, data)
 
+    def _end(self) -> Part:
+        return Part(self._id, (b"]" if self._count else b"[]") if self._is_array else b"", last=True)
+
     def _rendered(self, item: Any) -> bytes:
+        if self._is_array:
+            self._count += 1
+            return (b"[" if self._count == 1 else b",") + self._streams.json(item)
         if self._media_type == EVENTS:
             return b"data: %b\n\n" % self._streams.json(item)
-        if self._media_type not in (_JSON, *LINES):
+        if self._media_type not in LINES:
             if isinstance(item, _BYTES):
                 return bytes(item)
             if isinstance(item, str):

@@ -9,8 +9,7 @@ the same call once more. Nothing here knows of jobs.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from modelserve.v2.arguments import ArgumentParser
 from modelserve.v2.failures import MODEL_ERROR, failure_of
 from modelserve.v2.files import UploadedFile
 from modelserve.v2.plain import NotJsonError, dump
+from modelserve.v2.returned import Wait, drained
 
 __all__ = ["TRAIN_ERROR", "Trainer", "tell_arguments"]
 
@@ -39,9 +39,7 @@ class Trainer:
         wait: Runs a coroutine to its end, for an asynchronous ``train``.
     """
 
-    def __init__(
-        self, model: Any, parser: ArgumentParser | None, *, max_bytes: int, wait: Callable[[Any], Any]
-    ) -> None:
+    def __init__(self, model: Any, parser: ArgumentParser | None, *, max_bytes: int, wait: Wait) -> None:
         self._model = model
         self._parser = parser
         self._max_bytes = max_bytes
@@ -76,9 +74,7 @@ class Trainer:
             BadAnswer: What it returned is no JSON, or is over ``max_bytes``.
             BaseException: What ``train`` raised.
         """
-        value = self._model.train(**arguments)
-        if inspect.iscoroutine(value):
-            value = self._wait(value)
+        value = drained(self._model.train(**arguments), self._wait)
         try:
             output = dump(value, "null")
         except NotJsonError as error:

@@ -170,7 +170,9 @@ def _file_schema(rule: FileRule, text: str) -> dict[str, Any]:
 def _stream(media_type: str, item: dict[str, Any]) -> dict[str, Any]:
     """Return a streamed body. OpenAPI has a word for its items from 3.2 on: itemSchema."""
     text: dict[str, Any] = {"type": "string"}
-    if media_type in (JSON, *ITEM_TYPES):
+    if media_type == JSON:
+        return {"schema": {"type": "array", "items": item}}
+    if media_type in ITEM_TYPES:
         return {"schema": text, "x-itemSchema": item}
     return {"schema": _answer_schema(media_type, text)}
 

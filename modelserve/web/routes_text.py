@@ -124,7 +124,7 @@ STATUS_TEXTS: Mapping[int, str] = {
 }
 
 STREAM_TEXT = (
-    "The answer, streamed: an event or a line for each item, or chunks, as the Accept header asks. "
+    "The answer, streamed: an event or a line for each item, one JSON array, or chunks, as the Accept header asks. "
     "If the model fails on the way, the connection closes without the final chunk."
 )
 

@@ -19,7 +19,7 @@ def description(*media_types: str, streams: bool = False) -> Description:
 @pytest.mark.parametrize(
     ("offered", "asked", "is_folder", "chosen"),
     [
-        ((JSON,), "", False, ""),
+        ((JSON,), "", False, JSON),
         ((JSON, PNG), PNG, True, PNG),
         ((PNG, JSON), "", False, JSON),
         ((PNG, JSON), "", True, ""),

@@ -79,8 +79,32 @@ class TestForms:
     def test_lines_of_json_where_asked_for(self, accept: str) -> None:
         assert body(Yielding({"a": 1}, "b"), accept) == (accept, b'{"a":1}\n"b"\n')
 
-    def test_a_client_that_takes_only_json_gets_lines_of_it(self) -> None:
-        assert body(Yielding({"a": 1}, 2), "application/json") == (NDJSON, b'{"a":1}\n2\n')
+    @pytest.mark.parametrize(
+        "accept", ["application/json", "application/json;q=0.5, text/event-stream;q=0.4", "application/json, */*;q=0.1"]
+    )
+    def test_a_client_that_prefers_json_gets_one_array(self, accept: str) -> None:
+        assert body(Yielding({"a": 1}, 2), accept) == ("application/json", b'[{"a":1},2]')
+
+    def test_an_array_of_no_items_is_empty(self) -> None:
+        assert body(Yielding(), "application/json") == ("application/json", b"[]")
+
+    def test_an_array_of_a_json_type_of_the_models_own(self) -> None:
+        model = Yielding({"a": 1}, 2, accept=fields.Str(validate=_one_of("application/geo+json")))
+        assert body(model) == ("application/geo+json", b'[{"a":1},2]')
+
+    def test_a_document_that_the_model_writes_itself_is_left_alone(self) -> None:
+        model = Yielding('{"a":', "1}", accept=fields.Str(validate=_one_of("application/geo+json")))
+        assert body(model) == ("application/geo+json", b'{"a":1}')
+
+    @pytest.mark.parametrize("accept", ["application/json", NDJSON, "text/event-stream"])
+    def test_bytes_are_refused_to_a_client_that_takes_what_they_cannot_be(self, accept: str) -> None:
+        answer = predicted(Yielding(b"a"), accept)
+        assert isinstance(answer, Answer)
+        assert answer.failure is not None
+        assert (answer.failure.status, answer.failure.code) == (406, "not_acceptable")
+
+    def test_bytes_are_sent_to_a_client_that_takes_anything_after_json(self) -> None:
+        assert body(Yielding(b"a"), "application/json, */*;q=0.1") == ("application/octet-stream", b"a")
 
     @pytest.mark.parametrize("accept", ["", "*/*", "application/octet-stream", "application/*"])
     def test_bytes_go_as_they_are(self, accept: str) -> None:
@@ -181,6 +205,11 @@ class TestErrors:
         assert not predictor.is_broken
         stream.next_part()
         assert predictor.is_broken
+
+    def test_an_array_is_never_closed(self) -> None:
+        _, parts = streamed(Yielding(1, ValueError("secret")), "application/json")
+        assert [part.data for part in parts] == [b"[1", b""]
+        assert parts[-1].failure is not None
 
     def test_lines_and_chunks_end_without_a_word(self) -> None:
         for accept in (NDJSON, "text/plain"):
