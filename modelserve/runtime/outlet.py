@@ -12,11 +12,12 @@ import os
 import socket
 import threading
 import time
+from typing import NoReturn
 
 from modelserve.frames import HEAD_LIMIT_BYTES, START_LIMIT_BYTES, Body, encode
 from modelserve.messages import Answer, Answers, Checked, Failed, Failure, Part, Ready, Scraped, Stage
 
-__all__ = ["Outlet"]
+__all__ = ["Outlet", "end_forked"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,13 @@ GATHER_NS = 1_000_000
 LARGE_BYTES = 1 << 20
 
 Message = Ready | Failed | Stage | Part | Checked | Scraped | Answers
+
+
+def end_forked() -> NoReturn:
+    """End a child that the model has forked, without what Python does at exit: that is for the parent to do."""
+    logger.warning("a process that the model has forked came back from it, and ends; end it with os._exit there")
+    logging.shutdown()
+    os._exit(FORKED_EXIT)
 
 
 class Outlet:
@@ -121,10 +129,8 @@ class _Left:
     """Takes the channel's place in a child of the worker."""
 
     def sendall(self, data: object) -> None:
-        """End the process, without what Python does at exit: that is for the parent to do."""
-        logger.warning("a process that the model has forked came back from it, and ends; end it with os._exit there")
-        logging.shutdown()
-        os._exit(FORKED_EXIT)
+        """End the process."""
+        end_forked()
 
     def close(self) -> None:
         """Nothing is open."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import signal
 import socket
 import subprocess
-import tempfile
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from modelserve.messages import Answer, Call, Calls, Cancel, Check, Description, Failed, More, Scrape, Scraped
@@ -68,9 +69,10 @@ class LocalBackend:
         self._orphans = Orphans(house)
         self._stalls = stalls or Stalls()
         self._paths = added_paths()
+        self._numbers = itertools.count()
 
     def replica(self, spec: WorkerSpec) -> LocalReplica:
-        machinery = Machinery(self._paths, self._remains, self._stalls, self._hearing)
+        machinery = Machinery(self._paths, self._remains, self._stalls, self._numbers, self._hearing)
         return LocalReplica(spec, self._folder, machinery)
 
     async def __aenter__(self) -> LocalBackend:
@@ -91,11 +93,12 @@ class LocalBackend:
 
 
 class Machinery(NamedTuple):
-    """What the workers of one backend share."""
+    """What the workers of one backend share; their temporary folders have the numbers."""
 
     paths: boot.AddedPaths
     remains: Remains
     stalls: Stalls
+    numbers: Iterator[int]
     hearing: Hearing | None
 
 
@@ -105,7 +108,7 @@ class LocalReplica:
     def __init__(self, spec: WorkerSpec, folder: str, machinery: Machinery) -> None:
         self._spec = spec
         self._folder = folder
-        self._paths, self._remains, self._stalls, hearing = machinery
+        self._paths, self._remains, self._stalls, self._numbers, hearing = machinery
         self._hearing = None if spec.log_path else hearing
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: channel.Channel | None = None
@@ -216,8 +219,7 @@ class LocalReplica:
     def _spawn(self, theirs: socket.socket) -> None:
         assert self._channel is not None
         self._remains.start()  # now, since at its end there may be no room for another thread
-        make_private(self._folder)  # it may have been swept away since the last worker was made
-        scratch = tempfile.mkdtemp(prefix=f"{self.name}-", dir=self._folder)
+        scratch = self._make_scratch()
         self._closers.callback(self._remains.put, scratch)
         with contextlib.ExitStack() as passed:
             memory = boot.Counter.memory()
@@ -234,6 +236,15 @@ class LocalReplica:
         mark = "" if ear is None else ear.mark
         self._channel.write([boot.pack(self._paths, boot.Boot(self._spec, scratch, mark))])
         self._enter("load")
+
+    def _make_scratch(self) -> str:
+        """Make the worker's temporary folder, with a short path, since that of a socket has 107 bytes at most."""
+        make_private(self._folder)  # it may have been swept away since the last worker was made
+        while True:
+            path = os.path.join(self._folder, str(next(self._numbers)))
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+                return path
 
     def _open_ear(self, passed: contextlib.ExitStack) -> Ear | None:
         if self._hearing is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections import deque
 from collections.abc import Coroutine
@@ -48,6 +49,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
+        os.register_at_fork(after_in_child=self._leave)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine to its end, even if the model stops the loop meanwhile."""
@@ -58,6 +60,12 @@ class Loop:
             with contextlib.suppress(RuntimeError, SystemExit, KeyboardInterrupt):
                 loop.run_until_complete(task)
         return task.result()
+
+    def _leave(self) -> None:
+        """Run no more in a child that the model has forked: it would take from its parent what wakes it."""
+        selector = getattr(self._runner.get_loop(), "_selector", None)
+        if selector is not None:  # a loop that the model has chosen may have none
+            selector.close()
 
 
 class _Running:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import gc
 import logging
 import os
@@ -24,9 +25,9 @@ from modelserve import loading, logs
 from modelserve.frames import START_LIMIT_BYTES, encode
 from modelserve.messages import Description, Failed, Ready, Stage, sendable
 from modelserve.runtime import gpu, lifeline, priority
-from modelserve.runtime.boot import Boot
+from modelserve.runtime.boot import Boot, Counter
 from modelserve.runtime.interface import DEVICE_EXIT
-from modelserve.runtime.outlet import Outlet
+from modelserve.runtime.outlet import Outlet, end_forked
 from modelserve.runtime.prints import print_anyway
 from modelserve.tracebacks import author_summary, author_traceback
 from modelserve.tracing import is_wanted
@@ -50,7 +51,7 @@ class _StartError(Exception):
     """Carries the stage in which starting failed; the cause says why."""
 
 
-def main(channel: socket.socket, life: int, begun: Begun, boot: Boot) -> None:
+def main(channel: socket.socket, life: int, begun: Counter, boot: Boot) -> None:
     """Run a worker to its end. Returns when the server closes the channel, or when the model cannot start.
 
     Args:
@@ -61,8 +62,18 @@ def main(channel: socket.socket, life: int, begun: Begun, boot: Boot) -> None:
     """
     lifeline.hold(life)
     _settle_in(boot)
-    outlet, loop = Outlet(channel), _LateLoop()
-    os.register_at_fork(after_in_child=outlet.leave)
+    outlet = Outlet(channel)
+    os.register_at_fork(after_in_child=functools.partial(_leave, outlet, begun, life))
+    ours = os.getpid()
+    try:
+        _run(channel, outlet, begun, boot)
+    finally:
+        if os.getpid() != ours:
+            end_forked()
+
+
+def _run(channel: socket.socket, outlet: Outlet, begun: Counter, boot: Boot) -> None:
+    loop = _LateLoop()
     try:
         predictor, description = _start_model(boot, outlet, loop)
     except _StartError as error:
@@ -94,7 +105,9 @@ class _LateLoop:
 
 def _settle_in(boot: Boot) -> None:
     """Become what the plan says before any library of the model is loaded."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then stops us
+    # Ctrl-C is for the server, which then stops us. Not SIG_IGN, which all that the model starts would inherit.
+    signal.signal(signal.SIGINT, _unheard)
+    os.register_at_fork(after_in_child=_hear_again)
     os.dup2(2, 1)  # standard output belongs to the server
     print_anyway()
     faulthandler.enable()
@@ -107,6 +120,24 @@ def _settle_in(boot: Boot) -> None:
     os.environ.update(placement.missing_from(os.environ), TMPDIR=boot.scratch)
     options = boot.spec.options
     logs.configure(options.log_level, options.log_format, worker=boot.spec.name, mark=boot.log_mark, about=_whose)
+
+
+def _unheard(number: int, frame: object) -> None:
+    """Take a signal that is for others."""
+
+
+def _hear_again() -> None:
+    """Let a child that the model has forked be interrupted as any program is."""
+    if signal.getsignal(signal.SIGINT) is _unheard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(outlet: Outlet, begun: Counter, life: int) -> None:
+    """Close what is ours in a child that the model has forked: the call that it came from is its parent's."""
+    outlet.leave()
+    begun.close()
+    with contextlib.suppress(OSError):
+        os.close(life)
 
 
 def _whose() -> Mapping[str, str]:

@@ -11,10 +11,10 @@ from tests.faults.aftermath import aftermath
 from tests.faults.confined import confined
 from tests.faults.told import counted, status
 from tests.faults.trainings import ENDED, becomes
-from tests.running import Running, eventually, running
+from tests.running import Running, are_gone, eventually, running
 
 HEAD = """
-import os, sys, threading, time
+import asyncio, os, sys, threading, time
 import prometheus_client
 from modelserve.v2 import fields
 
@@ -46,14 +46,37 @@ def begin(mode):
         return "child"
     return mode
 
+def opened():
+    with os.scandir("/proc/self/fd") as entries:
+        return [os.readlink(each.path) for each in entries if int(each.name) > 2 and os.path.lexists(each.path)]
+
+def seen_by_child():
+    out, into = os.pipe()
+    if not os.fork():
+        os.write(into, "\\n".join(opened()).encode())
+        os._exit(0)
+    os.close(into)
+    with open(out) as file:
+        return file.read().split("\\n")
+
 def train(mode):
     return {"by": begin(mode)}
 """
 
 ENDS = {
-    "turns": "def predict(mode):\n    return begin(mode)\n",
+    "turns": "def predict(mode):\n    return seen_by_child() if mode == 'descriptors' else begin(mode)\n",
     "batch": "max_batch_size = 4\n\ndef predict_batch(items):\n    return [begin(**item) for item in items]\n",
-    "async": "max_concurrency = 4\n\nasync def predict(mode):\n    return begin(mode)\n",
+    "async": """
+max_concurrency = 4
+
+async def predict(mode):
+    if mode == "child waits" and not os.fork():
+        await asyncio.sleep(1000)
+    if "waits" in mode:
+        for _ in range(20):
+            await asyncio.to_thread(time.sleep, 0.01)
+    return begin(mode)
+""",
     "stream": "def predict(mode):\n    yield from [mode, begin(mode), 'end']\n",
 }
 
@@ -83,6 +106,22 @@ def test_a_child_that_comes_back_from_the_model_answers_nothing(server: Running,
     assert b"child" not in reply.body
     assert [server.predict(kind, {}).status for _ in range(5)] == [200] * 5
     assert server.workers() == workers
+
+
+def test_a_child_has_none_of_the_workers_descriptors(server: Running) -> None:
+    """L1: neither the channel to the server, nor the lifeline, nor the counter."""
+    found = server.predict("turns", {"mode": "descriptors"}).json()["predictions"]
+    assert not [name for name in found if name.startswith("socket:") or "modelserve" in name]
+    assert len({name for name in found if name.startswith("pipe:")}) == 1, "its own"
+
+
+def test_a_child_of_an_async_model_that_waits_in_our_event_loop_ends(server: Running) -> None:
+    """L1: it would take from its parent what wakes that."""
+    workers = server.workers()
+    for mode in ("child waits", "waits", "child waits", "waits"):
+        assert server.predict("async", {"mode": mode}).json()["predictions"] == mode
+    assert server.workers() == workers
+    eventually(lambda: are_gone(child for worker in workers for child in worker.children()))
 
 
 @pytest.mark.parametrize("mode", FORKS)

@@ -49,7 +49,7 @@ def test_folders_too_deep_for_a_recursion_are_removed(tmp_path: Path) -> None:
         assert reply.json()["predictions"] == "filled"
         eventually(lambda: not server.uploads())
         eventually(lambda: counted(server, "modelserve_held_bytes", what="files") == 0)
-        (dead,) = server.temp.glob("modelserve-run-*/hostile-*")
+        (dead,) = server.temp.glob("modelserve-run-*/[0-9]*")
         assert server.predict("hostile", {"exits": True}).status == 500
         eventually(lambda: not dead.exists())
         assert counted(server, "modelserve_internal_failures_total", part="removing") == 0
