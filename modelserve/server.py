@@ -34,7 +34,7 @@ from modelserve.errors import ModelserveError, NoModel, SettingsError
 from modelserve.jobs.runner import Runner
 from modelserve.jobs.service import keep_jobs
 from modelserve.keeping_logs import keep_logs
-from modelserve.listening import address_of, is_loopback, listen, require_c_parser, require_clients
+from modelserve.listening import address_of, are_loopback, listen, require_c_parser, require_clients
 from modelserve.logs.kept import KeptLogs
 from modelserve.metrics import Metrics
 from modelserve.open_files import count_connections, raise_limit
@@ -123,7 +123,7 @@ class Server:
             stack.enter_context(self.supervisor.hooked())
             self._stalls.start()
             stack.callback(self._stalls.stop)
-            listening = stack.enter_context(listen(self._settings.host, self._settings.port))
+            listening = [stack.enter_context(each) for each in listen(self._settings.host, self._settings.port)]
             self._logs = stack.enter_context(keep_logs(self._settings, self._names, self.supervisor))
             self.metrics.watch_log(lambda: logs.lost_records() + self._logs.not_written + self._hearing.dropped)
             self.metrics.watch_held(self._hearing.bound)
@@ -144,13 +144,15 @@ class Server:
                 self.metrics.watch_held(self.jobs.held)
                 await self._call_back(stack, self.jobs)
             await self._open_door(stack, listening, connections)
-            await self._open_control(stack, listening.getsockname()[1])
+            await self._open_control(stack, listening[0].getsockname()[1])
             self._stack = stack.pop_all()
         return self
 
-    async def _open_door(self, stack: contextlib.AsyncExitStack, listening: socket.socket, connections: int) -> None:
-        """Serve HTTP, or HTTPS where there is a certificate, on a socket that listens."""
-        is_local = is_loopback(listening)
+    async def _open_door(
+        self, stack: contextlib.AsyncExitStack, listening: Sequence[socket.socket], connections: int
+    ) -> None:
+        """Serve HTTP, or HTTPS where there is a certificate, on sockets that listen."""
+        is_local = are_loopback(listening)
         if not is_local and not self._settings.allowed_hosts:
             logger.warning("the server answers to any host name; name its own with --allowed-hosts")
         parts = Parts(self.fleet, self._settings, self.metrics, self.jobs, self.roll, is_local, self._logs)
@@ -177,7 +179,7 @@ class Server:
         stack.callback(site.close)
         expiring = self.supervisor.task("expiry", functools.partial(end_expired, self.roll, front.requests))
         stack.callback(expiring.cancel)
-        self.url = address_of(listening, "http" if self._certificate is None else "https") + self._settings.base_path
+        self.url = address_of(listening[0], "http" if self._certificate is None else "https") + self._settings.base_path
 
     async def _call_back(self, stack: contextlib.AsyncExitStack, jobs: Runner) -> None:
         """Post jobs that have ended, where any host is allowed; what is owed stays owed where none is."""

@@ -20,7 +20,7 @@ class RunningRows:
     host: str = setting(
         Kind.TEXT,
         "127.0.0.1",
-        "Address to listen on. 0.0.0.0 is every IPv4 address of the machine.",
+        "Address to listen on, or a host name for all its addresses. 0.0.0.0 is every IPv4 address of the machine.",
         pattern=r"[A-Za-z0-9._:%-]{1,253}",
         right="a host name or an IP address",
         aliases=("--listen-ip",),

@@ -16,7 +16,7 @@ import math
 import secrets
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, cast
 
 from aiohttp import hdrs, web
@@ -62,6 +62,18 @@ class Door(Protocol):
     """What accepts connections until it is closed."""
 
     def close(self) -> None: ...
+
+
+class Doors:
+    """Several that are closed as one."""
+
+    def __init__(self, doors: Sequence[Door]) -> None:
+        self._doors = doors
+
+    def close(self) -> None:
+        """Accept no more at any of them."""
+        for door in self._doors:
+            door.close()
 
 
 class Front:
@@ -113,10 +125,11 @@ class Front:
         """Return what a new connection is until it is made."""
         return _Arrival(self._take_in)
 
-    async def listen(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> Door:
-        """Serve what connects to a socket, over TLS where its context is given."""
+    async def listen(self, listening: Sequence[socket.socket], tls: ssl.SSLContext | None = None) -> Door:
+        """Serve what connects to sockets, over TLS where its context is given."""
         if tls is None:
-            return await asyncio.get_running_loop().create_server(self, sock=listening, backlog=BACKLOG)
+            loop = asyncio.get_running_loop()
+            return Doors([await loop.create_server(self, sock=each, backlog=BACKLOG) for each in listening])
         limit_s = self._patience.header_timeout_s
         handshakes = Handshakes(listening, tls, self, limit_s=limit_s, metrics=self._metrics)
         handshakes.start(self._supervisor)

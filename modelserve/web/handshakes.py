@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from modelserve.metrics.connections import ConnectionMetrics
 from modelserve.supervised import Supervisor
@@ -41,7 +42,7 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Handshakes:
-    """Accepts on a socket and shakes hands, from :meth:`start` to :meth:`close`.
+    """Accepts on sockets and shakes hands, from :meth:`start` to :meth:`close`.
 
     Args:
         listening: Where.
@@ -53,7 +54,7 @@ class Handshakes:
 
     def __init__(
         self,
-        listening: socket.socket,
+        listening: Sequence[socket.socket],
         tls: ssl.SSLContext,
         factory: Callable[[], asyncio.Protocol],
         *,
@@ -67,25 +68,25 @@ class Handshakes:
         self._failed = metrics.refused("handshake_failed")
         self._crowded_out = metrics.refused("handshake_crowded_out")
         self._under_way: dict[asyncio.Task[None], None] = {}  # in the order in which they began
-        self._accepting: asyncio.Task[None] | None = None
+        self._accepting: list[asyncio.Task[None]] = []
         metrics.watch("handshake", lambda: len(self._under_way), HANDSHAKES)
 
     def start(self, supervisor: Supervisor) -> None:
-        """Begin to accept, in a task that is kept alive."""
-        self._listening.setblocking(False)
-        self._accepting = supervisor.task("handshakes", self._accept)
+        """Begin to accept, in tasks that are kept alive."""
+        for listening in self._listening:
+            listening.setblocking(False)
+            self._accepting.append(supervisor.task("handshakes", functools.partial(self._accept, listening)))
 
     def close(self) -> None:
         """Accept no more, and give up what is under way."""
-        for task in (self._accepting, *self._under_way):
-            if task is not None:
-                task.cancel()
+        for task in (*self._accepting, *self._under_way):
+            task.cancel()
 
-    async def _accept(self) -> None:
+    async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(self._listening)
+                connection, _ = await loop.sock_accept(listening)
             except OSError as error:
                 if error.errno in EXHAUSTED:
                     logger.debug("no connection can be accepted: %s", error)

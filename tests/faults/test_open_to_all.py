@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -68,18 +69,24 @@ def test_with_a_client_a_server_may_listen_anywhere(model: Path) -> None:
         assert "there are clients: everybody needs a token for what is not public" in server.log
 
 
+@contextlib.contextmanager
+def listening_at(host: str) -> Iterator[Sequence[socket.socket]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(each) for each in listen(host, 0)]
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "localhost", "::1"])
 def test_on_loopback_a_server_needs_no_clients(host: str) -> None:
     """K12."""
     if host == "::1" and not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
-    with closing(listen(host, 0)) as listening:
+    with listening_at(host) as listening:
         require_clients(listening, Settings(host=host), has_clients=False)
 
 
 def test_what_an_address_is_counts_and_not_what_it_is_called() -> None:
     """K12."""
-    with closing(listen("0.0.0.0", 0)) as listening, pytest.raises(SettingsError):
+    with listening_at("0.0.0.0") as listening, pytest.raises(SettingsError):
         require_clients(listening, Settings(host="localhost"), has_clients=False)
 
 

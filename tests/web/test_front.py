@@ -36,7 +36,7 @@ async def serving(most: int, header_timeout_s: float = 0) -> AsyncIterator[int]:
     health = Health(Fleet([], Settings(), metrics), metrics, Roll())
     front = Front(runner.server, health, "/lab", max_connections=most, patience=Patience(header_timeout_s, 0))
     listening = socket.create_server(("127.0.0.1", 0))
-    site = await front.listen(listening)
+    site = await front.listen([listening])
     try:
         yield listening.getsockname()[1]
     finally:

@@ -65,7 +65,7 @@ async def serving() -> AsyncIterator[Site]:
     health = Health(Fleet([], Settings(), metrics), metrics, Roll())
     front = Front(runner.server, health, "", max_connections=20, patience=Patience(20, 20))
     listening = socket.create_server(("127.0.0.1", 0))
-    door = await front.listen(listening)
+    door = await front.listen([listening])
     site.port = listening.getsockname()[1]
     try:
         yield site
