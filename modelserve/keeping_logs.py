@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from modelserve.errors import StoreUnreachable
 from modelserve.jobs.data_folder import data_folder
 from modelserve.logs.kept import KeptLogs
 from modelserve.settings import Settings
@@ -32,7 +33,7 @@ def keep_logs(settings: Settings, names: Iterable[str], supervisor: Supervisor) 
     Where no file can be written, that is a warning: the last lines are kept in memory all the same.
     """
     with contextlib.ExitStack() as stack:
-        kept = KeptLogs(names, lines=settings.log_lines, folder=_folder(stack, data_folder(settings.data_dir)))
+        kept = KeptLogs(names, lines=settings.log_lines, folder=_folder(stack, settings.data_dir))
         kept.write_aside(supervisor)
         stack.callback(kept.close)
         ours = logging.getLogger("modelserve")
@@ -41,9 +42,10 @@ def keep_logs(settings: Settings, names: Iterable[str], supervisor: Supervisor) 
         yield kept
 
 
-def _folder(stack: contextlib.ExitStack, parent: Path) -> Path | None:
+def _folder(stack: contextlib.ExitStack, data_dir: str) -> Path | None:
     """Return the first folder that no other server has; it is ours as long as the stack."""
     try:
+        parent = data_folder(data_dir)
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for number in range(1, SERVERS + 1):
             folder = parent / ("logs" if number == 1 else f"logs-{number}")
@@ -52,6 +54,8 @@ def _folder(stack: contextlib.ExitStack, parent: Path) -> Path | None:
                 return folder
     except OSError as error:
         logger.warning("no log files of the deployments can be kept in %s: %s", parent, error.strerror)
+    except StoreUnreachable:
+        logger.warning("no log files of the deployments can be kept: this user has no home, and there is no data_dir")
     return None
 
 

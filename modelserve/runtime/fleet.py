@@ -236,9 +236,9 @@ class Fleet:
         yield Sum("working", at_workers, lambda: sum(each.working_bytes for each in held()))
 
     def _make_folder(self) -> str:
-        if not is_text(path := self._settings.temp_dir or tempfile.gettempdir()):
-            raise SettingsError(f"The temporary folder {shown(path)} has bytes that are no UTF-8: set TMPDIR.")
         try:
+            if not is_text(path := self._settings.temp_dir or tempfile.gettempdir()):
+                raise SettingsError(f"The temporary folder {shown(path)} has bytes that are no UTF-8: set TMPDIR.")
             return self._stack.enter_context(run_folder(self._settings.temp_dir))
         except OSError as error:
             raise SettingsError(

@@ -54,8 +54,8 @@ def sweep(parent: str) -> list[str]:
     A folder of a run that lives, of another user, or whose name we would not give is left alone; links are never
     followed. What cannot be read or removed is left as well: a start must not fail for it. Blocks while it removes.
     """
-    parent = parent or tempfile.gettempdir()
     try:
+        parent = parent or tempfile.gettempdir()  # where there is none, that is an OSError too
         names = sorted(name for name in os.listdir(parent) if _NAME.fullmatch(name))
     except OSError:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
 import math
 import os
@@ -75,7 +76,15 @@ def read(field: Field, value: Any, origin: str, *, is_text: bool, folder: str = 
 
 def beside(path: str, folder: str) -> str:
     """Return a path, from this folder where it is relative; "" as it is."""
-    return os.path.join(folder, os.path.expanduser(path)) if path else ""
+    return os.path.join(folder, _expanded(path)) if path else ""
+
+
+def _expanded(path: str) -> str:
+    """Return a path with the home that ``~`` stands for; ValueError where nobody knows it, as in a container."""
+    expanded = os.path.expanduser(path)
+    if expanded == path and path.startswith("~") and not os.path.lexists(path):
+        raise ValueError
+    return expanded
 
 
 def program_beside(text: str, folder: str) -> str:
@@ -93,7 +102,9 @@ def model_beside(text: str, folder: str) -> str:
     """Return what names a model, with the path of a file from this folder where it is relative."""
     place, colon, attribute = text.partition(":")
     is_file = place.endswith(".py") or "/" in place
-    return f"{beside(place, folder)}{colon}{attribute}" if is_file else text
+    with contextlib.suppress(ValueError):  # there is no such home, and so no such file, which is said where it is read
+        return f"{beside(place, folder)}{colon}{attribute}" if is_file else text
+    return text
 
 
 def check_base_path(text: str) -> str:
@@ -108,7 +119,7 @@ def check_temp_dir(text: str) -> str:
     """Return a folder's absolute path; ValueError where it is none that can be written to."""
     if not text:
         return ""
-    path = os.path.abspath(os.path.expanduser(text))
+    path = os.path.abspath(_expanded(text))
     if not os.path.isdir(path) or not os.access(path, os.W_OK | os.X_OK):
         raise ValueError
     return path
@@ -116,7 +127,7 @@ def check_temp_dir(text: str) -> str:
 
 def check_data_dir(text: str) -> str:
     """Return a folder's absolute path; it is made, and looked at, only by a server that keeps jobs."""
-    return os.path.abspath(os.path.expanduser(text)) if text else ""
+    return os.path.abspath(_expanded(text)) if text else ""
 
 
 def check_database(text: str) -> str:
@@ -136,7 +147,7 @@ def check_hosts(text: str) -> str:
 
 def check_file(text: str) -> str:
     """Return a file's absolute path; it is read, and complained of, by what needs it."""
-    return os.path.abspath(os.path.expanduser(text)) if text else ""
+    return os.path.abspath(_expanded(text)) if text else ""
 
 
 def check_networks(text: str) -> str:
@@ -156,7 +167,7 @@ def check_python(text: str) -> str:
     """Return an interpreter's absolute path, a bare name being looked for on PATH; ValueError where there is none."""
     if not text:
         return ""
-    found = shutil.which(os.path.expanduser(text))
+    found = shutil.which(_expanded(text))
     if found is None:
         raise ValueError
     # Links are not resolved: by the path it is started with, an interpreter knows its virtual environment.

@@ -29,6 +29,7 @@ REPOSITORY = Path(__file__).parents[2]
 # Where programs put files, sockets and shared memory for others to find; and the devices, for which it means nothing
 # that a file system is read-only, with those that do no harm.
 PRIVATE = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/run", "/dev"))
+SHM = Path("/dev/shm")
 DEVICES = tuple(Path("/dev", name) for name in ("null", "zero", "full", "random", "urandom", "tty"))
 
 # What changes the machine although a process writes to its own settings in /proc; containers do without the same.
@@ -41,7 +42,9 @@ _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 442, -100, 0x8000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def confined(folder: Path, *, seen: Iterable[Path] = (), alone: bool = False) -> list[str]:
+def confined(
+    folder: Path, *, seen: Iterable[Path] = (), alone: bool = False, user: int | None = None, shm_bytes: int = 0
+) -> list[str]:
     """Return the words to put in front of a command, so that it can change nothing but what is in a folder.
 
     Args:
@@ -49,24 +52,32 @@ def confined(folder: Path, *, seen: Iterable[Path] = (), alone: bool = False) ->
         seen: Further folders below ``/tmp`` and the like that it needs, such as those of packages; it can only read.
         alone: Whether it is the first process in a namespace of processes of its own. It is then a child of what was
             started, and knows itself and its workers by other numbers than the test does.
+        user: The number that its user and group have inside, of which nobody knows a name or a home; by default they
+            are the test's.
+        shm_bytes: How large ``/dev/shm`` is, as the 64 MiB of a container; 0 for as large as it can be.
     """
+    who = ["--map-current-user"] if user is None else [f"--map-user={user}", f"--map-group={user}"]
     own = ["--pid", "--fork", "--kill-child", "--mount-proc"] if alone else []
-    spaces = ["unshare", "--map-current-user", "--keep-caps", "--mount", "--ipc", *own, "--"]
+    spaces = ["unshare", *who, "--keep-caps", "--mount", "--ipc", *own, "--"]
     imported = [Path(path).resolve() for path in sys.path if path and Path(path).exists()]
     needed = [REPOSITORY, Path(sys.prefix), Path(sys.base_prefix), *imported, *seen]
-    return [*spaces, sys.executable, "-I", __file__, str(folder), *map(str, needed), "--"]
+    return [*spaces, sys.executable, "-I", __file__, str(shm_bytes), str(folder), *map(str, needed), "--"]
 
 
 def _main(arguments: Sequence[str]) -> None:
-    """Become the command behind ``--``, with nothing to write to but the first of the folders before it."""
+    """Become the command behind ``--``, with nothing to write to but the first of the folders before it.
+
+    In front of that stands the size of ``/dev/shm``, 0 for any.
+    """
     end = arguments.index("--")
-    folder, *needed = (Path(path).resolve() for path in arguments[:end])
+    folder, *needed = (Path(path).resolve() for path in arguments[1:end])
     here = os.getcwd()
     _hide([folder, *DEVICES, *needed])
+    _mount(Path("tmpfs"), SHM, _MS_NOSUID | _MS_NODEV, "tmpfs", f"size={arguments[0]}")
     for path in (folder, *filter(Path.exists, KERNEL)):
         _mount(path, path, _MS_BIND | _MS_REC)
     _set_read_only(Path("/"), True)
-    for path in (folder, Path("/proc"), *PRIVATE):
+    for path in (folder, Path("/proc"), *PRIVATE, SHM):
         _set_read_only(path, False)
     os.chdir(here)  # what it stood in until now is the folder below, of before
     drop = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]
@@ -85,7 +96,7 @@ def _hide(needed: Sequence[Path]) -> None:
     for descriptor in opened.values():
         os.close(descriptor)
 
-    Path("/dev/shm").mkdir()
+    SHM.mkdir()
     Path("/dev/fd").symlink_to("/proc/self/fd")
 
 
@@ -104,8 +115,8 @@ def _outermost(paths: Iterable[Path]) -> Iterator[Path]:
     yield from (path for path in sorted(chosen) if chosen.isdisjoint(path.parents))
 
 
-def _mount(source: Path, target: Path, flags: int, kind: str = "none") -> None:
-    if _LIBC.mount(os.fsencode(source), os.fsencode(target), kind.encode(), flags, None):
+def _mount(source: Path, target: Path, flags: int, kind: str = "none", options: str = "") -> None:
+    if _LIBC.mount(os.fsencode(source), os.fsencode(target), kind.encode(), flags, options.encode()):
         raise OSError(ctypes.get_errno(), f"cannot mount {source}", str(target))
 
 

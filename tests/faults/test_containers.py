@@ -1,0 +1,107 @@
+"""A server as containers run it: any user, no home, nothing to write to but a temporary folder, the first process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.faults.confined import confined
+from tests.running import Running, eventually, import_path, running
+
+USER = 4242
+SHM_BYTES = 64 * 1024
+
+# What would say where the user's own files are.
+UNSET = [word for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR") for word in ("-u", name)]
+
+MODEL = """
+import mmap, os, pwd, tempfile
+from modelserve.v2 import fields
+
+def get_metadata():
+    return {"name": "boxed", "description": "Says where it is."}
+
+def get_predict_args():
+    return {"what": fields.Str(load_default="place")}
+
+def predict(what):
+    if what == "fill":
+        with open("/dev/shm/filler", "w+b") as file:
+            file.truncate(1 << 20)
+            with mmap.mmap(file.fileno(), 1 << 20) as shared:
+                shared.write(bytes(1 << 20))
+    with tempfile.TemporaryFile():
+        return [os.getuid(), os.getppid(), os.path.expanduser("~")]
+"""
+
+
+def boxed(folder: Path) -> list[str]:
+    """Return the words to put in front of a command, for a container without anything."""
+    within = confined(folder, alone=True, user=USER, shm_bytes=SHM_BYTES)
+    return [*within, "env", *UNSET, "-u", "MODELSERVE_DATA_DIR"]
+
+
+def said(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Run a command there that ends by itself; return its status and what it says to standard error."""
+    (folder / "boxed.py").write_text(MODEL)
+    done = subprocess.run(
+        [*boxed(folder), sys.executable, "-m", "modelserve", *arguments],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": import_path(), "TMPDIR": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("boxed")
+    (folder / "boxed.py").write_text(MODEL)
+    with running(["boxed.py", "--no-train"], folder=folder, within=boxed(folder)) as server:
+        yield server
+        assert server.terminate(within_s=30) == 0
+
+
+def test_without_jobs_a_server_needs_no_home_and_no_name(server: Running) -> None:
+    """L4."""
+    assert server.predict("boxed", {}).json()["predictions"] == [USER, 1, "~"]
+    assert "this user has no home, and there is no data_dir" in server.log
+    assert "Traceback" not in server.log
+
+
+def test_a_model_that_fills_the_shared_memory_ends_its_worker_alone(server: Running) -> None:
+    reply = server.predict("boxed", {"what": "fill"})
+    assert (reply.status, reply.json()["code"]) == (500, "worker_died")
+    eventually(lambda: server.predict("boxed", {}).status == 200)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["run", "--port", "0", "boxed.py"], 5, "There is no data folder, since this user has no home"),
+        (["run", "--port", "0", "boxed.py", "--data-dir", "~/data"], 2, "data_dir given as --data-dir is '~/data'"),
+        (["clients", "add", "ann"], 5, "There is no data folder, since this user has no home"),
+    ],
+    ids=["jobs", "tilde", "clients"],
+)
+def test_where_a_home_is_needed_one_sentence_says_so(
+    tmp_path: Path, arguments: Sequence[str], status: int, words: str
+) -> None:
+    """L4."""
+    found, text = said(tmp_path, *arguments)
+    assert words in text
+    assert (found, "Traceback" in text) == (status, False)
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("command", ["predict", "check"])
+def test_commands_that_keep_nothing_need_none(tmp_path: Path, command: str) -> None:
+    """L4."""
+    assert said(tmp_path, command, "boxed.py") == (0, "")
