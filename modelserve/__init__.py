@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelserve.server import serve as serve
+    from modelserve.serving import running as running
+    from modelserve.serving import serve as serve
 
     __version__: str
 
-__all__ = ["__version__", "serve"]
+__all__ = ["__version__", "running", "serve"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,8 +21,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("modelserve")
-    if name == "serve":
-        from modelserve.server import serve
+    if name in ("running", "serve"):
+        from modelserve import serving
 
-        return serve
+        return getattr(serving, name)
     raise AttributeError(f"module 'modelserve' has no attribute {name!r}")

@@ -18,9 +18,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from aiohttp import web
 
@@ -29,7 +27,7 @@ from modelserve.access.keeping import keep_roll
 from modelserve.access.roll import Roll
 from modelserve.buffers import keep_freed_memory
 from modelserve.certificate import Certificate, find_certificate
-from modelserve.discovery import ModelRef, carry
+from modelserve.discovery import ModelRef
 from modelserve.errors import ModelserveError, NoModel, SettingsError
 from modelserve.jobs.runner import Runner
 from modelserve.jobs.service import keep_jobs
@@ -40,7 +38,7 @@ from modelserve.metrics import Metrics
 from modelserve.open_files import count_connections, raise_limit
 from modelserve.runtime.fleet import Fleet, Status
 from modelserve.runtime.hearing import Hearing
-from modelserve.settings import Settings, load_settings
+from modelserve.settings import Settings
 from modelserve.stalls import Stalls
 from modelserve.supervised import Supervisor
 from modelserve.threads import Threads
@@ -54,7 +52,7 @@ from modelserve.web.front import Front
 from modelserve.web.health import Health
 from modelserve.web.rooms import Rooms
 
-__all__ = ["Hooks", "Server", "run", "serve"]
+__all__ = ["Hooks", "Orders", "Server", "run", "serve_until_stopped"]
 
 logger = logging.getLogger(__name__)
 
@@ -276,13 +274,13 @@ def run(refs: Sequence[ModelRef], settings: Settings, hooks: Hooks | None = None
     raise_limit(settings.max_connections)
     house = Supervisor()
     with logs.aside(house), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        loop, orders = runner.get_loop(), _Orders()
+        loop, orders = runner.get_loop(), Orders()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, orders.stops.put_nowait, None)
         loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
         for number in HARMLESS:
             loop.add_signal_handler(number, lambda: None)
-        runner.run(_run(refs, settings, orders, _settling(hooks or Hooks()), house))
+        runner.run(serve_until_stopped(refs, settings, orders, _settling(hooks or Hooks()), house))
     return 0
 
 
@@ -298,58 +296,7 @@ def _settling(hooks: Hooks) -> Hooks:
     return dataclasses.replace(hooks, on_ready=on_ready)
 
 
-def serve(model: Any, **settings: Any) -> None:
-    """Serve a model from Python until interrupted: ``modelserve.serve(MyModel, port=5000)``.
-
-    The model may be defined anywhere, in a notebook cell too: it is carried to the workers by value. A worker does not
-    run the calling program again, so a script needs no ``if __name__ == "__main__":``. Blocks until the server has
-    stopped; in a notebook, interrupt the cell.
-
-    Args:
-        model: A module, a class (instantiated in each worker) or an object that provides the contract's methods, or
-            the name of an installed model.
-        settings: Any setting by its name; those not given come from the environment, the file or their default.
-
-    Raises:
-        SettingsError: A setting is unknown or wrong.
-        StartError: The server cannot start, or the model could not.
-    """
-    refs, chosen = [carry(model)], load_settings(settings, os.environ)
-    if _has_running_loop():
-        _run_beside(refs, chosen)
-    else:
-        run(refs, chosen, Hooks(on_ready=_say_ready))
-
-
-def _has_running_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _run_beside(refs: Sequence[ModelRef], settings: Settings) -> None:
-    """Run in a thread, for where this one has an event loop that runs already, as it has in a notebook."""
-    import uvloop
-
-    logs.configure(settings.log_level, settings.log_format)
-    loop, orders, house = uvloop.new_event_loop(), _Orders(), Supervisor()
-
-    def run_there() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(_run(refs, settings, orders, Hooks(on_ready=_say_ready), house))
-
-    with logs.aside(house), ThreadPoolExecutor(1, "modelserve") as pool:
-        ended = pool.submit(run_there)
-        while True:
-            try:
-                return ended.result()
-            except KeyboardInterrupt:
-                loop.call_soon_threadsafe(orders.stops.put_nowait, None)
-
-
-class _Orders:
+class Orders:
     """What the signals have asked for and has not been done yet."""
 
     def __init__(self) -> None:
@@ -357,8 +304,8 @@ class _Orders:
         self.reload = asyncio.Event()  # however often it is asked for meanwhile, one more does
 
 
-async def _run(
-    refs: Sequence[ModelRef], settings: Settings, orders: _Orders, hooks: Hooks, supervisor: Supervisor
+async def serve_until_stopped(
+    refs: Sequence[ModelRef], settings: Settings, orders: Orders, hooks: Hooks, supervisor: Supervisor
 ) -> None:
     """Serve until there is a stop among the orders; a second one skips the waiting."""
     asyncio.get_running_loop().set_default_executor(Threads(name="asyncio"))
@@ -368,7 +315,7 @@ async def _run(
         starting = asyncio.ensure_future(server.started())
         await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
-            _require_models(refs, starting.result(), strict=settings.strict)
+            _require_models(refs, server.fleet, strict=settings.strict)
             hooks.on_ready(server.url, starting.result())
             await _serve_until(stop, server, orders, hooks)
         starting.cancel()
@@ -380,7 +327,7 @@ async def _run(
     logger.info("stopped")
 
 
-async def _serve_until(stop: asyncio.Future[None], server: Server, orders: _Orders, hooks: Hooks) -> None:
+async def _serve_until(stop: asyncio.Future[None], server: Server, orders: Orders, hooks: Hooks) -> None:
     """Wait for the first stop, and do meanwhile what runs beside the server."""
 
     tasks = {server.supervisor.task("reloading", functools.partial(_reload_on, orders, server))}
@@ -392,7 +339,7 @@ async def _serve_until(stop: asyncio.Future[None], server: Server, orders: _Orde
         await _cancel(tasks)
 
 
-async def _reload_on(orders: _Orders, server: Server) -> None:
+async def _reload_on(orders: Orders, server: Server) -> None:
     while True:
         await orders.reload.wait()
         orders.reload.clear()
@@ -405,14 +352,13 @@ async def _cancel(tasks: Iterable[asyncio.Future[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _require_models(refs: Sequence[ModelRef], statuses: Mapping[str, str], *, strict: bool) -> None:
-    failed = [ref for ref in refs if statuses[ref.name] == Status.FAILED.value]
-    if failed and (strict or len(failed) == len(statuses)):
+def _require_models(refs: Sequence[ModelRef], fleet: Fleet, *, strict: bool) -> None:
+    failed = [ref for ref in refs if fleet.deployments[ref.name].status is Status.FAILED]
+    if failed and (strict or len(failed) == len(refs)):
         names = ", ".join(ref.name for ref in failed)
         known = failed[0].name if failed[0].kind == "entry_point" else failed[0].target
         more = "" if failed[0].kind == "pickled" else f", and 'modelserve check {known}' more"
-        raise NoModel(f"{names} could not be started: the log above says why{more}.")
-
-
-def _say_ready(url: str, statuses: dict[str, str]) -> None:
-    logger.info("ready on %s, page at %s/api", url, url)
+        why = fleet.deployments[failed[0].name].failure
+        raise NoModel(
+            f"{names} could not be started: the log above says why{more}.", log="" if why is None else why.message
+        )

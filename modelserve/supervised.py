@@ -75,13 +75,27 @@ class Supervisor:
         """Hear of every exception that nobody handles in the running event loop, in a thread or in a finalizer."""
         loop = asyncio.get_running_loop()
         before = (loop.get_exception_handler(), threading.excepthook, sys.unraisablehook)
+        is_over = False
+
+        # Of several servers of one program, the first to end may not be the last that came: its hooks stay below those
+        # of the other then, and hand on what they are told.
+        def on_thread(told: threading.ExceptHookArgs) -> None:
+            before[1](told) if is_over else self._on_thread(told)
+
+        def on_unraisable(told: sys.UnraisableHookArgs) -> None:
+            before[2](told) if is_over else self._on_unraisable(told)
+
         loop.set_exception_handler(self._on_loop)
-        threading.excepthook, sys.unraisablehook = self._on_thread, self._on_unraisable
+        threading.excepthook, sys.unraisablehook = on_thread, on_unraisable
         try:
             yield
         finally:
+            is_over = True
             loop.set_exception_handler(before[0])
-            threading.excepthook, sys.unraisablehook = before[1:]
+            if threading.excepthook is on_thread:
+                threading.excepthook = before[1]
+            if sys.unraisablehook is on_unraisable:
+                sys.unraisablehook = before[2]
 
     async def _keep(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
         pauses = _Pauses()

@@ -1,4 +1,4 @@
-"""A server from start to end, and ``modelserve.serve`` from programs of every kind."""
+"""A server from start to end."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,171 +21,12 @@ from modelserve.errors import NoModel, PortInUse, SettingsError, StoreUnreachabl
 from modelserve.runtime.fleet import Fleet
 from modelserve.server import Hooks, Server, run
 from modelserve.settings import Settings
-from tests.running import eventually, import_path
-
-READY = re.compile(r"ready on (http://\S+?),")
-
-# No empty line within the class: in an interactive session it would end there.
-MODEL = """
-from modelserve.v2 import fields
-STEP = 1
-class Adder:
-    def __init__(self, step=STEP):
-        self.step = step
-    def get_predict_args(self):
-        return {"x": fields.Int(required=True)}
-    def predict(self, x):
-        return {"y": x + self.step}
-
-"""
-
-SERVE = "modelserve.serve({}, port=0)"
-
-FORMS = {
-    "a class under a guard": (SERVE.format("Adder"), "adder", 2),
-    "an object with state": (SERVE.format("Adder(10)"), "adder", 11),
-    "a module": ("import modelserve_plain\n    " + SERVE.format("modelserve_plain"), "modelserve_plain", 2),
-    "a class of a function": (
-        "def make(step):\n        class Local(Adder):\n            def __init__(self): super().__init__(step)\n"
-        "        return Local\n    " + SERVE.format("make(100)"),
-        "local",
-        101,
-    ),
-    "an installed name": (SERVE.format("'plain'"), "plain", 2),
-}
-
-
-class Program:
-    """A Python program that serves, with its output."""
-
-    def __init__(self, arguments: list[str], folder: Path, path: str, stdin: str | None = None) -> None:
-        self.log = folder / "output"
-        with open(self.log, "wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                cwd=folder,
-                env={**os.environ, "PYTHONPATH": import_path(path)},
-                start_new_session=True,
-                # As a terminal's: whoever started the tests in the background may have had Ctrl-C ignored.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
-        assert self.process.stdin is not None
-        self.process.stdin.write((stdin or "").encode())
-        self.process.stdin.flush()
-        if stdin is None or "-i" not in arguments:
-            self.process.stdin.close()
-
-    @property
-    def output(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def url(self) -> str:
-        """Return its address once it is ready."""
-
-        def found() -> Any:
-            assert self.process.poll() is None, self.output
-            return READY.search(self.output)
-
-        return str(eventually(found, within_s=30)[1])
-
-    def predict(self, model: str, x: int) -> Any:
-        host, port = self.url().removeprefix("http://").rsplit(":", 1)
-        return post(host.strip("[]"), int(port), f"/v2/models/{model}/predict/?x={x}")
-
-    def interrupt(self) -> int:
-        """Press Ctrl-C and return the exit status."""
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.stdin is not None
-        self.process.stdin.close()  # an interactive session waits for its next line
-        return self.process.wait(30)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-        assert self.process.stdin is not None
-        self.process.stdin.close()
 
 
 def post(host: str, port: int, path: str) -> bytes:
     with closing(http.client.HTTPConnection(host, port, timeout=20)) as connection:
         connection.request("POST", path)
         return connection.getresponse().read()
-
-
-@pytest.fixture
-def start(packages: dict[str, Path], tmp_path: Path) -> Iterator[Any]:
-    """Yield a function that starts a program, from a file or from standard input."""
-    programs: list[Program] = []
-
-    def start(source: str, *, stdin: list[str] | None = None) -> Program:
-        (tmp_path / "program.py").write_text(source)
-        arguments = ["program.py"] if stdin is None else stdin
-        programs.append(Program(arguments, tmp_path, str(packages["plain"]), None if stdin is None else source))
-        return programs[-1]
-
-    yield start
-    for program in programs:
-        program.close()
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_script_serves(start: Any, form: str) -> None:
-    call, model, expected = FORMS[form]
-    program = start(f'import modelserve\n{MODEL}\nif __name__ == "__main__":\n    {call}\n    print("it returned")\n')
-    assert f'"y":{expected}'.encode() in program.predict(model, 1)
-    assert program.interrupt() == 0
-    assert "it returned" in program.output
-    assert "Traceback" not in program.output
-
-
-@pytest.mark.parametrize("arguments", [None, ["-"], ["-i", "-q"]], ids=["a file", "standard input", "a session"])
-def test_a_program_without_a_guard_serves_once_and_no_worker_runs_it_again(start: Any, arguments: Any) -> None:
-    source = f'import modelserve{MODEL}\nprint("running", "once")\n{SERVE.format("Adder")}\n'
-    program = start(source, stdin=arguments)
-    assert b'"y":2' in program.predict("adder", 1)
-    assert program.output.count("running once") == 1
-    family = psutil.Process(program.process.pid).children(recursive=True)
-    assert program.interrupt() == 0
-    _, alive = psutil.wait_procs(family, timeout=3)
-    assert not alive
-
-
-def test_a_notebook_whose_event_loop_runs_serves_until_the_cell_is_interrupted(start: Any) -> None:
-    """Its main thread runs a cell from within the loop, as ipykernel does."""
-    program = start(
-        f"import asyncio, modelserve{MODEL}\nloop = asyncio.new_event_loop()\n"
-        f'def cell():\n    {SERVE.format("Adder")}\n    print("next", "cell")\n    loop.stop()\n'
-        "loop.call_soon(cell)\nloop.run_forever()\nloop.close()\n"
-    )
-    assert b'"y":2' in program.predict("adder", 1)
-    assert program.interrupt() == 0
-    assert "next cell" in program.output
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        ("modelserve.serve(Adder, prot=1)", "SettingsError: 'prot' given as --prot is no setting of modelserve"),
-        ("modelserve.serve(Adder, port='x')", "SettingsError: port given as --port is 'x', but must be"),
-        ("modelserve.serve('nosuch')", "NoModel: There is no model 'nosuch'"),
-        ("modelserve.serve((x for x in ()))", "DiscoveryError: generator cannot be carried to a worker"),
-        ("modelserve.serve(Adder(1), port=0, device='cuda')", "SettingsError: device is 'cuda', but no GPU was found"),
-        ("modelserve.serve(type('Bad', (), {'warm': lambda s: 1 / 0}), port=0)", "NoModel: bad could not be started"),
-    ],
-)
-def test_a_program_that_cannot_serve_ends_with_a_sentence(
-    start: Any, call: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    program = start(f"import modelserve{MODEL}\n{call}\n")
-    assert program.process.wait(30) == 1
-    last = program.output.strip().splitlines()[-1]
-    assert words in last
-    assert "modelserve check" not in last, "there is nothing that command could check"
 
 
 @pytest.fixture

@@ -10,6 +10,6 @@ much there is of all this.
 
 from __future__ import annotations
 
-from modelserve.logs.writing import ACCESS, aside, bounds, configure, lost_records, say
+from modelserve.logs.writing import ACCESS, aside, borrowed, bounds, configure, lost_records, say
 
-__all__ = ["ACCESS", "aside", "bounds", "configure", "lost_records", "say"]
+__all__ = ["ACCESS", "aside", "borrowed", "bounds", "configure", "lost_records", "say"]

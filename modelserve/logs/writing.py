@@ -23,7 +23,18 @@ from modelserve.logs.passing import PassedFormatter
 if TYPE_CHECKING:  # it loads asyncio, which most workers do without
     from modelserve.supervised import Supervisor
 
-__all__ = ["ACCESS", "LEFT_OUT", "aside", "bounds", "configure", "left_out", "lost_records", "not_taken", "say"]
+__all__ = [
+    "ACCESS",
+    "LEFT_OUT",
+    "aside",
+    "borrowed",
+    "bounds",
+    "configure",
+    "left_out",
+    "lost_records",
+    "not_taken",
+    "say",
+]
 
 # Libraries of the server that say at "info" what only their developers want to know.
 TALKATIVE = ("alembic", "opentelemetry", "urllib3")
@@ -65,6 +76,32 @@ def configure(
     if not worker:
         for name in TALKATIVE:
             logging.getLogger(name).setLevel("WARNING" if level == "info" else level.upper())
+
+
+@contextlib.contextmanager
+def borrowed(level: str, format: str) -> Iterator[None]:
+    """Send the log to standard error inside the block, where the program itself has not set up any logging.
+
+    Of several blocks that overlap, the first sets it up and the last to end takes it away.
+    """
+    root = logging.getLogger()
+    own = next(iter(_handlers()), None)
+    if own is None and not root.handlers:
+        before = root.level
+        configure(level, format)
+        own = next(iter(_handlers()))
+        own.give_back = lambda: root.setLevel(before)
+    if own is None or own.give_back is None:
+        yield
+        return
+    own.borrowers += 1
+    try:
+        yield
+    finally:
+        own.borrowers -= 1
+        if not own.borrowers:
+            root.removeHandler(own)
+            own.give_back()
 
 
 def lost_records() -> int:
@@ -146,6 +183,8 @@ class _Handler(logging.Handler):
         self._lost = 0
         self._flow = flow
         self._backlog: Backlog[bytes] | None = None
+        self.borrowers = 0
+        self.give_back: Callable[[], None] | None = None  # where it is only borrowed
 
     @property
     def not_written(self) -> int:
