@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from modelserve.v2.files import OutputFile, UploadedFile
+from modelserve.v2.files import UploadedFile
 from modelserve.v2.model import BaseModel
 
 __all__ = ["ReturnedFile", "offer_names"]
@@ -24,26 +23,8 @@ __all__ = ["ReturnedFile", "offer_names"]
 VERSION = "2.6.0"
 
 
-class ReturnedFile(OutputFile):
-    """A file as an answer, made as DEEPaaS makes it.
-
-    Args:
-        name: Nothing reads it.
-        filename: Path of the file.
-        content_type: Its media type, "" for the one that was negotiated.
-        original_filename: Name to offer to whoever saves the answer.
-    """
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        name: str | None = None,
-        filename: str | os.PathLike[str] | None = None,
-        content_type: str | None = None,
-        original_filename: str | None = None,
-    ) -> None:
-        super().__init__(filename or "", content_type or "", original_filename or "")
+class ReturnedFile(UploadedFile):
+    """A file as an answer: in DEEPaaS a named tuple of the same four, of which nothing reads ``name``."""
 
 
 def offer_names(model: str) -> None:

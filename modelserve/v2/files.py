@@ -9,30 +9,45 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, Self
 
 __all__ = ["OutputFile", "UploadedFile"]
 
 
-@dataclass(frozen=True, slots=True)
-class UploadedFile:
-    """A file that a client sent, already on disk; DEEPaaS's four attributes in its order, and the size.
+class _Upload(NamedTuple):
+    name: str
+    filename: str
+    content_type: str
+    original_filename: str
 
-    The server deletes the file once the answer is sent. A model that needs it longer copies it.
+
+class UploadedFile(_Upload):
+    """A file that a client sent, already on disk: DEEPaaS's named tuple of four, and the size.
+
+    The server deletes the file once the answer is sent. A model that needs it longer copies it. In an upload every
+    attribute is a text; None stands only in one that a package has made itself, as DEEPaaS's packages do.
 
     Args:
         name: Name of the argument.
         filename: Path of the file on disk, with a random name: never what the client said.
         content_type: Media type that the client gave for this file, "" where it gave none. Not to be trusted.
         original_filename: Base name that the client gave, without control characters, "" where it gave none.
-        size: Bytes in the file.
+        size: Bytes in the file; no item of the tuple.
     """
 
-    name: str
-    filename: str
-    content_type: str
-    original_filename: str
     size: int = 0
+
+    def __new__(
+        cls,
+        name: str | None = None,
+        filename: str | None = None,
+        content_type: str | None = None,
+        original_filename: str | None = None,
+        size: int = 0,
+    ) -> Self:
+        made = super().__new__(cls, name, filename, content_type, original_filename)  # type: ignore[arg-type]
+        made.size = size
+        return made
 
     def open(self) -> BinaryIO:
         """Return the file opened for reading bytes; the caller closes it."""

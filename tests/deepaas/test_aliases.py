@@ -19,15 +19,15 @@ from deepaas.model import v2
 from deepaas.model.v2 import base, wrapper
 from deepaas.model.v2.base import BaseModel
 from deepaas.model.v2.wrapper import ReturnedFile, UploadedFile
-from modelserve.v2 import BaseModel as ours, OutputFile, UploadedFile as upload
+from modelserve.v2 import BaseModel as ours, UploadedFile as upload
 
 assert UploadedFile is upload and BaseModel is ours
 assert deepaas.model.v2.wrapper is wrapper and model is deepaas.model
 assert wrapper.UploadedFile("data", "/a", "image/png", "a.png").original_filename == "a.png"
 file = ReturnedFile(name="data", filename="/a", content_type="image/png", original_filename="a.png")
-assert isinstance(file, OutputFile)
-assert (file.filename, file.content_type, file.original_filename, file.delete) == ("/a", "image/png", "a.png", False)
-assert ReturnedFile(filename="/a").content_type == ""
+assert file == ("data", "/a", "image/png", "a.png") and file._asdict()["filename"] == file[1] == "/a"
+assert ReturnedFile(filename="/a") == (None, "/a", None, None)
+assert UploadedFile(name="data", filename="/a", content_type="image/png").original_filename is None
 assert config.CONF.model_name == "leaves"
 log.getLogger("leaves").error("heard")
 assert deepaas.extract_version() == deepaas.__version__
