@@ -277,7 +277,8 @@ class Argument(msgspec.Struct, frozen=True):
 
     ``name`` is the name on the wire (marshmallow's ``data_key`` where set). ``location`` is "" where the argument may
     come from query, form or JSON, else the only one of "query", "form", "json", "headers" that is read. ``schema`` is
-    its OpenAPI 3.1 schema, ``parameter`` its whole Swagger 2.0 parameter object.
+    its OpenAPI 3.1 schema, ``parameter`` its whole Swagger 2.0 parameter object; one of a JSON body is a member of the
+    only body that an operation has.
     """
 
     name: str

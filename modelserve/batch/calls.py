@@ -70,7 +70,6 @@ class CallMaker:
         self._arguments = {argument.name: argument for argument in description.predict}
         self._scratch = scratch
         self._base = base
-        self._accept = wishes.accept
         self._field = wishes.field
         self._id_column = wishes.id_column
         self._copies = itertools.count()
@@ -79,6 +78,7 @@ class CallMaker:
         for name, text in wishes.constants.items():
             _add_constant(fixed, name, self._arguments.get(name), text)
         self._fixed = fixed
+        self._accept = fixed.accept
         self._query = urlencode(fixed.query)
         self._is_plain = not fixed.form and not wishes.id_column and all(map(_may_be_json, description.predict))
 
@@ -206,6 +206,14 @@ class _Parts:
         self.loose: dict[str, Any] = {}
         self.files: list[FilePart] = []
 
+    def add_header(self, name: str, text: str) -> None:
+        """Add an argument that is a header; the Accept header has a place of its own in a call."""
+        header = name.lower().replace("_", "-")
+        if header == "accept":
+            self.accept = text
+        else:
+            self.headers[header] = text
+
     def call(self, fixed_query: str) -> Call:
         """Return the call of them, with a query string that every call has."""
         if self.json and (self.form or self.files):
@@ -229,7 +237,7 @@ def _add_constant(parts: _Parts, name: str, argument: Argument | None, text: str
     if argument.file is not None or argument.location == "json":
         raise SettingsError(f"--set {name}: this argument can only be given by the rows.")
     if argument.location == "headers":
-        parts.headers[_header(name)] = text
+        parts.add_header(name, text)
     else:
         (parts.form if argument.location == "form" else parts.query).append((name, text))
 
@@ -241,7 +249,7 @@ def _add_value(parts: _Parts, name: str, argument: Argument | None, value: Any) 
     elif location == "json":
         parts.json[name] = value
     elif value is not None and location == "headers":
-        parts.headers[_header(name)] = ",".join(_texts(value))
+        parts.add_header(name, ",".join(_texts(value)))
     elif value is not None:
         (parts.form if location == "form" else parts.query).extend((name, text) for text in _texts(value))
 
@@ -251,7 +259,7 @@ def _add_text(parts: _Parts, name: str, argument: Argument | None, text: str) ->
         _check_text(name, text)
     location = "" if argument is None else argument.location
     if location == "headers":
-        parts.headers[_header(name)] = text
+        parts.add_header(name, text)
     elif location == "json":
         raise InvalidArguments({name: ["A table cannot give this argument; it must be part of a JSON body."]})
     else:
@@ -263,10 +271,6 @@ def _check_text(name: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise BadRequest(f"The cell {_printable(name)} is not valid UTF-8.") from error
-
-
-def _header(name: str) -> str:
-    return name.lower().replace("_", "-")
 
 
 def _texts(value: Any) -> list[str]:

@@ -9,7 +9,7 @@ import orjson
 from modelserve.errors import SettingsError
 from modelserve.messages import Answer, Description, Failure
 
-__all__ = ["BAD_TYPE", "JSON", "accept_of", "in_json", "is_for_lines"]
+__all__ = ["BAD_TYPE", "JSON", "accept_of", "check_accept", "in_json", "is_for_lines"]
 
 BAD_TYPE = "bad_type"
 JSON = "application/json"
@@ -50,8 +50,7 @@ def accept_of(description: Description, asked: str, *, is_folder: bool) -> str:
         SettingsError: The model cannot answer so, or no line can hold the answer.
     """
     offered = description.media_types
-    if asked and not description.streams and "*" not in asked and _essence(asked) not in map(_essence, offered):
-        raise SettingsError(f"--accept {asked}: this model answers with {', '.join(offered)}.")
+    check_accept(description, asked)
     if asked or is_folder:
         chosen = asked
     elif JSON in offered[:1] or (description.streams and JSON in offered):
@@ -61,9 +60,34 @@ def accept_of(description: Description, asked: str, *, is_folder: bool) -> str:
     else:
         chosen = "" if is_for_lines(offered[0]) else next(filter(is_for_lines, offered), "")
     answered = chosen or offered[0]
-    if not is_folder and "*" not in answered and not is_for_lines(answered):
+    if not is_folder and "*" not in asked and not is_for_lines(answered):
         raise SettingsError(f"The answers are {answered}, which no line holds: {_FOLDER}.")
     return chosen
+
+
+def check_accept(description: Description, asked: str) -> None:
+    """Refuse a media type that the model does not offer, which some models would answer with their default.
+
+    Args:
+        description: The model's.
+        asked: What ``--accept`` says, as in the header of that name; "" for nothing.
+
+    Raises:
+        SettingsError: The model can answer with none of it.
+    """
+    offered = description.media_types
+    wanted = [_essence(part) for part in asked.split(",")]
+    if asked and not description.streams and not any(_meet(a, _essence(b)) for a in wanted for b in offered):
+        raise SettingsError(f"--accept {asked}: this model answers with {', '.join(offered)}.")
+
+
+def _meet(one: str, other: str) -> bool:
+    """Tell whether two media types, or ranges of them, have a type in common."""
+    return "*/*" in (one, other) or one == other or _is_in(one, other) or _is_in(other, one)
+
+
+def _is_in(one: str, other: str) -> bool:
+    return other.endswith("/*") and one.startswith(other[:-1])
 
 
 def _essence(content_type: str) -> str:

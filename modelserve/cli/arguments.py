@@ -84,7 +84,7 @@ class CallBuilder:
             return
         texts = [_contents(argument, value) for value in values]
         if argument.location == "headers":
-            self._call.headers[argument.name.lower().replace("_", "-")] = texts[-1]
+            self._add_header(argument.name.lower().replace("_", "-"), texts[-1])
         elif argument.location == "json":
             parsed = [_json_value(argument, text) for text in texts]
             self._json[argument.name] = parsed if _is_list(argument) else parsed[-1]
@@ -95,11 +95,14 @@ class CallBuilder:
     def build(self, accept: str) -> Call:
         """Return the call.
 
+        Args:
+            accept: Its Accept header; with "" an argument that is declared to be that header gives it.
+
         Raises:
             WrongUse: One argument can only be sent in a JSON body and another only in a form.
         """
         call = self._call
-        call.accept = accept
+        call.accept = accept or call.accept
         if self._json:
             if call.files:
                 raise WrongUse("This model takes a file and a JSON argument, which no one request can carry.")
@@ -110,6 +113,12 @@ class CallBuilder:
             call.content_type = "multipart/form-data; boundary=none"  # its parts are in form and files
         call.query = urlencode(self._query)
         return call
+
+    def _add_header(self, name: str, text: str) -> None:
+        if name == "accept":
+            self._call.accept = text
+        else:
+            self._call.headers[name] = text
 
     def _file(self, argument: Argument, text: str) -> FilePart:
         source = Path(text)

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import click
 
+from modelserve.batch.media import check_accept
 from modelserve.cli import screen
 from modelserve.cli.arguments import CallBuilder, options
 from modelserve.cli.complaints import flags_of, say_failure
 from modelserve.cli.flags import settings_options
 from modelserve.cli.one_model import started
 from modelserve.cli.output import file_of, write
-from modelserve.errors import NoModel
+from modelserve.errors import NoModel, SettingsError
 from modelserve.messages import Answer, Argument, Description, Part
 from modelserve.regular_files import read_regular
 from modelserve.runtime.fleet import Deployment, Streamed
@@ -72,8 +73,16 @@ async def _predict(context: click.Context, model: str, arguments: Sequence[str],
         asked = command.main(list(arguments), f"{context.command_path} {model}", standalone_mode=False)
         if not isinstance(asked, _Request):  # --help was answered
             return int(asked)
+        _check_accept(deployment.description, asked.accept)
         answer = await _call(deployment, asked)
     return _write(answer, asked.output, deployment.description)
+
+
+def _check_accept(description: Description, accept: str) -> None:
+    try:
+        check_accept(description, accept)
+    except SettingsError as error:  # over HTTP it is a 406, a failure of the call
+        raise click.ClickException(error.message) from error
 
 
 async def _call(deployment: Deployment, asked: _Request) -> Answer:

@@ -64,7 +64,7 @@ class RemoteJobs:
             call: Its arguments; the files are read from where they lie.
             key: The Idempotency-Key. It is sent with each attempt, so that a connection that breaks begins none twice.
         """
-        headers = {**call.headers, "Idempotency-Key": key}
+        headers = {**call.headers, "Idempotency-Key": key, **({"Accept": call.accept} if call.accept else {})}
         if call.body:
             headers["Content-Type"] = call.content_type
         pauses = Pauses(self._reconnect_s)

@@ -174,7 +174,7 @@ def _make_predictor(model: Any, boot: Boot, loop: _LateLoop) -> Predictor:
     chosen = boot.spec.options
     options = PredictorOptions(
         unknown_arguments=_unknown_rule(boot),
-        takes_any_accept=boot.spec.ref.is_deepaas,
+        is_deepaas=boot.spec.ref.is_deepaas,
         nan_answers=chosen.nan_answers,
         scratch=boot.scratch,
         max_batch_size=chosen.max_batch_size,

@@ -24,14 +24,18 @@ import orjson
 from modelserve.errors import BadAnswer, ContractError
 from modelserve.messages import Answer
 from modelserve.v2.compiled import REFUSED, compile_schema
+from modelserve.v2.negotiation import is_range
 from modelserve.v2.plain import JsonTypeError, NanRule, NotJsonError, dump
-from modelserve.v2.raw import Raw, Scratch, as_raw, is_media_type
+from modelserve.v2.raw import OCTETS, Raw, Scratch, as_raw, is_media_type
+from modelserve.v2.signatures import HEAD_BYTES
 
 __all__ = ["Renderer", "answer_schema"]
 
 _JSON = "application/json"
 _NPY = "application/x-npy"
 _LOG_ERRORS = 20
+# What is written of a value that is neither bytes nor a file, by the range that was chosen.
+_WRITTEN = {"text/*": "text/plain", "application/*": _JSON}
 # None of these is a file or bytes: they skip the question.
 _PLAIN_TYPES = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
 
@@ -70,6 +74,8 @@ class Renderer:
         for media_type in media_types:
             if not isinstance(media_type, str) or not is_media_type(media_type):
                 raise ContractError(f"accept offers {media_type!r}, which is no media type such as 'image/png'.")
+        self._ranges = tuple(filter(is_range, media_types))
+        self._types = frozenset(media_types) - {*self._ranges}
 
     def render(self, call_id: int, value: Any, media_type: str) -> Answer:
         """Return the answer to a call.
@@ -77,7 +83,7 @@ class Renderer:
         Args:
             call_id: The call's id.
             value: What the model returned.
-            media_type: What was chosen for this call, one of the media types.
+            media_type: What was chosen for this call: one of the media types, or what the client named of a range.
 
         Raises:
             BadAnswer: The value does not fit the schema, or cannot be written in this media type.
@@ -85,7 +91,9 @@ class Renderer:
         try:
             if media_type == _JSON and type(value) in _PLAIN_TYPES:
                 return Answer(call_id, _JSON, self._json(value))
-            if (raw := as_raw(value, self._scratch)) is not None:
+            raw = as_raw(value, self._scratch)
+            media_type = self.type_of(value, media_type, raw) if self._ranges else media_type
+            if raw is not None:
                 return self._raw(call_id, raw, media_type)
             content_type, body = self._written(value, media_type)
             return Answer(call_id, content_type, body)
@@ -95,6 +103,24 @@ class Renderer:
             raise BadAnswer("The model's answer cannot be written as JSON.", log=str(error)) from error
         except Exception as error:  # the value is the model's: its methods may raise anything
             raise BadAnswer("The model's answer cannot be written.", log=traceback.format_exc()) from error
+
+    def type_of(self, value: Any, media_type: str, raw: Raw | None = None) -> str:
+        """Return the media type that a value has where a range was chosen, or a type within one; else what was chosen.
+
+        Args:
+            value: What the model returned, or the first item of its stream.
+            media_type: What was chosen.
+            raw: The value, where it is bytes or a file.
+        """
+        offered = "" if media_type in self._types else _covering(media_type, self._ranges)
+        if not offered:
+            return media_type
+        if isinstance(value, bytes | bytearray | memoryview):
+            raw = Raw(bytes(value[:HEAD_BYTES]))
+        if raw is not None:
+            return raw.type_within(offered, media_type)
+        found = Raw(str.encode(value)).type_within(offered, media_type) if isinstance(value, str) else media_type
+        return _WRITTEN.get(offered, found) if found == OCTETS or is_range(found) else found
 
     def keep_files(self) -> None:
         """Never delete a file that is there now: ``warm`` has made it, for more than one answer."""
@@ -171,6 +197,11 @@ class Renderer:
             f"The model's answer cannot be written as {media_type}.",
             log=f"it is a {type(value).__module__}.{type(value).__qualname__}; {media_type} was chosen",
         )
+
+
+def _covering(media_type: str, ranges: tuple[str, ...]) -> str:
+    """Return the range that is this one or has this type in it, "" for none."""
+    return next((each for each in ranges if media_type.lower().startswith(each[:-1].lower())), "")
 
 
 def answer_schema(declared: Any) -> marshmallow.Schema | None:

@@ -22,8 +22,8 @@ from modelserve.text import is_text, shown
 from modelserve.v2.compiled import MUTABLE, REFUSED, anew, compile_schema
 from modelserve.v2.fields import Field
 from modelserve.v2.merging import Merger
-from modelserve.v2.negotiation import choose, choose_any
-from modelserve.v2.reading import wire_name
+from modelserve.v2.negotiation import choose, choose_any, is_range, within
+from modelserve.v2.reading import location_of, wire_name
 from modelserve.v2.whole_numbers import refuse_fractions
 
 __all__ = ["ArgumentParser", "Arguments", "Declared", "UnknownRule"]
@@ -57,24 +57,36 @@ class ArgumentParser:
         unknown: What an argument that is not declared does: "error" is a 422 that names it, "ignore" drops it. A schema
             that says so itself (``Meta.unknown``, or an instance's ``unknown``) wins.
         takes_any_accept: Whether an Accept header that nothing fits gets the default instead of a refusal.
+        drops_misplaced: Whether an argument that is given elsewhere than in its ``location`` is left out, not refused.
 
     Attributes:
         schema: The one marshmallow schema, built here.
         headers: Lower-case names of the request headers that arguments are read from; ``Accept`` is never one.
+        accept: The wire name of a declared ``accept`` that is negotiated over, "" where there is none.
+        reads_accept: Whether an argument is declared to be the Accept header.
         media_types: What the model can answer with, the default first: the choices of a declared ``accept`` argument,
-            else JSON alone.
+            of which one may be a range such as ``image/*``, else JSON alone.
 
     Raises:
         TypeError: ``declared`` is none of these, a schema of many, or a mapping to something that is no field.
         ValueError: A field names an unknown location, or two fields one name.
     """
 
-    def __init__(self, declared: Declared, *, unknown: UnknownRule = "error", takes_any_accept: bool = False) -> None:
+    def __init__(
+        self,
+        declared: Declared,
+        *,
+        unknown: UnknownRule = "error",
+        takes_any_accept: bool = False,
+        drops_misplaced: bool = False,
+    ) -> None:
         self._choose = choose_any if takes_any_accept else choose
         self.schema, self._renamed = _build(declared)
         self._accept = _find_accept(self.schema)
+        self.accept = self._accept.name if self._accept and self._accept.negotiated else ""
+        self.reads_accept = self._accept is not None and self._accept.is_header
         self.media_types = self._accept.media_types if self._accept else (_JSON,)
-        merger = Merger(self.schema)
+        merger = Merger(self.schema, drops_misplaced=drops_misplaced)
         self.headers = merger.headers
         self._merge = self._merging(merger)
         rule = _unknown_option(self.schema, unknown)
@@ -112,12 +124,19 @@ class ArgumentParser:
 
     def _media_type(self, call: Call, values: Mapping[str, Any]) -> str:
         given = values.get(self._accept.key) if self._accept else None
-        return given if given in self.media_types else self._choose(call.accept, self.media_types)
+        chosen = given if given in self.media_types else self._choose(call.accept, self.media_types)
+        return within(call.accept, chosen) if is_range(chosen) else chosen
 
     def _merging(self, merger: Merger) -> Callable[[Call], dict[str, Any]]:
         accept = self._accept
-        if accept is None or not accept.negotiated:
+        if accept is None or not (accept.negotiated or accept.is_header):
             return merger.merge
+
+        def merge_with_header(call: Call) -> dict[str, Any]:
+            values = merger.merge(call)
+            if call.accept:
+                values[accept.name] = call.accept
+            return values
 
         def merge_and_negotiate(call: Call) -> dict[str, Any]:
             values = merger.merge(call)
@@ -125,7 +144,7 @@ class ArgumentParser:
                 values[accept.name] = self._choose(call.accept, accept.media_types)
             return values
 
-        return merge_and_negotiate
+        return merge_and_negotiate if accept.negotiated else merge_with_header
 
 
 class _MergedParser(Parser[dict[str, Any]]):
@@ -224,28 +243,35 @@ def _unknown_option(schema: Schema, option: UnknownRule) -> str | None:
 
 
 class _Accept(NamedTuple):
-    """A declared ``accept``: its name on the wire, its key among the values, and whether the header chooses it."""
+    """A declared ``accept``: its name on the wire and its key among the values.
+
+    It is ``negotiated`` over where there are choices; without them, where it ``is_header``, the header is its value.
+    """
 
     name: str
     key: str
     media_types: tuple[str, ...]
     negotiated: bool
+    is_header: bool
 
 
 def _find_accept(schema: Schema) -> _Accept | None:
     for name, field in schema.load_fields.items():
         if name == "accept" or wire_name(name, field).lower() == "accept":
-            choices = [each for each in _choices(field.validators) if isinstance(each, str) and _is_one_type(each)]
+            choices = [each for each in _choices(field.validators) if isinstance(each, str) and _is_offer(each)]
             default = field.load_default
             # without choices the client's word is a value like any other, and never a content type
-            fixed = default if isinstance(default, str) and _is_one_type(default) else _JSON
+            fixed = default if isinstance(default, str) and _is_offer(default) and not is_range(default) else _JSON
             offered = tuple(sorted(choices, key=lambda choice: choice != default)) or (fixed,)
-            return _Accept(wire_name(name, field), field.attribute or name, offered, bool(choices))
+            is_header = location_of(field) == "headers"
+            return _Accept(wire_name(name, field), field.attribute or name, offered, bool(choices), is_header)
     return None
 
 
-def _is_one_type(text: str) -> bool:
-    return "/" in text and "*" not in text
+def _is_offer(text: str) -> bool:
+    """Return whether a choice is a media type or a range of one kind, and not ``*/*``, which is to leave the choice."""
+    kind, _, name = text.partition("/")
+    return bool(kind and name) and "*" not in kind and (name == "*" or "*" not in name)
 
 
 def _choices(found: Any) -> Iterator[Any]:

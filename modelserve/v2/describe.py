@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import marshmallow
+import msgspec
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import resolve_schema_cls
@@ -34,8 +35,7 @@ __all__ = ["describe"]
 
 logger = logging.getLogger(__name__)
 
-_PLACES = {"": "query", "query": "query", "form": "formData", "headers": "header", "json": "query"}
-_ONLY_JSON = "Read from a JSON body only."
+_PLACES = {"": "query", "query": "query", "form": "formData", "headers": "header"}
 
 
 def describe(
@@ -97,6 +97,12 @@ def _headers(*parsers: ArgumentParser | None) -> list[str]:
     return list(dict.fromkeys(name for parser in parsers if parser is not None for name in parser.headers))
 
 
+def _negotiated(accept: Argument, default: str) -> Argument:
+    """Return an argument that is negotiated over with its default: it need not be given, even where it is required."""
+    schema, parameter = ({"default": default, **each} for each in (accept.schema, accept.parameter))
+    return msgspec.structs.replace(accept, required=False, schema=schema, parameter=parameter | {"required": False})
+
+
 def _implements(model: Any) -> list[str]:
     provided = {name for name in METHODS if provides(model, name)}
     if "predict_batch" in provided:
@@ -115,8 +121,11 @@ class _Writer:
         self._sent = (_Document("3.1.0", is_null=True), _Document("2.0", is_null=True)) if is_null else None
 
     def arguments(self, parser: ArgumentParser | None) -> list[Argument]:
-        fields = parser.schema.load_fields.items() if parser else ()
-        return [self._argument(wire_name(name, field), field) for name, field in fields]
+        if parser is None:
+            return []
+        fields = parser.schema.load_fields.items()
+        told = [self._argument(wire_name(name, field), field) for name, field in fields]
+        return [_negotiated(each, parser.media_types[0]) if each.name == parser.accept else each for each in told]
 
     def response(self, schema: marshmallow.Schema | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         if schema is None:
@@ -152,7 +161,7 @@ class _Writer:
             # Swagger 2.0 has no list of files, so that several are only told of
             schema = {"type": "file", "description": schema.get("description", "")}
         if location == "json":
-            schema["description"] = " ".join(text for text in (schema.get("description", ""), _ONLY_JSON) if text)
+            return {"in": "body", "name": name, "required": field.required, "schema": schema}
         # proxies drop headers with an underscore, and the dashed name is read as well
         on_wire = name.replace("_", "-") if location == "headers" else name
         return parameter(on_wire, _PLACES[location], field.required, schema)

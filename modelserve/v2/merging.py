@@ -37,11 +37,16 @@ _Given = str | UploadedFile
 class Merger:
     """Merges the places of a call by what a schema declares; built once, then used for every call.
 
+    Args:
+        schema: The schema.
+        drops_misplaced: Whether an argument that is given elsewhere than in its location is left out, not refused.
+
     Raises:
         ValueError: A field names an unknown location.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, *, drops_misplaced: bool = False) -> None:
+        self._drops_misplaced = drops_misplaced
         readings = [reading_of(wire_name(name, field), field) for name, field in schema.load_fields.items()]
         self._readings = {reading.name: reading for reading in readings}
         # The Accept header is negotiated over, never read as a value.
@@ -70,7 +75,7 @@ class Merger:
         return self._merge(call, body, found == "form")
 
     def _merge(self, call: Call, body: dict[str, Any], is_form: bool) -> dict[str, Any]:
-        taken = _Taken(self._readings)
+        taken = _Taken(self._readings, self._drops_misplaced)
         query = parse_form(call.query.encode(errors="surrogatepass")) if call.query else ()
         for name, value in body.items():
             taken.take("json", name, value)
@@ -95,8 +100,9 @@ class Merger:
 class _Taken:
     """What was taken of one call so far: a value by name, later places replacing earlier, and what is wrong by name."""
 
-    def __init__(self, readings: dict[str, Reading]) -> None:
+    def __init__(self, readings: dict[str, Reading], drops_misplaced: bool) -> None:
         self._readings = readings
+        self._drops_misplaced = drops_misplaced
         self.values: dict[str, Any] = {}
         self.problems: dict[str, list[str]] = {}
 
@@ -112,7 +118,10 @@ class _Taken:
             self.problems.setdefault(name, [str(message) for message in error.messages])
 
     def _take_declared(self, reading: Reading, place: str, given: Any) -> None:
-        _check_place(reading, place)
+        if not _is_its_place(reading, place):
+            if self._drops_misplaced:
+                return
+            raise ValidationError(f"Give this argument {_PLACES[reading.location]}, not {_PLACES[place]}.")
         if place == "json":
             self.values[reading.name] = _from_json(reading, given)
         elif chosen := _chosen(given):
@@ -140,11 +149,8 @@ def _chosen(given: list[_Given]) -> list[_Given]:
     return [each for each in given if isinstance(each, str) or each.size or each.original_filename]
 
 
-def _check_place(reading: Reading, place: str) -> None:
-    if reading.location == place or (not reading.location and place != "headers"):
-        return
-    right = _PLACES[reading.location]
-    raise ValidationError(f"Give this argument {right}, not {_PLACES[place]}.")
+def _is_its_place(reading: Reading, place: str) -> bool:
+    return reading.location == place or (not reading.location and place != "headers")
 
 
 def _from_json(reading: Reading, value: Any) -> Any:

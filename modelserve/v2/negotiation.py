@@ -1,6 +1,9 @@
 """Content negotiation: which of the offered media types an ``Accept`` header asks for (RFC 9110, section 12.5.1).
 
-Header text in, one media type out; no I/O. Malformed parts of a header are skipped, as nearly every server does.
+    Accept, what is offered --> choose(...) --> one of them --> within(...) --> of a range, the type named
+
+Header text in, one media type out; no I/O. A model may offer a range, such as ``image/*``: any type in it meets it.
+Malformed parts of a header are skipped, as nearly every server does.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from functools import lru_cache
 
 from modelserve.errors import NotAcceptable
 
-__all__ = ["choose", "choose_any", "is_fitting", "nothing_fits"]
+__all__ = ["choose", "choose_any", "is_fitting", "is_range", "nothing_fits", "within"]
 
 # What is read of a header; real ones of browsers have about 150 characters. Bounds the time and the cache.
 MAX_HEADER = 4096
@@ -21,16 +24,18 @@ _WEIGHT = re.compile(r"0?\.\d+|0\.?|1(?:\.0*)?", re.ASCII)
 
 
 def choose(accept: str, offered: tuple[str, ...]) -> str:
-    """Return the offered media type that the client prefers.
+    """Return the offered media type, or range of them, that the client prefers.
 
     Each offered type gets the weight of the most specific range that covers it (``image/png`` before ``image/*`` before
     ``*/*``; the highest one where a range is given twice); weight 0 excludes. The highest weight wins, and of equal
     weights the one offered first, so a server's default stays the default unless the client prefers another. Parameters
-    other than ``q`` are ignored. An absent header, ``*/*`` and a header of malformed parts alone give ``offered[0]``.
+    other than ``q`` are ignored. An offered range gets the highest weight of the types that the header names within it
+    and that are not offered themselves, or of the range that covers it. An absent header, ``*/*`` and a header of
+    malformed parts alone give ``offered[0]``.
 
     Args:
         accept: The header's value, "" where absent.
-        offered: Media types in the server's order; at least one.
+        offered: Media types or ranges in the server's order; at least one.
 
     Raises:
         NotAcceptable: No offered type is covered, or all that are have weight 0.
@@ -58,6 +63,24 @@ def choose_any(accept: str, offered: tuple[str, ...]) -> str:
     return _choose(_bounded(accept), offered) or offered[0]
 
 
+def is_range(media_type: str) -> bool:
+    """Return whether this is a range of media types, as ``image/*`` is."""
+    return media_type.endswith("/*")
+
+
+def within(accept: str, offered: str) -> str:
+    """Return the one media type of an offered range that the client prefers, the range where it names none, or several.
+
+    >>> within("image/png, */*;q=0.1", "image/*")
+    'image/png'
+
+    Args:
+        accept: The header's value.
+        offered: What :func:`choose` returned; a media type that is no range is returned as it is.
+    """
+    return _within(_bounded(accept), offered) if is_range(offered) else offered
+
+
 def _bounded(accept: str) -> str:
     """Cut a very long header after its last whole part."""
     return accept if len(accept) <= MAX_HEADER else accept[:MAX_HEADER].rpartition(",")[0]
@@ -68,8 +91,18 @@ def _choose(accept: str, offered: tuple[str, ...]) -> str:
     weights = _weights(accept)
     if not weights:
         return offered[0]
-    best = max(offered, key=lambda media_type: _weight_of(media_type, weights))
-    return best if _weight_of(best, weights) > 0 else ""
+    named = {_essence(each) for each in offered}
+    best = max(offered, key=lambda media_type: _weight_of(media_type, weights, named))
+    return best if _weight_of(best, weights, named) > 0 else ""
+
+
+@lru_cache(maxsize=256)
+def _within(accept: str, offered: str) -> str:
+    weights = _weights(accept)
+    inside = _inside(_essence(offered), weights)
+    highest = max(inside.values(), default=0.0)
+    best = [name for name, weight in inside.items() if weight == highest]
+    return best[0] if len(best) == 1 and highest > 0 and highest >= _of_ranges(_essence(offered), weights) else offered
 
 
 def _weights(accept: str) -> dict[str, float]:
@@ -98,9 +131,23 @@ def _weight(parameters: list[str]) -> float | None:
     return 1.0
 
 
-def _weight_of(media_type: str, weights: dict[str, float]) -> float:
-    name = media_type.partition(";")[0].strip().lower()
-    for covering in (name, f"{name.partition('/')[0]}/*", "*/*"):
-        if covering in weights:
-            return weights[covering]
-    return 0.0
+def _weight_of(media_type: str, weights: dict[str, float], offered: set[str]) -> float:
+    name = _essence(media_type)
+    if is_range(name):
+        inside = _inside(name, weights)
+        return max(_of_ranges(name, weights), *(weight for each, weight in inside.items() if each not in offered), 0.0)
+    return weights[name] if name in weights else _of_ranges(name, weights)
+
+
+def _of_ranges(name: str, weights: dict[str, float]) -> float:
+    """Return the weight of the narrower of the two ranges that cover a type."""
+    return weights.get(f"{name.partition('/')[0]}/*", weights.get("*/*", 0.0))
+
+
+def _inside(offered: str, weights: dict[str, float]) -> dict[str, float]:
+    """Return the weights of the types that are within an offered range."""
+    return {name: weight for name, weight in weights.items() if name.startswith(offered[:-1]) and name != offered}
+
+
+def _essence(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()

@@ -43,14 +43,15 @@ _FRAME_ROOM_BYTES = 1 << 20
 class PredictorOptions:
     """How a model is run.
 
-    ``unknown_arguments`` is "error" or "ignore", ``nan_answers`` "error" or "null". With ``takes_any_accept`` an Accept
-    header that nothing fits is answered with the default. ``scratch`` is the worker's own
+    ``unknown_arguments`` is "error" or "ignore", ``nan_answers`` "error" or "null". With ``is_deepaas``, as
+    DEEPaaS does it, an Accept header that nothing fits is answered with the default, and an argument that is given
+    elsewhere than where it is read is left out. ``scratch`` is the worker's own
     temporary folder: files the model answers with from there are deleted once sent. Of the others 0 is what the model
     says, for ``max_answer_bytes`` no limit but that of a frame.
     """
 
     unknown_arguments: str = "error"
-    takes_any_accept: bool = False
+    is_deepaas: bool = False
     nan_answers: str = "error"
     scratch: str = ""
     max_batch_size: int = 0
@@ -153,7 +154,7 @@ class Predictor:
             if not self._predicts:
                 raise NotImplementedByModel("This model does not provide predict.")
             if self._is_stream:
-                needs_stream = not self._options.takes_any_accept and self._streams.are_all_that_fits(accept)
+                needs_stream = not self._options.is_deepaas and self._streams.are_all_that_fits(accept)
                 call.accept = self._streams.left_to_the_model(accept)
             try:
                 arguments = self._parser.parse(call)
@@ -204,7 +205,9 @@ class Predictor:
         declared = settled(getattr(self._model, method)(), self._wait) if provides(self._model, method) else None
         unknown = cast(UnknownRule, self._options.unknown_arguments)
         declared = {} if declared is None else declared
-        return ArgumentParser(declared, unknown=unknown, takes_any_accept=self._options.takes_any_accept)
+        old = self._options.is_deepaas
+        takes_any = old or method == "get_train_args"  # what a training answers with is a job
+        return ArgumentParser(declared, unknown=unknown, takes_any_accept=takes_any, drops_misplaced=old)
 
     def _make_renderer(self) -> Renderer:
         nan = cast(NanRule, self._options.nan_answers)

@@ -22,11 +22,15 @@ from modelserve import errors
 from modelserve.messages import FileAnswer
 from modelserve.names import shortened
 from modelserve.v2.files import OutputFile, UploadedFile
+from modelserve.v2.signatures import HEAD_BYTES, media_type_of
 
-__all__ = ["Raw", "Scratch", "as_raw", "is_media_type"]
+__all__ = ["OCTETS", "Raw", "Scratch", "as_raw", "is_media_type"]
 
 IN_MEMORY_LIMIT_BYTES = 1 << 30
 """Most that is read of a file without a path; a frame ends at 4 GiB, and holds other answers too."""
+
+OCTETS = "application/octet-stream"
+"""The media type of what nothing is known of."""
 
 _NOT_SENT = "The model answered with a file that cannot be sent."
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -45,12 +49,33 @@ class Raw:
     content_type: str = ""
     filename: str = ""
 
+    def type_within(self, offered: str, asked: str) -> str:
+        """Return the media type within an offered range: the model's, the content's, the name's, or the client's.
+
+        Args:
+            offered: The range, such as "image/*".
+            asked: The type within it that the client named, or the range itself: then the last resort says nothing.
+        """
+        given = (self.content_type, media_type_of(self.head()), mimetypes.guess_type(self._name())[0] or "", asked)
+        fitting = (each for each in given if each.lower().startswith(offered[:-1].lower()) and each != offered)
+        return next(fitting, OCTETS)
+
     def guessed_type(self) -> str:
         """Return the media type that the model gave, else the one that the name stands for."""
         if self.content_type:
             return self.content_type
-        guess, encoding = mimetypes.guess_type(self.filename or (self.file.path if self.file else ""))
-        return (_ENCODINGS.get(encoding, "") if encoding else guess) or "application/octet-stream"
+        guess, encoding = mimetypes.guess_type(self._name())
+        return (_ENCODINGS.get(encoding, "") if encoding else guess) or OCTETS
+
+    def _name(self) -> str:
+        return self.filename or (self.file.path if self.file else "")
+
+    def head(self) -> bytes:
+        """Return the first bytes."""
+        if self.file is None:
+            return self.body[:HEAD_BYTES]
+        with open(os.open(self.file.path, _OPEN), "rb") as file:
+            return file.read(HEAD_BYTES)
 
     def content(self) -> bytes:
         """Return all bytes, read from the file where there is one."""
@@ -115,7 +140,7 @@ def as_raw(value: Any, scratch: Scratch) -> Raw | None:
 
 def _from_path(source: OutputFile | UploadedFile, filename: str, scratch: Scratch, *, delete: bool = False) -> Raw:
     try:
-        path = os.path.abspath(os.fsdecode(source.filename))
+        path = os.path.abspath(os.fsdecode(source.filename or ""))
         path.encode()  # a name that is no UTF-8 cannot cross to the server
         status = _status(path)
     except (OSError, ValueError) as error:
@@ -123,7 +148,7 @@ def _from_path(source: OutputFile | UploadedFile, filename: str, scratch: Scratc
     if source.content_type and not is_media_type(source.content_type):
         raise errors.BadAnswer("The model's media type is malformed.", log=repr(source.content_type))
     file = FileAnswer(path, status.st_size, delete or scratch.made(path, status))
-    return Raw(file=file, content_type=source.content_type, filename=_clean(filename))
+    return Raw(file=file, content_type=source.content_type or "", filename=_clean(filename or ""))
 
 
 def _status(path: str) -> os.stat_result:

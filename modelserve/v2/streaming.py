@@ -21,12 +21,12 @@ from modelserve.v2.failures import failure_of
 from modelserve.v2.guard import Guard
 from modelserve.v2.negotiation import choose, is_fitting, nothing_fits
 from modelserve.v2.plain import NanRule, NotJsonError, dump
+from modelserve.v2.raw import OCTETS
 
 __all__ = ["Stream", "Streams", "offered"]
 
 EVENTS = "text/event-stream"
 LINES = ("application/x-ndjson", "application/jsonl")
-OCTETS = "application/octet-stream"
 TEXT = "text/plain"
 
 _JSON = "application/json"
@@ -89,6 +89,7 @@ class Streams:
             NotAcceptable: The items are bytes, and the Accept header names only what bytes cannot be.
         """
         chosen = self._chosen(item.accept, item.media_type, bool(first) and isinstance(first[0], _BYTES))
+        chosen = self._renderer.type_of(first[0] if first else b"", chosen)
         return Stream(item.id, items, first, chosen, self)
 
     def failure_of(self, error: BaseException) -> Failure:

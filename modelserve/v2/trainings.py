@@ -60,11 +60,13 @@ class Trainer:
 
         Raises:
             NotImplementedByModel: The model has no ``train``.
-            Exception: As :meth:`ArgumentParser.parse`, but for the Accept header, which speaks of the job.
+            Exception: As :meth:`ArgumentParser.parse`. The Accept header speaks of the job, so it is read only where an
+                argument is declared to be that header.
         """
         if self._parser is None:
             raise NotImplementedByModel("This model does not provide train.")
-        call.accept = ""
+        if not self._parser.reads_accept:
+            call.accept = ""
         return self._parser.parse(call).values
 
     def train(self, arguments: dict[str, Any]) -> bytes:

@@ -39,12 +39,32 @@ def job_definitions(jobs: Mapping[str, Collection[str]]) -> dict[str, Any]:
 
 
 def request_of(arguments: Sequence[Argument], refs: Mapping[str, str]) -> dict[str, Any]:
-    """Return the parameters of an operation that takes these arguments, and the bodies they may stand in."""
+    """Return the parameters of an operation that takes these arguments, and the bodies they may stand in.
+
+    ``accept`` is the last: DEEPaaS's web client has no input for it, and counts its inputs by the parameters before it.
+    Where arguments are read from a form, Swagger 2.0 has no word for those that are read from JSON.
+    """
     has_files = any(argument.file for argument in arguments)
+    parameters = [rewrite(each.parameter, refs) for each in sorted(arguments, key=_is_accept)]
+    members = [each for each in parameters if each["in"] == "body"]
+    parameters = [each for each in parameters if each["in"] != "body"]
+    has_form = any(each["in"] == "formData" for each in parameters)
     return {
         "consumes": ["multipart/form-data"] if has_files else [JSON, "application/x-www-form-urlencoded"],
-        "parameters": [rewrite(argument.parameter, refs) for argument in arguments],
+        "parameters": parameters if has_form or not members else [*parameters, _body(members)],
     }
+
+
+def _is_accept(argument: Argument) -> bool:
+    return argument.name == "accept"
+
+
+def _body(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the one parameter that is a JSON body."""
+    required = [member["name"] for member in members if member["required"]]
+    schema = {"type": "object", "properties": {member["name"]: member["schema"] for member in members}}
+    named = {"required": required} if required else {}
+    return {"in": "body", "name": "body", "required": bool(required), "schema": schema | named}
 
 
 def job_paths(

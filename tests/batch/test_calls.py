@@ -38,6 +38,15 @@ def test_values_go_to_query_header_and_body(tmp_path: Path) -> None:
     assert (call.query, call.headers, call.form) == ("q=a&q=b", {"x-key": "v"}, [])
 
 
+def test_a_column_may_be_the_accept_header(tmp_path: Path) -> None:
+    arguments = [Argument("accept", "headers", False, {"type": "string"}, {})]
+    described = Description(Metadata("m", "m", "m"), predict=arguments)
+    row = CallMaker(described, Wishes("a/b"), scratch=tmp_path, base=tmp_path).of_values({"accept": "text/csv"})
+    assert (row.call.accept, row.call.headers) == ("text/csv", {})
+    constant = CallMaker(described, Wishes(constants={"accept": "c/d"}), scratch=tmp_path, base=tmp_path)
+    assert constant.of_json(b"{}").call.accept == "c/d"
+
+
 def test_a_form_takes_the_values_that_could_stand_in_json(tmp_path: Path) -> None:
     values = {"any": [1, 2], "f": True, "new": {"k": 1}, "q": None, "X_Key": None}
     call = maker(tmp_path).of_values(values).call

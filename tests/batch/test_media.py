@@ -25,6 +25,10 @@ def description(*media_types: str, streams: bool = False) -> Description:
         ((PNG, JSON), "", True, ""),
         ((TEXT,), "", False, ""),
         ((PNG, JSON), "*/*", False, "*/*"),
+        (("image/*", JSON), "", False, JSON),
+        ((JSON, "image/*"), PNG, True, PNG),
+        ((JSON, "image/*"), "video/mp4, image/png;q=0.1", True, "video/mp4, image/png;q=0.1"),
+        ((PNG, JSON), "image/*", True, "image/*"),
     ],
 )
 def test_what_a_line_can_hold_is_asked_for(offered: tuple[str, ...], asked: str, is_folder: bool, chosen: str) -> None:
@@ -37,6 +41,9 @@ def test_what_a_line_can_hold_is_asked_for(offered: tuple[str, ...], asked: str,
         ((PNG,), "", "let --output be a folder"),
         ((JSON, PNG), PNG, "image/png, which no"),
         ((JSON,), PNG, "answers with"),
+        ((JSON, "image/*"), "imagery/png", "answers with"),
+        ((JSON,), "image/*", "answers with"),
+        (("image/*",), "", "image/\\*, which no line"),
     ],
 )
 def test_what_no_line_can_hold_is_refused_before_the_first_row(

@@ -98,6 +98,13 @@ def test_values_go_where_their_argument_is_read(tmp_path: Path) -> None:
     assert call.content_type.startswith("multipart/form-data")
 
 
+def test_an_argument_that_is_the_accept_header_is_given_as_such(tmp_path: Path) -> None:
+    builder = CallBuilder(tmp_path)
+    builder.add(_argument("Accept", location="headers", type="string"), ["text/csv"])
+    call = builder.build("")
+    assert (call.accept, call.headers) == ("text/csv", {})
+
+
 def test_a_json_argument_goes_into_a_json_body_and_the_others_into_the_query(tmp_path: Path) -> None:
     builder = CallBuilder(tmp_path)
     builder.add(_argument("a", type="integer"), ["1"])

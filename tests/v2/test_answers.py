@@ -264,6 +264,34 @@ class TestOtherMediaTypes:
         assert type(value).__name__ in error.log
 
     @pytest.mark.parametrize(
+        ("value", "asked", "content_type"),
+        [
+            (b"\x89PNG\r\n\x1a\n", "image/*", "image/png"),
+            (memoryview(b"GIF89a"), "image/gif", "image/gif"),
+            (io.BytesIO(b"II*\0"), "image/*", "image/tiff"),
+            (b"", "image/*", "application/octet-stream"),
+            (b"", "image/x-y", "image/x-y"),
+            (b"%PDF-1.7", "image/*", "application/octet-stream"),
+            ("<svg/>", "image/*", "application/octet-stream"),
+            ("<svg>", "image/*", "image/svg+xml"),
+            ("words", "image/*", "application/octet-stream"),
+            ("words", "text/*", "text/plain; charset=utf-8"),
+            ("words", "Text/Csv", "Text/Csv; charset=utf-8"),
+            (b"words", "text/*", "application/octet-stream"),
+            (b"PK\x03\x04", "application/*", "application/zip"),
+            ({"a": 1}, "application/*", JSON),
+            ("words", "application/*", JSON),
+        ],
+    )
+    def test_of_a_range_the_content_says_the_type(self, value: Any, asked: str, content_type: str) -> None:
+        offered = ("image/*", "text/*", "application/*")
+        assert render(value, media_type=asked, media_types=offered).content_type == content_type
+
+    @pytest.mark.parametrize("value", [{"a": 1}, [1], None, 1.5])
+    def test_what_is_no_picture_is_not_sent_as_one(self, value: Any) -> None:
+        assert "image/*" in refusal(value, media_type="image/*", media_types=(JSON, "image/*")).message
+
+    @pytest.mark.parametrize(
         "media_type", ["", "png", "image/png\r\nX: y", "image /png", "a/" + "b" * 300, "text/h\xe4", 5]
     )
     def test_a_media_type_that_is_none_is_refused_at_the_start(self, media_type: Any) -> None:

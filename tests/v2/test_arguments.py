@@ -354,7 +354,11 @@ def test_without_a_declared_accept_the_answer_is_json() -> None:
         (fields.Str(validate=[validate.Length(min=1), validate.OneOf(("a/b", "c/d"))]), ("a/b", "c/d")),
         (fields.Str(validate=validate.And(validate.OneOf(["a/b", 3, "x"]))), ("a/b",)),
         (fields.Str(validate=(validate.OneOf(["a/b"]),)), ("a/b",)),
-        (fields.Str(validate=validate.OneOf(["*/*", "a/b", "c/*"])), ("a/b",)),
+        (fields.Str(validate=validate.OneOf(["*/*", "a/b", "c/*"])), ("a/b", "c/*")),
+        (fields.Str(validate=validate.OneOf(["c/*", "a/b"])), ("c/*", "a/b")),
+        (fields.Str(validate=validate.OneOf(["a/b", "c/*"]), load_default="c/*"), ("c/*", "a/b")),
+        (fields.Str(validate=validate.OneOf(["*/b", "a/", "/b", "a/b*", "a/b"])), ("a/b",)),
+        (fields.Str(load_default="text/*"), ("application/json",)),
         (fields.Str(load_default="text/csv"), ("text/csv",)),
         (fields.Str(load_default="*/*"), ("application/json",)),
         (fields.Str(), ("application/json",)),
@@ -406,6 +410,53 @@ def test_an_accept_read_from_headers_is_negotiated_too() -> None:
     assert parser.parse(Call(accept="application/json;q=0.5, */*;q=0.1")).media_type == "application/json"
     with pytest.raises(InvalidArguments):
         parser.parse(Call(query="Accept=application/json"))
+
+
+@pytest.mark.parametrize(
+    ("call", "told", "media_type"),
+    [
+        (Call(accept="image/png"), "image/*", "image/png"),
+        (Call(accept="image/*"), "image/*", "image/*"),
+        (Call(accept="image/png, image/gif"), "image/*", "image/*"),
+        (Call(query="accept=image/*"), "image/*", "image/*"),
+        (Call(query="accept=image/*", accept="image/png"), "image/*", "image/png"),
+        (Call(query="accept=image/*", accept="application/json"), "image/*", "image/*"),
+        (Call(query="accept=*/*", accept="image/png"), "image/*", "image/png"),
+        (json_call({"accept": "image/*"}), "image/*", "image/*"),
+        (Call(), "application/json", "application/json"),
+    ],
+)
+def test_a_model_that_offers_a_range_is_told_the_range(call: Call, told: str, media_type: str) -> None:
+    declared = {"accept": fields.Str(validate=validate.OneOf(["application/json", "image/*"]))}
+    assert ArgumentParser(declared).parse(call) == ({"accept": told}, media_type)
+
+
+def test_an_argument_that_is_given_elsewhere_may_be_left_out() -> None:
+    declared = {
+        "a": fields.Int(metadata={"location": "headers"}, load_default=0),
+        "b": fields.Int(metadata={"location": "json"}, load_default=0),
+        "c": fields.Int(metadata={"location": "form"}, required=True),
+        "accept": accept(metadata={"location": "headers"}),
+    }
+    parser = ArgumentParser(declared, drops_misplaced=True)
+    form = [("c", "3"), ("b", "4"), ("accept", "image/png")]
+    call = Call(
+        query="a=1&b=x&c=5&accept=image/png",
+        content_type="multipart/form-data; boundary=b",
+        form=form,
+        headers={"a": "2"},
+        accept="application/json",
+    )
+    assert parser.parse(call).values == {"a": 2, "b": 0, "c": 3, "accept": "application/json"}
+    with pytest.raises(InvalidArguments) as missing:
+        parser.parse(Call(query="c=5"))
+    assert missing.value.fields == {"c": ["Missing data for required field."]}
+
+
+def test_an_accept_without_choices_that_is_declared_a_header_is_that_header() -> None:
+    parser = ArgumentParser({"accept": fields.Str(metadata={"location": "headers"}, load_default="none")})
+    assert parser.parse(Call(accept="text/html, */*")) == ({"accept": "text/html, */*"}, "application/json")
+    assert parser.parse(Call()).values == {"accept": "none"}
 
 
 def test_an_accept_without_choices_never_becomes_a_content_type() -> None:

@@ -239,15 +239,16 @@ def test_a_file_says_what_it_accepts() -> None:
         ("querystring", "query", "query", "a_b"),
         ("form", "form", "formData", "a_b"),
         ("headers", "headers", "header", "a-b"),
-        ("json", "json", "query", "a_b"),
+        ("json", "json", "body", "a_b"),
     ],
 )
 def test_a_field_says_where_alone_it_is_read(location: str, published_location: str, place: str, name: str) -> None:
     argument = published(fields.List(fields.Int(), metadata={"location": location}), "a_b")
     assert (argument.name, argument.location) == ("a_b", published_location)
     assert (argument.parameter["in"], argument.parameter["name"]) == (place, name)
-    assert argument.parameter["collectionFormat"] == ("csv" if place == "header" else "multi")
-    assert ("JSON body only" in argument.parameter.get("description", "")) == (location == "json")
+    form = {"header": "csv", "body": None}.get(place, "multi")
+    assert argument.parameter.get("collectionFormat") == form
+    assert ("schema" in argument.parameter) == (place == "body")
 
 
 def test_names_are_those_on_the_wire() -> None:
@@ -386,6 +387,16 @@ def test_media_types_and_training_are_described() -> None:
     assert description.media_types == ["image/png", "application/json"]
     assert description.train[0].schema == {"type": "integer", "default": 1}
     assert make().media_types == ["application/json"]
+
+
+def test_an_accept_that_is_negotiated_over_is_published_with_its_default_and_need_not_be_given() -> None:
+    choices = validate.OneOf(["image/*", "application/zip", "*/*"])
+    description = make({"accept": fields.Str(required=True, validate=choices)})
+    (accept,) = description.predict
+    assert (accept.required, accept.schema["default"], accept.schema["enum"][0]) == (False, "image/*", "image/*")
+    assert (accept.parameter["required"], accept.parameter["default"]) == (False, "image/*")
+    assert description.media_types == ["image/*", "application/zip"]
+    assert make({"accept": fields.Str(required=True)}).predict[0].required
 
 
 def test_what_apispec_warns_of_is_no_warning_of_ours() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelserve.errors import NotAcceptable
-from modelserve.v2.negotiation import choose
+from modelserve.v2.negotiation import choose, within
 
 OFFERED = ("application/json", "image/png", "text/plain")
 
@@ -41,6 +41,40 @@ OFFERED = ("application/json", "image/png", "text/plain")
 def test_the_header_decides(accept: str, chosen: str) -> None:
     """FAULTS C08."""
     assert choose(accept, OFFERED) == chosen
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen", "named"),
+    [
+        ("image/png", "image/*", "image/png"),
+        ("Image/PNG;q=0.3", "image/*", "image/png"),
+        ("image/*", "image/*", "image/*"),
+        ("image/*;q=0.5, image/webp", "image/*", "image/webp"),
+        ("image/*, image/webp;q=0.5", "image/*", "image/*"),
+        ("image/webp, image/avif", "image/*", "image/*"),
+        ("image/webp, image/avif;q=0.9, */*;q=0.8", "image/*", "image/webp"),
+        ("application/json;q=0.5, image/x-y", "image/*", "image/x-y"),
+        ("image/svg+xml", "image/svg+xml", "image/svg+xml"),
+        ("image/svg+xml, image/png;q=0.5", "image/svg+xml", "image/svg+xml"),
+        ("image/png;q=0, */*", "application/json", "application/json"),
+        ("image/*;q=0, image/png", "image/*", "image/png"),
+        ("*/*", "application/json", "application/json"),
+        ("text/html, */*;q=0.1", "application/json", "application/json"),
+        ("imagery/png, image/svg+xml;q=0.1", "image/svg+xml", "image/svg+xml"),
+    ],
+)
+def test_a_range_is_met_by_what_the_header_names_in_it(accept: str, chosen: str, named: str) -> None:
+    offered = ("application/json", "image/*", "image/svg+xml")
+    assert choose(accept, offered) == chosen
+    assert within(accept, chosen) == named
+
+
+@pytest.mark.parametrize(
+    "accept", ["audio/wav", "image/png;q=0", "image/*;q=0", "imagery/png", "image/*;q=0, image/png;q=0"]
+)
+def test_a_range_is_not_met_by_what_is_not_in_it(accept: str) -> None:
+    with pytest.raises(NotAcceptable, match=r"image/\*"):
+        choose(accept, ("image/*",))
 
 
 @pytest.mark.parametrize("accept", ["application/xml", "*/*;q=0", "image/png;q=0", "video/*", "image/jpeg, text/html"])

@@ -106,6 +106,12 @@ class TestForms:
     def test_bytes_are_sent_to_a_client_that_takes_anything_after_json(self) -> None:
         assert body(Yielding(b"a"), "application/json, */*;q=0.1") == ("application/octet-stream", b"a")
 
+    @pytest.mark.parametrize(("accept", "content_type"), [("video/*", "video/webm"), ("video/x-y", "video/webm")])
+    def test_the_first_bytes_say_the_type_within_a_range(self, accept: str, content_type: str) -> None:
+        choices = fields.Str(validate=OneOf(["application/json", "video/*"]))
+        model = Yielding(b"\x1aE\xdf\xa3", b"more", accept=choices)
+        assert body(model, accept) == (content_type, b"\x1aE\xdf\xa3more")
+
     @pytest.mark.parametrize("accept", ["", "*/*", "application/octet-stream", "application/*"])
     def test_bytes_go_as_they_are(self, accept: str) -> None:
         assert body(Yielding(b"\x00\n", bytearray(b"b"), memoryview(b"c")), accept) == (

@@ -70,6 +70,26 @@ class TestValidation:
         assert failure(answer).status == 422
         assert set(failure(answer).fields or {}) == {"epochs", "rate"}
 
+    @pytest.mark.parametrize(
+        ("accept", "told"),
+        [
+            ("text/csv", "text/csv"),
+            ("", "a/b"),
+            ("*/*", "a/b"),
+            ("application/json", "a/b"),
+            ("text/*;q=0.1", "text/csv"),
+        ],
+    )
+    def test_an_accept_that_is_declared_a_header_is_read_and_never_refused(self, accept: str, told: str) -> None:
+        for more in (dict[str, Any](), {"load_default": "a/b"}):
+            field = fields.Str(validate=OneOf(["a/b", "text/csv"]), metadata={"location": "headers"}, **more)
+            call = Call(1, accept=accept, operation="train")
+            assert body(validated(trains(accept=field), call)) == {"accept": told}
+
+    def test_an_accept_that_is_no_header_is_not_read_from_one(self) -> None:
+        field = fields.Str(validate=OneOf(["a/b", "text/csv"]))
+        assert body(validated(trains(accept=field), Call(1, accept="text/csv", operation="train"))) == {"accept": "a/b"}
+
     def test_unknown_arguments_may_be_ignored(self) -> None:
         model = trains(epochs=fields.Int())
         assert body(validated(model, ask(epochs=1, more=2), unknown_arguments="ignore")) == {"epochs": 1}

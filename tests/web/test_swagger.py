@@ -10,7 +10,7 @@ import orjson
 import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator, validate
 
-from modelserve.messages import Description
+from modelserve.messages import Argument, Description
 from modelserve.web.openapi import build_openapi
 from modelserve.web.swagger import build_swagger
 from tests.web.descriptions import boxes, everything, plain, silent, vision
@@ -56,6 +56,36 @@ def test_the_base_path_is_told() -> None:
 def test_the_parameters_are_the_models_own() -> None:
     operation = build({"plain": plain()})["paths"]["/v2/models/plain/predict/"]["post"]
     assert operation["parameters"] == [argument.parameter for argument in plain().predict]
+
+
+def test_accept_is_the_last_and_what_json_alone_gives_is_the_body() -> None:
+    def parameters(*names: str) -> list[dict[str, Any]]:
+        model = msgspec.structs.replace(plain(), predict=[arguments[name] for name in names])
+        found: list[dict[str, Any]] = build({"m": model})["paths"]["/v2/models/m/predict/"]["post"]["parameters"]
+        return found
+
+    def argument(name: str, location: str, parameter: dict[str, Any], required: bool = False) -> Argument:
+        base = {"name": name, "required": required, **parameter}
+        return Argument(name, location, required, {"type": "integer"}, base)
+
+    number = {"type": "integer"}
+    arguments = {
+        "accept": argument("accept", "", {"in": "query", "type": "string"}),
+        "a": argument("a", "", {"in": "query", **number}),
+        "b": argument("b", "json", {"in": "body", "schema": number}, required=True),
+        "c": argument("c", "json", {"in": "body", "schema": {"type": "object"}}),
+        "d": argument("d", "form", {"in": "formData", **number}),
+    }
+    assert [each["name"] for each in parameters("accept", "a")] == ["a", "accept"]
+    told = parameters("b", "accept", "c")
+    assert [each["name"] for each in told] == ["accept", "body"]
+    members = {"b": number, "c": {"type": "object"}}
+    assert told[1]["schema"] == {"type": "object", "properties": members, "required": ["b"]}
+    assert [each["name"] for each in parameters("b", "d")] == ["d"]
+
+
+def test_a_model_without_files_consumes_json_and_forms() -> None:
+    operation = build({"plain": plain()})["paths"]["/v2/models/plain/predict/"]["post"]
     assert operation["consumes"] == ["application/json", "application/x-www-form-urlencoded"]
 
 

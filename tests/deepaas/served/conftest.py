@@ -25,3 +25,10 @@ def server(old_packages: dict[str, Path], tiles: Path, tmp_path_factory: pytest.
     folder = tmp_path_factory.mktemp("old")
     with running(["--train-workers", "2"], folder=folder, visible=visible, env={"TILES": str(tiles)}) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def pictures(old_packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Yield a server with one package alone, as DEEPaaS serves it; one training runs at a time."""
+    with running([], folder=tmp_path_factory.mktemp("pictures"), visible=[old_packages["plant_pictures"]]) as started:
+        yield started
