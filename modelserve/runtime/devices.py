@@ -6,6 +6,7 @@ is imported there, because OpenMP, MKL and CUDA read their environment once, whe
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -20,20 +21,33 @@ __all__ = ["Gpu", "Machine", "Placement", "plan", "this_machine"]
 # The variables by which OpenMP, MKL, OpenBLAS, numexpr and, through OpenMP, PyTorch choose their number of threads.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
+# Those by which numba, TensorFlow and joblib choose theirs. By themselves they count the CPUs that a worker may run on,
+# and see nothing of a limit to the time that it may use of them.
+OTHER_THREAD_VARIABLES = (
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+)
+
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+(?:,\d+)*))?")
 
 _Cpus = tuple[int, ...]
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """What one worker gets. ``gpu`` is "" for none; ``threads`` is how many its numeric libraries may start."""
+    """What one worker gets. ``gpu`` is "" for none; ``threads`` is how many its numeric libraries may start.
+
+    ``limit`` is its share of a limit to the CPUs' time, 0 for none.
+    """
 
     cpus: tuple[int, ...]
     gpu: str = ""
+    limit: int = 0
 
     @property
     def threads(self) -> int:
-        return max(1, len(self.cpus))
+        return max(1, min(len(self.cpus), self.limit or len(self.cpus)))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -42,7 +56,7 @@ class Placement(msgspec.Struct, frozen=True):
         Threads of OpenMP wait asleep. By default they spin, which on cores shared with the server made a batch of the
         benchmark's MLP five times slower (1,612 against 7,959 requests per second, benchmarks on 2 cores).
         """
-        threads = {name: str(self.threads) for name in THREAD_VARIABLES}
+        threads = {name: str(self.threads) for name in (*THREAD_VARIABLES, *OTHER_THREAD_VARIABLES)}
         gpu = {"CUDA_VISIBLE_DEVICES": self.gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         return {**threads, "OMP_WAIT_POLICY": "PASSIVE", **gpu}
 
@@ -52,8 +66,9 @@ class Placement(msgspec.Struct, frozen=True):
         With one of them set and the others not, OpenMP and MKL would disagree. An order of GPUs that the operator chose
         stays, since the plan's numbers were counted in it. The GPU is always the plan's.
         """
-        chosen = {*THREAD_VARIABLES, "OMP_WAIT_POLICY"} if any(name in environ for name in THREAD_VARIABLES) else set()
-        chosen |= {"CUDA_DEVICE_ORDER"} & environ.keys()
+        threads = {*THREAD_VARIABLES, "OMP_WAIT_POLICY", *OTHER_THREAD_VARIABLES}
+        chosen = threads if any(name in environ for name in THREAD_VARIABLES) else set()
+        chosen |= {"CUDA_DEVICE_ORDER", *OTHER_THREAD_VARIABLES} & environ.keys()
         return {name: value for name, value in self.environment.items() if name not in chosen}
 
 
@@ -64,6 +79,9 @@ def plan(machine: Machine, *, workers: int, device: str = "auto", workers_per_gp
     are dealt out in contiguous, nearly equal shares, since neighbours share caches: a GPU's workers share the CPUs near
     it, others all CPUs. Where there are several NUMA nodes, no share crosses from one into another, unless there are
     fewer workers than nodes: then each gets whole nodes. With more workers than CPUs, workers share one each in turn.
+
+    A limit to the CPUs' time is dealt out as numbers of threads, at least one each: on which CPUs the time is used is
+    for the kernel to say, since other containers have the same CPUs.
 
     Args:
         machine: What is there.
@@ -77,7 +95,8 @@ def plan(machine: Machine, *, workers: int, device: str = "auto", workers_per_gp
     gpus = _chosen_gpus(machine, device)
     chosen = [gpus[number // workers_per_gpu % len(gpus)] if gpus else Gpu("") for number in range(workers)]
     shares = _shares(machine, [_near(gpu, machine) for gpu in chosen])
-    return [Placement(cpus, gpu.name) for cpus, gpu in zip(shares, chosen, strict=True)]
+    limits = _limits(machine, workers)
+    return [Placement(cpus, gpu.name, limit) for cpus, gpu, limit in zip(shares, chosen, limits, strict=True)]
 
 
 def _chosen_gpus(machine: Machine, device: str) -> tuple[Gpu, ...]:
@@ -99,6 +118,14 @@ def _chosen_gpus(machine: Machine, device: str) -> tuple[Gpu, ...]:
     if missing:
         raise SettingsError(f"device is {device!r}, but only GPUs 0 to {len(machine.gpus) - 1} were found.")
     return tuple(machine.gpus[number] for number in numbers)
+
+
+def _limits(machine: Machine, workers: int) -> list[int]:
+    """Return each worker's share of the limit to the CPUs' time, in whole CPUs, 0 where there is none."""
+    if machine.cpu_limit >= len(machine.cpus):
+        return [0] * workers
+    count = math.ceil(machine.cpu_limit)
+    return [max(1, (number + 1) * count // workers - number * count // workers) for number in range(workers)]
 
 
 def _near(gpu: Gpu, machine: Machine) -> _Cpus:

@@ -1,6 +1,6 @@
 """What a machine has to run models on: its CPUs, their NUMA nodes, and its GPUs by the names CUDA knows them.
 
-    /sys, /dev, CUDA_VISIBLE_DEVICES, NVML   ->   this_machine()   ->   Machine
+    /proc, /sys, /dev, CUDA_VISIBLE_DEVICES, NVML   ->   this_machine()   ->   Machine
 
 CUDA itself is never asked: its context in the server would take GPU memory, and is never given back.
 """
@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modelserve.runtime import nvml
+from modelserve.runtime.cgroup import cpu_limit, memory_limit
 from modelserve.runtime.machine import Gpu, Machine
 
 __all__ = ["numa_nodes", "parse_cpus", "this_machine", "visible_gpus"]
@@ -25,20 +26,32 @@ NODES = Path("/sys/devices/system/node")
 
 
 def this_machine() -> Machine:
-    """Return what this process may use of its machine: CPUs by its affinity, GPUs by CUDA_VISIBLE_DEVICES."""
+    """Return what this process may use of its machine: CPUs by its affinity and the limit of its control groups, memory
+    by the latter, GPUs by CUDA_VISIBLE_DEVICES.
+    """
     # Without the driver's control device (or WSL's) there is nothing to ask NVML, and importing it takes its time.
     has_driver = any((DEV / name).exists() for name in ("nvidiactl", "dxg"))
     boards = nvml.boards() if has_driver else None
     machine = Machine(
-        tuple(sorted(os.sched_getaffinity(0))), visible_gpus(boards, os.environ, _device_files(DEV)), numa_nodes(NODES)
+        tuple(sorted(os.sched_getaffinity(0))),
+        visible_gpus(boards, os.environ, _device_files(DEV)),
+        numa_nodes(NODES),
+        cpu_limit(),
+        int(min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), memory_limit())),
     )
     logger.info(
-        "this machine: %d CPUs, NUMA nodes: %d, GPUs: %s",
-        len(machine.cpus),
+        "this machine: %s, %d MiB of memory, NUMA nodes: %d, GPUs: %s",
+        _cpus(machine),
+        machine.memory_bytes >> 20,
         max(1, len(machine.nodes)),
         ", ".join(gpu.name for gpu in machine.gpus) or "none",
     )
     return machine
+
+
+def _cpus(machine: Machine) -> str:
+    count = len(machine.cpus)
+    return f"the time of {machine.cpu_limit:g} of {count} CPUs" if machine.cpu_limit < count else f"{count} CPUs"
 
 
 def visible_gpus(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 __all__ = ["Gpu", "Machine"]
@@ -20,8 +22,14 @@ class Gpu(msgspec.Struct, frozen=True):
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What there is to share out: the CPUs this process may use, the GPUs it may see, the CPUs of each NUMA node."""
+    """What there is to share out: the CPUs this process may use, the GPUs it may see, the CPUs of each NUMA node.
+
+    ``cpu_limit`` is how many CPUs' time it may use, where that is less than all of them; ``memory_bytes`` is how much
+    memory, 0 where that is not known.
+    """
 
     cpus: tuple[int, ...]
     gpus: tuple[Gpu, ...] = ()
     nodes: tuple[tuple[int, ...], ...] = ()
+    cpu_limit: float = math.inf
+    memory_bytes: int = 0

@@ -39,11 +39,20 @@ KERNEL = tuple(Path("/proc", name) for name in ("bus", "fs", "irq", "sys", "sysr
 _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC = 2, 4, 4096, 16384
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
 
+# What tells of control groups.
+GROUPS = tuple(Path(path) for path in ("/proc/self/cgroup", "/proc/self/mountinfo", "/sys/fs/cgroup"))
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def confined(
-    folder: Path, *, seen: Iterable[Path] = (), alone: bool = False, user: int | None = None, shm_bytes: int = 0
+    folder: Path,
+    *,
+    seen: Iterable[Path] = (),
+    alone: bool = False,
+    user: int | None = None,
+    shm_bytes: int = 0,
+    groups: Path | None = None,
 ) -> list[str]:
     """Return the words to put in front of a command, so that it can change nothing but what is in a folder.
 
@@ -55,25 +64,40 @@ def confined(
         user: The number that its user and group have inside, of which nobody knows a name or a home; by default they
             are the test's.
         shm_bytes: How large ``/dev/shm`` is, as the 64 MiB of a container; 0 for as large as it can be.
+        groups: A folder with what is to be seen as ``/proc/self/cgroup``, ``/proc/self/mountinfo`` and
+            ``/sys/fs/cgroup`` in it, under these paths.
     """
     who = ["--map-current-user"] if user is None else [f"--map-user={user}", f"--map-group={user}"]
     own = ["--pid", "--fork", "--kill-child", "--mount-proc"] if alone else []
     spaces = ["unshare", *who, "--keep-caps", "--mount", "--ipc", *own, "--"]
     imported = [Path(path).resolve() for path in sys.path if path and Path(path).exists()]
     needed = [REPOSITORY, Path(sys.prefix), Path(sys.base_prefix), *imported, *seen]
-    return [*spaces, sys.executable, "-I", __file__, str(shm_bytes), str(folder), *map(str, needed), "--"]
+    return [
+        *spaces,
+        sys.executable,
+        "-I",
+        __file__,
+        str(shm_bytes),
+        str(groups or ""),
+        str(folder),
+        *map(str, needed),
+        "--",
+    ]
 
 
 def _main(arguments: Sequence[str]) -> None:
     """Become the command behind ``--``, with nothing to write to but the first of the folders before it.
 
-    In front of that stands the size of ``/dev/shm``, 0 for any.
+    In front of that stand the size of ``/dev/shm``, 0 for any, and the folder of what is seen of control groups, or "".
     """
     end = arguments.index("--")
-    folder, *needed = (Path(path).resolve() for path in arguments[1:end])
+    shm_bytes, groups = arguments[:2]
+    folder, *needed = (Path(path).resolve() for path in arguments[2:end])
     here = os.getcwd()
     _hide([folder, *DEVICES, *needed])
-    _mount(Path("tmpfs"), SHM, _MS_NOSUID | _MS_NODEV, "tmpfs", f"size={arguments[0]}")
+    _mount(Path("tmpfs"), SHM, _MS_NOSUID | _MS_NODEV, "tmpfs", f"size={shm_bytes}")
+    for path in GROUPS if groups else ():  # of this process, which is to become the command
+        _mount(Path(groups, path.relative_to("/")), path, _MS_BIND)
     for path in (folder, *filter(Path.exists, KERNEL)):
         _mount(path, path, _MS_BIND | _MS_REC)
     _set_read_only(Path("/"), True)

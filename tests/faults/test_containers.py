@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from modelserve.runtime.devices import OTHER_THREAD_VARIABLES, THREAD_VARIABLES
 from tests.faults.confined import confined
 from tests.running import Running, eventually, import_path, running
+from tests.runtime.test_cgroup import lay
 
 USER = 4242
 SHM_BYTES = 64 * 1024
@@ -34,14 +37,18 @@ def predict(what):
             file.truncate(1 << 20)
             with mmap.mmap(file.fileno(), 1 << 20) as shared:
                 shared.write(bytes(1 << 20))
+    if what == "threads":
+        return {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    if what == "cpus":
+        return len(os.sched_getaffinity(0))
     with tempfile.TemporaryFile():
         return [os.getuid(), os.getppid(), os.path.expanduser("~")]
 """
 
 
-def boxed(folder: Path) -> list[str]:
+def boxed(folder: Path, groups: Path | None = None) -> list[str]:
     """Return the words to put in front of a command, for a container without anything."""
-    within = confined(folder, alone=True, user=USER, shm_bytes=SHM_BYTES)
+    within = confined(folder, alone=True, user=USER, shm_bytes=SHM_BYTES, groups=groups)
     return [*within, "env", *UNSET, "-u", "MODELSERVE_DATA_DIR"]
 
 
@@ -105,3 +112,29 @@ def test_where_a_home_is_needed_one_sentence_says_so(
 def test_commands_that_keep_nothing_need_none(tmp_path: Path, command: str) -> None:
     """L4."""
     assert said(tmp_path, command, "boxed.py") == (0, "")
+
+
+V1 = "40 32 0:40 /docker/9f /sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpu"
+V2 = "31 23 0:28 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw,nsdelegate"
+
+LIMITED = {
+    "v1": ("4:cpu:/docker/9f", V1, {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}),
+    "v2": ("0::/", V2, {"cpu.max": "100000 100000", "memory.max": str(512 << 20)}),
+    "nested": ("0::/pod/box", V2, {"pod/box/cpu.max": "max 100000", "pod/cpu.max": "50000 100000"}),
+}
+
+
+@pytest.mark.parametrize("version", LIMITED)
+def test_a_limit_to_the_time_of_the_cpus_is_one_to_the_threads_of_a_worker(tmp_path: Path, version: str) -> None:
+    """L8."""
+    groups = lay(tmp_path / "groups", *LIMITED[version])
+    (tmp_path / "boxed.py").write_text(MODEL)
+    unset = [word for name in (*THREAD_VARIABLES, *OTHER_THREAD_VARIABLES) for word in ("-u", name)]
+    within = [*boxed(tmp_path, groups), *unset]
+    with running(["boxed.py", "--no-train"], folder=tmp_path, within=within) as server:
+        threads = server.predict("boxed", {"what": "threads"}).json()["predictions"]
+        assert threads == {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+        cpus = server.predict("boxed", {"what": "cpus"}).json()["predictions"]
+        assert cpus == len(os.sched_getaffinity(0)), "other containers have the same CPUs"
+        assert cpus == 1 or f" of {cpus} CPUs" in server.log
+        assert version != "v2" or "512 MiB of memory" in server.log

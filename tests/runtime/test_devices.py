@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 
 from modelserve.errors import SettingsError
@@ -113,6 +114,39 @@ def test_the_thread_variables_say_the_share_and_hide_every_gpu_on_cpu() -> None:
     environment = plan(BIG, workers=4, device="cpu")[0].environment
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "4"
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "threads"),
+    [
+        (1, 1, [1]),
+        (0.5, 1, [1]),
+        (1.5, 1, [2]),
+        (4, 2, [2, 2]),
+        (3, 2, [1, 2]),
+        (2, 5, [1] * 5),
+        (16, 1, [16]),
+        (64, 1, [16]),
+        (10, 32, [1] * 32),
+    ],
+)
+def test_a_limit_to_the_time_of_the_cpus_is_one_to_the_threads_and_not_to_the_cpus(
+    limit: float, workers: int, threads: list[int]
+) -> None:
+    """L8."""
+    limited = msgspec.structs.replace(BIG, cpu_limit=limit)
+    dealt = plan(limited, workers=workers, device="cpu")
+    assert [place.threads for place in dealt] == threads
+    assert shares(dealt) == shares(plan(BIG, workers=workers, device="cpu"))
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "LOKY_MAX_CPU_COUNT")
+    assert {dealt[0].environment[name] for name in names} == {str(threads[0])}
+
+
+def test_a_thread_count_of_one_library_that_the_operator_chose_stays() -> None:
+    (placement,) = plan(BIG, workers=1)
+    chosen = placement.missing_from({"NUMBA_NUM_THREADS": "3"})
+    assert "NUMBA_NUM_THREADS" not in chosen
+    assert chosen["OMP_NUM_THREADS"] == "16"
 
 
 def test_thread_counts_and_an_order_of_gpus_that_the_operator_chose_stay() -> None:
