@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from modelserve.errors import BadRequest, InvalidArguments, UnsupportedMedia
 from modelserve.strict_json import Body, parse_value, quoted
 
-__all__ = ["MAX_FIELDS", "Kind", "kind", "parse_form", "parse_json"]
+__all__ = ["MAX_FIELDS", "Kind", "check_charset", "is_json", "kind", "parse_form", "parse_json"]
 
 Kind = Literal["json", "form", "multipart", "none"]
 
@@ -39,13 +39,29 @@ def kind(content_type: str) -> Kind:
     media_type = content_type.partition(";")[0].strip().lower()
     found = _kind_of(media_type)
     charset = _CHARSET.search(content_type)
-    if found != "multipart" and charset and charset[1].lower() not in ("utf-8", "utf8"):
-        raise UnsupportedMedia(f"The charset {quoted(charset[1])} is not read here; send UTF-8.")
+    if found != "multipart" and charset:
+        check_charset(charset[1])
     return found
 
 
+def check_charset(name: str) -> None:
+    """Refuse any charset but UTF-8.
+
+    Raises:
+        UnsupportedMedia: It is another.
+    """
+    if name.strip().lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMedia(f"The charset {quoted(name)} is not read here; send UTF-8.")
+
+
+def is_json(content_type: str) -> bool:
+    """Tell whether a media type is JSON, by its own name or by its ending."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
 def _kind_of(media_type: str) -> Kind:
-    if media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json")):
+    if is_json(media_type):
         return "json"
     if media_type == "application/x-www-form-urlencoded":
         return "form"

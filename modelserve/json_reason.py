@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 
 import msgspec
 
@@ -25,6 +26,8 @@ def reason_of(error: msgspec.DecodeError | UnicodeDecodeError, text: bytes | byt
     Where half of a surrogate pair is escaped, msgspec says that the data is truncated. Where it really is, and where
     bytes are no UTF-8, it does not say at which byte.
     """
+    if bytes(text[:2]) in (BOM_UTF16_BE, BOM_UTF16_LE):
+        return "it is UTF-16, and must be UTF-8"
     if isinstance(error, UnicodeDecodeError):
         reason = _NO_UTF_8
     else:

@@ -8,13 +8,13 @@ Row, Answer --> {"row": 7, "input": "seven.png", "output": ...}
 from __future__ import annotations
 
 import mimetypes
-import os
 from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
 
 from modelserve.messages import Answer, Failure
+from modelserve.names import suffix_of
 
 __all__ = ["File", "line", "line_and_file"]
 
@@ -59,8 +59,7 @@ def _error_line(number: int, label: bytes, failure: Failure) -> bytes:
 
 def _suffix(answer: Answer) -> str:
     """Return the suffix of the name that the model said, or of the media type."""
-    suffix = os.path.splitext(answer.filename)[1]
-    return suffix if suffix[1:].isalnum() else _usual_suffix(answer.content_type)
+    return suffix_of(answer.filename) or _usual_suffix(answer.content_type)
 
 
 @lru_cache(maxsize=64)

@@ -26,6 +26,7 @@ import orjson
 from modelserve.batch.rows import Row, refused
 from modelserve.errors import BadRequest, InvalidArguments, ModelserveError, SettingsError
 from modelserve.messages import Argument, Call, Description, FilePart
+from modelserve.names import suffix_of
 from modelserve.strict_json import parse_value
 from modelserve.text import shown
 
@@ -170,7 +171,7 @@ class CallMaker:
                 raise InvalidArguments({argument.name: ["Give the path of a file here."]})
 
     def _copy(self, field: str, path: Path) -> FilePart:
-        copy = self._scratch / str(next(self._copies))
+        copy = self._scratch / f"{next(self._copies)}{suffix_of(path.name)}"
         try:
             shutil.copyfile(path, copy)
             size = copy.stat().st_size

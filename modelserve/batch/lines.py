@@ -50,6 +50,13 @@ class JsonLines:
         """Yield lines as they come; of one over the limit only its beginning is held, which is over the limit too."""
         pieces: list[bytes] = []
         held, block = 0, self._block()
+        while (
+            block
+            and len(block) < len(codecs.BOM_UTF8)
+            and codecs.BOM_UTF8.startswith(block)
+            and (rest := self._block())
+        ):
+            block += rest
         if block.startswith(codecs.BOM_UTF8):
             self.read += len(codecs.BOM_UTF8)
             block = block[len(codecs.BOM_UTF8) :] or self._block()

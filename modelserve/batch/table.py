@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections import deque
 from collections.abc import Iterator
@@ -99,7 +100,6 @@ class Table:
         if not names or twice:
             wrong = f"names {', '.join(twice)} twice in its header" if twice else "is empty, and needs a header"
             raise SettingsError(f"--input {path} {wrong}.")
-        names[0] = names[0].removeprefix("\ufeff")
         return names
 
 
@@ -154,7 +154,9 @@ class _Lines:
 
     def _line(self) -> bytes:
         line = self._file.readline(self.limit_bytes + 1)
-        self.read += len(line)
+        is_first, self.read = not self.read, self.read + len(line)
+        if is_first:
+            line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) > self.limit_bytes:
             self.is_cut = True
             while not line.endswith(b"\n") and (more := self._file.readline(READ_BYTES)):

@@ -23,6 +23,7 @@ import click
 
 from modelserve.cli.screen import type_of
 from modelserve.messages import Argument, Call, FilePart
+from modelserve.names import suffix_of
 
 __all__ = ["CallBuilder", "WrongUse", "flag_of", "options"]
 
@@ -131,7 +132,7 @@ class CallBuilder:
         return FilePart(argument.name, os.fspath(path), content_type, source.name, size)
 
     def _copy(self, source: Path, folder: Path) -> Path:
-        copy = folder / str(len(self._call.files))
+        copy = folder / f"{len(self._call.files)}{suffix_of(source.name)}"
         shutil.copyfile(source, copy)
         return copy
 
@@ -213,7 +214,7 @@ def _contents(argument: Argument, value: str) -> str:
     path = Path(value[1:])
     try:
         data = path.read_bytes()
-        return base64.b64encode(data).decode() if path.suffix == ".npy" else data.decode()
+        return base64.b64encode(data).decode() if path.suffix == ".npy" else data.decode("utf-8-sig")
     except OSError as error:
         raise WrongUse(f"{flag_of(argument.name)} {value}: the file cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ What stands on a command line can be read by every user of the machine, and stay
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from pathlib import Path
 
 import click
@@ -32,7 +33,7 @@ def read_token(file: str) -> str:
         return os.environ.get(TOKEN_VARIABLE, "").strip()
     try:
         with Path(file).open("rb") as opened:
-            text = opened.read(_MOST_BYTES).decode("ascii").strip()
+            text = opened.read(_MOST_BYTES).removeprefix(BOM_UTF8).decode("ascii").strip()
     except OSError as error:
         raise click.UsageError(f"--token-file {file} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:

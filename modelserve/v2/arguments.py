@@ -113,7 +113,11 @@ class ArgumentParser:
             raise _invalid(error.messages, self.schema) from error
         values = self._compiled(merged)
         if values is REFUSED:
-            values = self._parser.parse(self.schema, merged)
+            try:
+                values = self._parser.parse(self.schema, merged)
+            except InvalidArguments as error:
+                _hint_at_lists(error.fields, merged)
+                raise
             for key, default, make in self._mutable:  # the schema itself gives each call the same
                 if isinstance(values, dict) and values.get(key) is default:
                     values[key] = make()
@@ -295,6 +299,17 @@ def _reported(messages: Any, schema: Schema) -> dict[str, Any]:
         more = f"There are more problems; the first {MAX_MESSAGES - 1} are listed."
         fields["_schema"] = [*fields.get("_schema", ()), more]
     return fields
+
+
+def _hint_at_lists(fields: dict[str, Any], merged: Mapping[str, Any]) -> None:
+    """Say how a list is given, where its one item is a text with a comma and not valid."""
+    for name, found in fields.items():
+        given = merged.get(name)
+        if not isinstance(given, list) or len(given) != 1 or not isinstance(found, dict):
+            continue
+        if isinstance(given[0], str) and "," in given[0] and isinstance(found.get("0"), list):
+            shown_name = _short(name)
+            found["0"].append(f"Give several by repeating the name, {shown_name}=1&{shown_name}=2, or as JSON, [1,2].")
 
 
 class _Limit:

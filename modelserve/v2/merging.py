@@ -13,12 +13,12 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError
 
-from modelserve.body import kind, parse_form, parse_json
-from modelserve.errors import BadRequest, UnsupportedMedia
+from modelserve.body import check_charset, is_json, kind, parse_form, parse_json
+from modelserve.errors import BadRequest, InvalidArguments, UnsupportedMedia
 from modelserve.messages import Call, FilePart
-from modelserve.strict_json import parse_value
+from modelserve.strict_json import Body, parse_value
 from modelserve.v2.files import UploadedFile
-from modelserve.v2.reading import Reading, header_names, reading_of, wire_name
+from modelserve.v2.reading import Meaning, Reading, header_names, reading_of, wire_name
 
 __all__ = ["Merger"]
 
@@ -28,6 +28,10 @@ _PLACES = {
     "json": "in a JSON body",
     "headers": "as a request header",
 }
+# RFC 7578, section 4.6: a browser fills in a hidden field of this name with the charset of the form.
+_CHARSET = "_charset_"
+# A byte order mark, as the text that it is where a text of UTF-8 begins with one.
+_MARK = "\ufeff"
 # The first characters of every npy file (numpy's format document: \x93NUMPY), in base64.
 _NPY_BASE64 = "k05VTVBZ"
 
@@ -79,15 +83,46 @@ class Merger:
         query = parse_form(call.query.encode(errors="surrogatepass")) if call.query else ()
         for name, value in body.items():
             taken.take("json", name, value)
-        for name, given in _grouped(_form_items(call, is_form)).items():
+        for name, given in self._grouped(self._form_items(call, is_form)).items():
             taken.take("form", name, given)
-        for name, given in _grouped(query).items():
+        for name, given in self._grouped(query).items():
             taken.take("query", name, given)
         for name, texts in self._header_values(call):
             taken.take("headers", name, texts)
         if taken.problems:
             raise ValidationError(taken.problems)
         return taken.values
+
+    def _form_items(self, call: Call, is_form: bool) -> Iterator[tuple[str, _Given]]:
+        for name, text in self._form_of(call.body) if is_form else call.form:
+            if name == _CHARSET and name not in self._readings:
+                check_charset(text)
+            else:
+                yield name, text
+        yield from ((part.name, _uploaded(part)) for part in call.files)
+
+    def _form_of(self, body: Body) -> list[tuple[str, str]]:
+        form = parse_form(body)
+        name = form[0][0].lstrip() if form else ""
+        if name.startswith(("{", "[")) and name not in self._readings:  # curl -d without a type
+            raise InvalidArguments(
+                {"_schema": ["The body is JSON, and its type says a form; send Content-Type: application/json."]}
+            )
+        return form
+
+    def _grouped(self, items: Iterable[tuple[str, _Given]]) -> dict[str, list[_Given]]:
+        groups: dict[str, list[_Given]] = {}
+        for name, given in items:
+            value = given.removeprefix(_MARK) if isinstance(given, str) else given
+            groups.setdefault(self._name_of(name), []).append(value)
+        return groups
+
+    def _name_of(self, name: str) -> str:
+        """Return the list that is meant by ``xs[]``, as some programs name a list; else the name as it is."""
+        if name not in self._readings and name.endswith("[]"):
+            reading = self._readings.get(name[:-2])
+            return name[:-2] if reading is not None and reading.shape != "one" else name
+        return name
 
     def _header_values(self, call: Call) -> Iterator[tuple[str, list[_Given]]]:
         for reading in self._from_headers:
@@ -125,23 +160,12 @@ class _Taken:
         if place == "json":
             self.values[reading.name] = _from_json(reading, given)
         elif chosen := _chosen(given):
-            self.values[reading.name] = _READERS[reading.shape](reading, chosen)
-
-
-def _form_items(call: Call, is_form: bool) -> Iterator[tuple[str, _Given]]:
-    yield from parse_form(call.body) if is_form else call.form
-    yield from ((part.name, _uploaded(part)) for part in call.files)
+            read = _read_json if reading.text and any(map(_is_json, chosen)) else _READERS[reading.shape]
+            self.values[reading.name] = read(reading, chosen)
 
 
 def _uploaded(part: FilePart) -> UploadedFile:
     return UploadedFile(part.name, part.path, part.content_type, part.filename, part.size)
-
-
-def _grouped(items: Iterable[tuple[str, _Given]]) -> dict[str, list[_Given]]:
-    groups: dict[str, list[_Given]] = {}
-    for name, given in items:
-        groups.setdefault(name, []).append(given)
-    return groups
 
 
 def _chosen(given: list[_Given]) -> list[_Given]:
@@ -163,14 +187,29 @@ def _check_given(reading: Reading, given: list[_Given]) -> None:
     if not reading.text and any(isinstance(each, str) for each in given):
         raise ValidationError("Give a file here, as a part of a multipart form.")
     if not reading.file and not all(isinstance(each, str) for each in given):
-        raise ValidationError("Give text here, not a file.")
+        hint = ", or JSON of the type application/json" if "json" in reading.meanings else ""
+        raise ValidationError(f"Give text here, not a file{hint}.")
+
+
+def _is_json(given: _Given) -> bool:
+    return isinstance(given, UploadedFile) and is_json(given.content_type)
+
+
+def _read_json(reading: Reading, given: list[_Given]) -> Any:
+    """Read parts of a form that say that they are JSON, among others that are texts; the server bounds their size."""
+    values = [
+        _parsed(each.read_bytes()) if isinstance(each, UploadedFile) and _is_json(each) else each for each in given
+    ]
+    if len(values) > 1 and reading.shape != "list":
+        raise ValidationError(f"Give one value here, not {len(values)}.")
+    return values[0] if len(values) == 1 and (reading.shape != "list" or isinstance(values[0], list)) else values
 
 
 def _read_one(reading: Reading, given: list[_Given]) -> Any:
     _check_given(reading, given)
     if len(given) > 1:
         raise ValidationError(f"Give one {'value' if reading.text else 'file'} here, not {len(given)}.")
-    return _value(reading, given[0])
+    return _value(reading.meanings[0], given[0])
 
 
 def _read_list(reading: Reading, given: list[_Given]) -> Any:
@@ -180,7 +219,8 @@ def _read_list(reading: Reading, given: list[_Given]) -> Any:
         value = _parsed(first)
         if not reading.nested or all(isinstance(item, list) for item in value):
             return value
-    return [_value(reading, each) for each in given]
+    last = len(reading.meanings) - 1
+    return [_value(reading.meanings[min(place, last)], each) for place, each in enumerate(given)]
 
 
 def _read_array(reading: Reading, given: list[_Given]) -> Any:
@@ -192,6 +232,8 @@ def _read_array(reading: Reading, given: list[_Given]) -> Any:
     first = given[0]
     if isinstance(first, UploadedFile) or first.startswith(_NPY_BASE64):
         return first
+    if "," in first and "[" not in first:
+        raise ValidationError("Give an array here, as JSON such as [1,2,3].")
     value = _parsed(first)
     return [value] if reading.shape == "vector" and isinstance(value, int | float) else value
 
@@ -199,12 +241,23 @@ def _read_array(reading: Reading, given: list[_Given]) -> Any:
 _READERS = {"one": _read_one, "list": _read_list, "array": _read_array, "vector": _read_array}
 
 
-def _value(reading: Reading, given: _Given) -> Any:
-    return _parsed(given) if reading.json and isinstance(given, str) else given
+def _value(meaning: Meaning, given: _Given) -> Any:
+    if meaning == "text" or not isinstance(given, str):
+        return given
+    return _parsed(given) if meaning == "json" else _parsed_value(given)
 
 
-def _parsed(text: str) -> Any:
+def _parsed_value(text: str) -> Any:
+    """Return the value that a text stands for, or the text itself, for its field to say what is wrong with it."""
     try:
-        return parse_value(text.encode(errors="surrogatepass"))
+        value = parse_value(text.encode(errors="surrogatepass"))
+    except BadRequest:
+        return text
+    return text if isinstance(value, list | dict) else value
+
+
+def _parsed(text: str | bytes) -> Any:
+    try:
+        return parse_value(text.encode(errors="surrogatepass") if isinstance(text, str) else text)
     except BadRequest as error:
         raise ValidationError(error.message) from error

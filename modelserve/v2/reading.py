@@ -8,13 +8,13 @@ A reading depends on the declaration alone, so there is one per argument, made w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from marshmallow import fields as ma_fields
 
 from modelserve.v2.fields import Field, NDArray, file_rule
 
-__all__ = ["Reading", "header_names", "location_of", "reading_of", "wire_name"]
+__all__ = ["Meaning", "Reading", "header_names", "location_of", "reading_of", "wire_name"]
 
 # What authors write, as webargs and DEEPaaS name the places, and the place that is meant; "" is anywhere but headers.
 _LOCATIONS = {
@@ -56,13 +56,18 @@ def header_names(name: str) -> tuple[str, ...]:
     return (dashed,) if dashed == lower else (dashed, lower)
 
 
+Meaning = Literal["text", "value", "json"]
+"""What a text stands for: itself, a number or another value that is no text where it reads as one, or JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How one argument is read.
 
     ``name`` is on the wire and ``location`` as :func:`location_of`. ``file`` and ``text`` say what may be given;
-    ``shape`` whether that is one value, a list of them or an array; ``json`` whether each text holds JSON, ``whole``
-    whether one text may hold the JSON of the whole list; ``nested`` whether its items are lists themselves.
+    ``shape`` whether that is one value, a list of them or an array; ``meanings`` what the texts stand for, the last of
+    them from there on; ``whole`` whether one text may hold the JSON of the whole list; ``nested`` whether its items are
+    lists themselves.
     """
 
     name: str
@@ -70,7 +75,7 @@ class Reading:
     file: bool = False
     text: bool = True
     shape: Literal["one", "list", "array", "vector"] = "one"
-    json: bool = False
+    meanings: tuple[Meaning, ...] = ("text",)
     whole: bool = False
     nested: bool = False
 
@@ -88,13 +93,13 @@ def reading_of(name: str, field: Field) -> Reading:  # type: ignore[type-arg]
     if isinstance(field, NDArray):
         return Reading(name, location, file=True, shape="vector" if len(field.wanted.shape or ()) == 1 else "array")
     if not _is_many(field):
-        return Reading(name, location, json=_is_json(field))
+        return Reading(name, location, meanings=(_meaning(field),))
     items = _items(field)
     return Reading(
         name,
         location,
         shape="list",
-        json=any(_is_json(item) or _is_many(item) for item in items),
+        meanings=tuple("json" if _is_many(item) else _meaning(item) for item in items) or ("text",),
         whole=any(not isinstance(item, ma_fields.String) for item in items),
         nested=any(_is_many(item) for item in items),
     )
@@ -109,15 +114,33 @@ def _is_many(field: Field) -> bool:  # type: ignore[type-arg]
     return isinstance(field, ma_fields.List | ma_fields.Tuple)
 
 
-def _is_json(field: Field) -> bool:  # type: ignore[type-arg]
+def _meaning(field: Field) -> Meaning:  # type: ignore[type-arg]
     if isinstance(field, ma_fields.Pluck):
-        return False
-    # A strict number takes no text for one, and all else than JSON is texts.
-    return isinstance(field, ma_fields.Nested | ma_fields.Mapping | NDArray) or _is_strict(field)
+        return _meaning(_plucked(field))
+    if isinstance(field, ma_fields.Nested | ma_fields.Mapping | NDArray):
+        return "json"
+    return "value" if _takes_no_text(field) else "text"
 
 
-def _is_strict(field: Field) -> bool:  # type: ignore[type-arg]
-    return isinstance(field, ma_fields.Integer) and field.strict
+def _takes_no_text(field: Field) -> bool:  # type: ignore[type-arg]
+    """Tell whether a field takes a number, or another value, and no text for one; all else than JSON gives texts."""
+    if isinstance(field, ma_fields.Integer):
+        return field.strict
+    if isinstance(field, ma_fields.Boolean):
+        return not _has_text(field.truthy | field.falsy)
+    if isinstance(field, ma_fields.Enum) and field.by_value:
+        takes_raw = type(field.field) in (ma_fields.Raw, ma_fields.Field)
+        return not _has_text(each.value for each in field.enum) if takes_raw else _takes_no_text(field.field)
+    return False
+
+
+def _has_text(values: Any) -> bool:
+    return any(isinstance(value, str) for value in values)
+
+
+def _plucked(field: ma_fields.Pluck) -> Field:  # type: ignore[type-arg]
+    found: Any = field.schema.fields[field.field_name]
+    return found  # type: ignore[no-any-return]
 
 
 def _items(field: Field) -> list[Field]:  # type: ignore[type-arg]
@@ -127,5 +150,5 @@ def _items(field: Field) -> list[Field]:  # type: ignore[type-arg]
     if isinstance(field, ma_fields.Tuple):
         return list(field.tuple_fields)
     if isinstance(field, ma_fields.Pluck):
-        return [ma_fields.Raw()]
+        return [_plucked(field)]
     return [ma_fields.Dict()] if isinstance(field, ma_fields.Nested) else []

@@ -18,7 +18,7 @@ from modelserve.access.roll import Roll
 from modelserve.access.throttle import RateLimit
 from modelserve.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
 from modelserve.file_threads import FileThreads
-from modelserve.messages import Call
+from modelserve.messages import Argument, Call
 from modelserve.runtime.interface import Answering
 from modelserve.settings import Settings
 from modelserve.text import is_text, shown
@@ -176,9 +176,16 @@ class CallReader:
         return uploads
 
     def _uploads(self, memory: Guest, disk: Guest, removing: FileThreads) -> Uploads:
-        most, most_text = self._max_upload_bytes, self._max_body_bytes
+        description = self._deployment.description
+        arguments = () if description is None else (*description.predict, *description.train)
         return Uploads(
-            self.folder, max_bytes=most, max_text_bytes=most_text, memory=memory, disk=disk, removing=removing
+            self.folder,
+            max_bytes=self._max_upload_bytes,
+            max_text_bytes=self._max_body_bytes,
+            memory=memory,
+            disk=disk,
+            removing=removing,
+            in_json={each.name for each in arguments if _may_be_json(each)},
         )
 
     def _check_size(self, request: web.Request) -> None:
@@ -192,6 +199,12 @@ class CallReader:
         if length is not None and length > limit:
             raise TooLarge(f"The body is {length} bytes, but at most {limit} are accepted.")
         self._deployment.check_room(0 if length is None or is_form else length)
+
+
+def _may_be_json(argument: Argument) -> bool:
+    """Tell whether a part of a form in JSON may give an argument: for a text it is one, and for a file a file."""
+    kinds = argument.schema.get("type")
+    return argument.file is None and "string" not in (kinds if isinstance(kinds, list) else [kinds])
 
 
 def _check_texts(headers: Mapping[str, str], query: str = "") -> None:

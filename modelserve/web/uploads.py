@@ -3,7 +3,8 @@
     multipart body -> [(name, text)], [FilePart]      files in a private folder that is deleted in the end
 
 A file is written as it arrives and is never held in memory. It gets a random name: what the client calls it is only
-passed on as text, cleaned to a base name.
+passed on as text, cleaned to a base name. A part that says that it is JSON goes the way of a file, for the worker to
+read, where its argument is neither a file nor a text; it counts as text, so that it is no larger than a body.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import re
 import secrets
 import tempfile
 import unicodedata
+from collections.abc import Collection
 
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from modelserve.body import is_json
 from modelserve.errors import BadRequest, TooLarge
 from modelserve.file_threads import FileThreads
 from modelserve.messages import FilePart
-from modelserve.names import shortened
+from modelserve.names import shortened, suffix_of
 from modelserve.private_folder import make_private
 from modelserve.removal import remove_tree
 from modelserve.text import is_text, shown
@@ -43,12 +46,27 @@ CHUNK_BYTES = 256 * 1024
 # MiB of them.
 PREAMBLE_LINES = 16
 
-_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}$")
 _BROKEN = "The multipart body is malformed: it must have a boundary, end with it, and name each part."
 
 
 class _Form(MultipartReader):
     """Reads the parts of a form, whose first one stands at its beginning."""
+
+    async def next(self) -> BodyPartReader | MultipartReader | None:
+        """Return the next part, None after the last; ``_charset_`` is one like any other.
+
+        aiohttp's own method takes that one out, and refuses the form where its boundary is as long as a browser's.
+        """
+        if self._at_eof:
+            return None
+        await self._maybe_release_last_part()
+        if self._at_bof:
+            await self._read_until_first_boundary()
+            self._at_bof = False
+        else:
+            await self._read_boundary()
+        self._last_part = None if self._at_eof else await self.fetch_next_part()
+        return self._last_part
 
     async def _read_until_first_boundary(self) -> None:
         for _ in range(PREAMBLE_LINES):
@@ -71,10 +89,19 @@ class Uploads:
         memory: Holds its text, and what of its files is not written yet.
         disk: Holds its files, until they are removed.
         removing: Threads on which they are removed.
+        in_json: Arguments that a part in JSON may give.
     """
 
     def __init__(
-        self, folder: str, *, max_bytes: int, max_text_bytes: int, memory: Guest, disk: Guest, removing: FileThreads
+        self,
+        folder: str,
+        *,
+        max_bytes: int,
+        max_text_bytes: int,
+        memory: Guest,
+        disk: Guest,
+        removing: FileThreads,
+        in_json: Collection[str] = (),
     ) -> None:
         self.form: list[tuple[str, str]] = []
         self.files: list[FilePart] = []
@@ -86,6 +113,7 @@ class Uploads:
         self._memory = memory
         self._disk = disk
         self._removing = removing
+        self._in_json = in_json
 
     async def read(self, request: web.Request) -> None:
         """Read the whole body.
@@ -129,17 +157,18 @@ class Uploads:
         name, filename = names
         if not is_text(name):
             raise BadRequest("A field of the form has a name with bytes that are no UTF-8; send it in UTF-8.")
-        if filename is None:
+        content_type = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+        if is_json(content_type) and name.removesuffix("[]") in self._in_json:
+            self.files.append(await self._read_file(part, (name, filename or "", content_type), counts_as_text=True))
+        elif filename is None:
             self.form.append((name, await self._read_text(part)))
         else:
-            self.files.append(await self._read_file(part, name, filename))
+            self.files.append(await self._read_file(part, (name, filename, content_type)))
 
     async def _read_text(self, part: BodyPartReader) -> str:
         chunks = []
         while chunk := await part.read_chunk(CHUNK_BYTES):
-            self._text_left -= len(chunk)
-            if self._text_left < 0:
-                raise TooLarge(f"The form has more text than the {self._most_text} bytes that are accepted.")
+            self._count_text(chunk)
             self._count(chunk)
             self._text_bytes += len(chunk)
             self._memory.hold(self._text_bytes)
@@ -149,16 +178,19 @@ class Uploads:
         except UnicodeDecodeError:
             raise BadRequest("A text field of the form is not UTF-8.") from None
 
-    async def _read_file(self, part: BodyPartReader, name: str, filename: str) -> FilePart:
-        content_type = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+    async def _read_file(
+        self, part: BodyPartReader, about: tuple[str, str, str], *, counts_as_text: bool = False
+    ) -> FilePart:
+        name, filename, content_type = about
         if not is_text(content_type):
             raise BadRequest(f"The Content-Type of the file {name!r} has bytes that are no UTF-8; send it in UTF-8.")
         cleaned = clean_filename(filename)
-        suffix = _SUFFIX.search(cleaned)
-        path = os.path.join(self._make_folder(), secrets.token_hex(8) + (suffix[0] if suffix else ""))
+        path = os.path.join(self._make_folder(), secrets.token_hex(8) + suffix_of(cleaned))
         size = 0
         async with UploadFile(path) as file:
             while chunk := await part.read_chunk(CHUNK_BYTES):
+                if counts_as_text:
+                    self._count_text(chunk)
                 self._count(chunk)
                 size += len(chunk)
                 self._disk.hold(self._disk.size + len(chunk))
@@ -166,6 +198,11 @@ class Uploads:
                 self._memory.hold(self._text_bytes + file.held_bytes)
         self._memory.hold(self._text_bytes)
         return FilePart(name, path, content_type, cleaned, size)
+
+    def _count_text(self, chunk: bytes) -> None:
+        self._text_left -= len(chunk)
+        if self._text_left < 0:
+            raise TooLarge(f"The form has more text than the {self._most_text} bytes that are accepted.")
 
     def _count(self, chunk: bytes) -> None:
         self._left -= len(chunk)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -54,6 +56,28 @@ def test_lines_over_the_limit_are_refused_and_not_held(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
     """Y10."""
     assert bodies(tmp_path, b'\xef\xbb\xbf{"x": 1}\n{"x": 2}\n') == [b'{"x": 1}', b'{"x": 2}']
+
+
+def end_with(pipe: BinaryIO, content: bytes) -> None:
+    pipe.write(content)
+    pipe.close()
+
+
+def test_a_byte_order_mark_may_come_in_pieces() -> None:
+    end, start = os.pipe()
+    with open(end, "rb", buffering=0) as read, open(start, "wb", buffering=0) as write:
+        lines = JsonLines(read, None)._lines(1000)
+        write.write(b"\xef")
+        threading.Timer(0.2, end_with, [write, b'\xbb\xbf{"x": 1}\n']).start()
+        assert [line for some in lines for line in some] == [b'{"x": 1}']
+
+
+@pytest.mark.parametrize("header", ['x,"y z"', '"x","y z"'])
+def test_a_byte_order_mark_is_no_part_of_a_header(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + f"{header}\n1,2\n".encode())
+    with path.open("rb") as file:
+        assert Table(file, path, ",")._names == ["x", "y z"]
 
 
 def test_an_input_that_cannot_be_read_any_further_says_so(tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ def test_a_file_is_copied_so_that_the_model_cannot_touch_the_users_own(tmp_path:
     first, second = builder.build("").files
     assert (first.name, first.content_type, first.filename, first.size) == ("image", "image/png", "seven.png", 3)
     assert len({first.path, second.path, str(image)}) == 3
+    assert first.path.endswith(".png")
     assert Path(second.path).read_bytes() == b"png"
 
 

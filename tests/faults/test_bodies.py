@@ -60,7 +60,7 @@ def assert_refused(reply: Reply, status: int, code: str) -> None:
         b"{} {}",
         b'{"text": "\xff"}',
         '{"mode": "ok"}'.encode("utf-16"),
-        b'\xef\xbb\xbf{"mode": "ok"}',
+        b'\xef\xbb\xbf\xef\xbb\xbf{"mode": "ok"}',
         b'{"mode": "ok", "mode": "raise"}',
         b'{"data": {"a": 1, "a": 2}}',
         b'{"data": ' + b"[" * 100_000,

@@ -77,7 +77,21 @@ def test_the_message_says_where(body: bytes | memoryview, reason: str) -> None:
     assert str(caught.value) == f"The JSON cannot be read: {reason}."
 
 
-@pytest.mark.parametrize("body", [b'{"a": "\xff"}', b"\xff", '{"a": 1}'.encode("utf-16"), b'\xef\xbb\xbf{"a": 1}'])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_one_byte_order_mark_before_json_is_skipped(kind: Any) -> None:
+    assert parse_json(kind(b'\xef\xbb\xbf{"a": "\xef\xbb\xbf"}')) == {"a": "\ufeff"}
+    with pytest.raises(BadRequest, match="twice"):
+        parse_json(kind(b'\xef\xbb\xbf{"a": 1, "a": 2}'))
+
+
+def test_utf_16_is_named() -> None:
+    with pytest.raises(BadRequest, match=r"cannot be read: it is UTF-16, and must be UTF-8\."):
+        parse_json('{"a": 1}'.encode("utf-16"))
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a": "\xff"}', b"\xff", '{"a": 1}'.encode("utf-16"), b"\xef\xbb\xbf\xef\xbb\xbf{}"]
+)
 def test_another_encoding_is_a_400(body: bytes) -> None:
     """FAULTS D02."""
     with pytest.raises(BadRequest):

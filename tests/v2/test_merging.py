@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import enum
 import json
+import uuid
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import numpy as np
 import pytest
@@ -228,10 +232,170 @@ def test_a_text_where_a_file_belongs_is_a_422(field: Any, call: Call) -> None:
     assert list(refused({"image": field}, call)) == ["image"]
 
 
-@pytest.mark.parametrize("field", [fields.Str(), fields.Raw(), fields.List(fields.Str()), fields.Dict()])
+@pytest.mark.parametrize("field", [fields.Str(), fields.Raw(), fields.List(fields.Str())])
 def test_a_file_where_a_text_belongs_is_a_422(field: Any) -> None:
     """FAULTS D17."""
     assert refused({"image": field}, file_call(part())) == {"image": ["Give text here, not a file."]}
+
+
+def test_a_file_where_json_belongs_says_what_would_be_read() -> None:
+    assert refused({"image": fields.Dict()}, file_call(part())) == {
+        "image": ["Give text here, not a file, or JSON of the type application/json."]
+    }
+
+
+def json_part(folder: Path, name: str, value: Any, content_type: str = "application/json") -> FilePart:
+    path = folder / f"{name}-{uuid.uuid4().hex}"
+    path.write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
+    return FilePart(name, str(path), content_type, "x.json", path.stat().st_size)
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "expected"),
+    [
+        (fields.Dict(), [{"a": [1]}], {"a": [1]}),
+        (fields.Dict(), [b'\xef\xbb\xbf{"a": 1}'], {"a": 1}),
+        (fields.Nested({"a": fields.Int()}), [{"a": 1}], {"a": 1}),
+        (fields.Nested({"a": fields.Int()}, many=True), [{"a": 1}, {"a": 2}], [{"a": 1}, {"a": 2}]),
+        (fields.List(fields.Str()), [["a", "b"]], ["a", "b"]),
+        (fields.List(fields.Int()), [1, 2], [1, 2]),
+        (fields.List(fields.Int()), [1], [1]),
+        (fields.List(fields.List(fields.Int())), [[[1], [2]]], [[1], [2]]),
+        (fields.Int(), [5], 5),
+        (fields.Bool(), [True], True),
+    ],
+)
+def test_a_part_that_is_json_is_read_as_json(tmp_path: Path, field: Any, values: list[Any], expected: Any) -> None:
+    parts = [json_part(tmp_path, "x", value) for value in values]
+    assert parsed({"x": field}, file_call(*parts)) == {"x": expected}
+
+
+def test_a_part_that_is_json_may_give_an_array(tmp_path: Path) -> None:
+    values = parsed({"x": fields.NDArray()}, file_call(json_part(tmp_path, "x", [[1, 2]], "application/x+json")))
+    assert values["x"].tolist() == [[1, 2]]
+
+
+def test_a_part_that_says_wrongly_that_it_is_json_is_a_422(tmp_path: Path) -> None:
+    assert "cannot be read" in refused({"x": fields.Dict()}, file_call(json_part(tmp_path, "x", b"{")))["x"][0]
+    both = [json_part(tmp_path, "x", {}), json_part(tmp_path, "x", {})]
+    assert refused({"x": fields.Dict()}, file_call(*both)) == {"x": ["Give one value here, not 2."]}
+
+
+def test_a_file_that_is_json_stays_a_file(tmp_path: Path) -> None:
+    assert isinstance(parsed({"x": fields.File()}, file_call(json_part(tmp_path, "x", {})))["x"], UploadedFile)
+
+
+@pytest.mark.parametrize("text", ['{"x": 1}', ' {"x": 1}', "%7B%22x%22%3A+1%7D", "[1]", '{"a&b": "c=d"}'])
+@pytest.mark.parametrize("unknown", ["error", "ignore"])
+def test_json_that_is_sent_as_a_form_is_a_422_that_names_the_type(text: str, unknown: Any) -> None:
+    call = Call(content_type="application/x-www-form-urlencoded", body=text.encode())
+    with pytest.raises(InvalidArguments) as caught:
+        ArgumentParser({"x": fields.Int(load_default=1)}, unknown=unknown).parse(call)
+    assert "Content-Type: application/json" in caught.value.fields["_schema"][0]
+
+
+def both_forms(text: str) -> list[Call]:
+    """Return the same fields in the query, as a form and as a multipart form."""
+    pairs = [tuple(map(unquote_plus, pair.split("="))) for pair in text.split("&")]
+    form = Call(content_type="application/x-www-form-urlencoded", body=text.encode())
+    return [Call(query=text), form, form_call(*pairs)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["xs[]=1&xs[]=2&xs=3", "xs%5B%5D=1&xs=2&xs[]=3"])
+def test_a_list_may_have_brackets_behind_its_name(text: str) -> None:
+    for call in both_forms(text):
+        assert parsed({"xs": fields.List(fields.Int())}, call) == {"xs": [1, 2, 3]}
+
+
+def test_brackets_that_are_declared_or_of_no_list_are_left() -> None:
+    for call in both_forms("xs[]=1"):
+        assert parsed({"xs[]": fields.Int(), "xs": fields.List(fields.Int())}, call) == {"xs[]": 1}
+        assert list(refused({"xs": fields.Int()}, call)) == ["xs[]"]
+
+
+def test_files_may_have_brackets_behind_their_name() -> None:
+    values = parsed({"image": fields.File(many=True)}, file_call(part("image[]"), part("image[]")))
+    assert len(values["image"]) == 2
+
+
+@pytest.mark.parametrize(
+    "field", [fields.List(fields.Int()), fields.List(fields.Float()), fields.List(fields.Int(strict=True))]
+)
+def test_a_list_in_one_text_is_a_422_with_a_hint(field: Any) -> None:
+    for call in both_forms("xs=1,2"):
+        messages = refused({"xs": field}, call)["xs"]["0"]
+        assert messages[1:] == ["Give several by repeating the name, xs=1&xs=2, or as JSON, [1,2]."]
+
+
+def test_an_array_in_a_text_that_is_no_json_is_a_422_with_a_hint() -> None:
+    assert refused({"x": fields.NDArray(shape=(None,))}, Call(query="x=1,2")) == {
+        "x": ["Give an array here, as JSON such as [1,2,3]."]
+    }
+
+
+def test_the_charset_that_a_browser_fills_in_is_left_out() -> None:
+    for call in both_forms("_charset_=UTF-8&x=3")[1:]:
+        assert parsed(INT, call) == {"x": 3}
+    for call in both_forms("_charset_=windows-1252&x=3")[1:]:
+        with pytest.raises(UnsupportedMedia, match="windows-1252"):
+            parsed(INT, call)
+    assert parsed({"_charset_": fields.Str()}, form_call(("_charset_", "x"))) == {"_charset_": "x"}
+
+
+def test_a_byte_order_mark_before_a_text_is_skipped() -> None:
+    for call in both_forms("x=%EF%BB%BFa%EF%BB%BF"):
+        assert parsed({"x": fields.Str()}, call) == {"x": "a\ufeff"}
+        assert parsed({"x": fields.List(fields.Str())}, call) == {"x": ["a\ufeff"]}
+    assert parsed({"x": fields.Dict()}, form_call(("x", '\ufeff{"a": 1}'))) == {"x": {"a": 1}}
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Strict(Schema):
+    id = fields.Int(strict=True)
+
+
+STRICT = fields.Int(strict=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "texts", "expected"),
+    [
+        (STRICT, "x=1", 1),
+        (fields.Int(strict=True, allow_none=True), "x=null", None),
+        (fields.List(STRICT), "x=1&x=1", [1, 1]),
+        (fields.List(STRICT), "x=[1, 1]", [1, 1]),
+        (fields.Tuple((STRICT, fields.Str())), "x=1&x=1", (1, "1")),
+        (fields.Tuple((fields.Str(), fields.Dict())), 'x=1&x={"a": 1}', ("1", {"a": 1})),
+        (fields.Enum(Number, by_value=True), "x=1", Number.ONE),
+        (fields.Enum(Number, by_value=STRICT), "x=1", Number.ONE),
+        (fields.List(fields.Enum(Number, by_value=True)), "x=1", [Number.ONE]),
+        (fields.Pluck(Strict, "id"), "x=1", {"id": 1}),
+        (fields.Pluck(Strict, "id", many=True), "x=1&x=2", [{"id": 1}, {"id": 2}]),
+        (fields.Bool(truthy={True}, falsy={False}), "x=true", True),
+        (fields.Dict(values=STRICT), 'x={"a": 1}', {"a": 1}),
+        (fields.NDArray(shape=(None,)), "x=1&x=2", [1, 2]),
+    ],
+)
+def test_a_text_stands_for_the_value_where_a_field_takes_no_text(field: Any, texts: str, expected: Any) -> None:
+    for call in both_forms(texts):
+        (value,) = parsed({"x": field}, call).values()
+        assert (value.tolist() if isinstance(value, np.ndarray) else value) == expected
+
+
+@pytest.mark.parametrize("name", ["x_token", "X-Token"])
+def test_a_header_stands_for_the_value_where_a_field_takes_no_text(name: str) -> None:
+    place = {"location": "headers"}
+    declared = {name: fields.Int(strict=True, metadata=place), "tags": fields.List(STRICT, metadata=place)}
+    assert parsed(declared, Call(headers={"x-token": "3", "tags": "1, 2"})) == {name: 3, "tags": [1, 2]}
+
+
+@pytest.mark.parametrize("text", ["abc", "", "3.0", "3.5", "[1]", "true", "1,2"])
+def test_a_text_that_is_no_such_value_is_a_422_in_the_words_of_the_field(text: str) -> None:
+    for call in both_forms(f"x={text}"):
+        assert refused({"x": STRICT}, call) == {"x": ["Not a valid integer."]}
 
 
 def test_several_files_where_one_belongs_are_a_422() -> None:

@@ -44,9 +44,9 @@ def test_the_name_on_the_wire_is_the_data_key() -> None:
         (fields.File(many=True), Reading("x", "", file=True, text=False, shape="list")),
         (fields.NDArray(shape=(None,)), Reading("x", "", file=True, shape="vector")),
         (fields.NDArray(), Reading("x", "", file=True, shape="array")),
-        (fields.Dict(), Reading("x", "", json=True)),
+        (fields.Dict(), Reading("x", "", meanings=("json",))),
         (fields.List(fields.Str()), Reading("x", "", shape="list")),
-        (fields.List(fields.Dict()), Reading("x", "", shape="list", json=True, whole=True)),
+        (fields.List(fields.Dict()), Reading("x", "", shape="list", meanings=("json",), whole=True)),
     ],
 )
 def test_a_field_says_how_it_is_read(field: Any, reading: Reading) -> None:
