@@ -50,6 +50,7 @@ WORDS = (
     "modelserve.strict_json",
     "modelserve.body",
     "modelserve.tracebacks",
+    "modelserve.installed",
 )
 PROMISES = (
     "modelserve.settings",
@@ -83,6 +84,7 @@ ROOT = ("modelserve",)
 TABLE = (
     Row(0, ("modelserve.__init__",), (), ()),
     Row(1, ("modelserve.file_threads",), ("modelserve.errors", "modelserve.threads"), ()),
+    Row(1, ("modelserve.installed",), ("modelserve.errors",), ()),
     Row(1, ("modelserve.strict_json",), ("modelserve.errors", "modelserve.json_reason"), ("msgspec",)),
     Row(1, ("modelserve.body",), ("modelserve.errors", "modelserve.strict_json"), ()),
     Row(1, ("modelserve.tracebacks",), ("modelserve.errors",), ()),

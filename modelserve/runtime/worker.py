@@ -21,7 +21,7 @@ import sys
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelserve import loading, logs
+from modelserve import installed, loading, logs
 from modelserve.frames import START_LIMIT_BYTES, encode
 from modelserve.messages import Description, Failed, Ready, Stage, sendable
 from modelserve.runtime import gpu, lifeline, priority
@@ -204,6 +204,8 @@ def _stage(name: str, outlet: Outlet) -> Iterator[None]:
 
 
 def _explained(error: BaseException) -> BaseException:
+    if (better := installed.explained(error)) is not error:
+        return better
     with contextlib.suppress(Exception):  # what is imported here may be what is broken
         from modelserve.v2.old_keywords import explained
 

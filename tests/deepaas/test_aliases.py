@@ -37,9 +37,22 @@ assert "aiohttp" not in sys.modules and "oslo_config" not in sys.modules
 INSTALLED = """
 from modelserve.deepaas import host
 host("leaves")
-import deepaas
-assert deepaas.REAL
+from modelserve.v2 import UploadedFile as ours
+from deepaas.model.v2 import base, wrapper
+from deepaas.model.v2.wrapper import ReturnedFile, UploadedFile
+import deepaas.config, deepaas.other, deepaas.model.v2.another
+
+assert UploadedFile is ours and wrapper.UploadedFile is ours and issubclass(ReturnedFile, ours)
+assert deepaas.config.CONF.model_name == "leaves"
+assert deepaas.other.REAL and deepaas.model.v2.another.REAL
 """
+
+REAL = {
+    "__init__.py": "raise RuntimeError('the real one')",
+    "model/v2/wrapper.py": "raise RuntimeError('the real one')",
+    "other.py": "REAL = True",
+    "model/v2/another.py": "from deepaas.model.v2.wrapper import UploadedFile; REAL = True",
+}
 
 NATIVE = """
 import importlib.util, pathlib
@@ -58,6 +71,8 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_names_are_offered_where_they_are_wanted_and_nowhere_else(code: str, tmp_path: Path) -> None:
     (tmp_path / "plain_model.py").write_text("def predict():\n    return 1\n")
     if code is INSTALLED:
-        (tmp_path / "deepaas.py").write_text("REAL = True\n")
+        for name, text in REAL.items():
+            (tmp_path / "deepaas" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "deepaas" / name).write_text(text)
     done = run(code, tmp_path)
     assert done.returncode == 0, done.stderr
