@@ -25,7 +25,7 @@ from modelserve.errors import BadAnswer, ContractError
 from modelserve.messages import Answer
 from modelserve.v2.compiled import REFUSED, compile_schema
 from modelserve.v2.negotiation import is_range
-from modelserve.v2.plain import JsonTypeError, NanRule, NotJsonError, dump
+from modelserve.v2.plain import JsonTypeError, NanRule, NotJsonError, dump, has_own_text
 from modelserve.v2.raw import OCTETS, Raw, Scratch, as_raw, is_media_type
 from modelserve.v2.signatures import HEAD_BYTES
 
@@ -157,9 +157,7 @@ class Renderer:
         try:
             return dump({"status": "OK", "predictions": value}, self._nan)
         except JsonTypeError as error:
-            text: Any = type(value).__str__
-            # object's own text would tell a client the object's address in memory
-            if error.path != ".predictions" or text is object.__str__:
+            if error.path != ".predictions" or not has_own_text(value):
                 raise
             return dump({"status": "OK", "predictions": str(value)})
 

@@ -111,10 +111,10 @@ class BaseModel(abc.ABC):
                 has no ``load_default`` is absent. A ``File`` is an ``UploadedFile``, deleted after the answer.
 
         Returns:
-            For JSON: dict, list, tuple, str, numbers, bool, None, numpy arrays and scalars (or anything with
-            ``tolist()``), datetimes, UUIDs, enums and dataclasses, nested as one likes. Without ``schema`` any other
-            object is sent as its ``str()``, if its class defines one. NaN and infinity are errors, unless the
-            deployment says null.
+            For JSON: dict, list, tuple, set, str, numbers, bool, None, numpy arrays and scalars (or anything with
+            ``tolist()``), datetimes, UUIDs, enums and dataclasses, nested as one likes. Without ``schema`` an object
+            of another library's class is sent as its ``str()``, if the class defines one. NaN, NaT, NA and infinity
+            are errors, unless the deployment says null.
 
             For the media type of ``accept``: str (sent as UTF-8), bytes, ``BytesIO``, an open binary file, a path, an
             ``OutputFile``, or a numpy array for ``application/x-npy``. A file is sent from its first byte whatever its
@@ -177,8 +177,9 @@ class BaseModel(abc.ABC):
             **kwargs: The declared arguments by their names in Python, validated. A ``File`` is there until it ends.
 
         Returns:
-            What ``predict`` may return as JSON; None is fine, and NaN and infinity become null. A generator is run to
-            its end: the output is what it returns, else the list of what it yields.
+            What ``predict`` may return as JSON; None is fine, NaN, NaT, NA and infinity become null, and of what JSON
+            cannot say the text is kept. A generator is run to its end: the output is what it returns, else the list of
+            what it yields.
 
         Raises:
             modelserve.errors.ModelserveError: The job ends in the state error, and its message reaches the client.

@@ -9,6 +9,7 @@ the same call once more. Nothing here knows of jobs.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from modelserve.messages import Answer, Call, Failure
 from modelserve.v2.arguments import ArgumentParser
 from modelserve.v2.failures import MODEL_ERROR, failure_of
 from modelserve.v2.files import UploadedFile
-from modelserve.v2.plain import NotJsonError, dump
+from modelserve.v2.plain import dump, tell
 from modelserve.v2.returned import Wait, drained
 
 __all__ = ["TRAIN_ERROR", "Trainer", "tell_arguments"]
@@ -27,6 +28,8 @@ __all__ = ["TRAIN_ERROR", "Trainer", "tell_arguments"]
 TRAIN_ERROR = "The model raised an exception while it trained; the job's log has its text."
 
 _JSON = "application/json"
+
+logger = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -70,17 +73,20 @@ class Trainer:
         return self._parser.parse(call).values
 
     def train(self, arguments: dict[str, Any]) -> bytes:
-        """Run ``train`` to its end and return its output as JSON, where NaN and infinity are null.
+        """Run ``train`` to its end and return its output as JSON, where what is missing is null.
+
+        What JSON cannot say is told by its text: the work is done, and nobody wants it lost over a word.
 
         Raises:
-            BadAnswer: What it returned is no JSON, or is over ``max_bytes``.
+            BadAnswer: What it returned is over ``max_bytes``.
             BaseException: What ``train`` raised.
         """
         value = drained(self._model.train(**arguments), self._wait)
         try:
             output = dump(value, "null")
-        except NotJsonError as error:
-            raise BadAnswer("What the training returned cannot be written as JSON.", log=str(error)) from error
+        except Exception as error:  # the value is the model's: its methods may raise anything
+            logger.warning("what train returned is kept by its text where JSON cannot say it: %s", error)
+            output = tell(value)
         if len(output) > self._max_bytes:
             log = f"it is {len(output)} bytes, and max_answer_bytes is {self._max_bytes}; keep it in progress.artifacts"
             raise BadAnswer("What the training returned is larger than this service keeps.", log=log)
@@ -98,18 +104,10 @@ def tell_arguments(call: Call, values: Mapping[str, Any], max_bytes: int) -> Ans
     Raises:
         TooLarge: They are over ``max_bytes``.
     """
-    body = _told(values)
+    body = tell({name: _named(value) for name, value in values.items()})
     if len(body) > max_bytes:
         raise TooLarge(f"The arguments of a job may be {max_bytes} bytes as JSON; give a file.")
     return Answer(call.id, _JSON, body)
-
-
-def _told(values: Mapping[str, Any]) -> bytes:
-    named = {name: _named(value) for name, value in values.items()}
-    try:
-        return dump(named, "null")
-    except NotJsonError:
-        return dump({name: _sayable(value) for name, value in named.items()}, "null")
 
 
 def _named(value: Any) -> Any:
@@ -117,17 +115,3 @@ def _named(value: Any) -> Any:
     if isinstance(value, list):
         return [_named(each) for each in value] if any(isinstance(each, UploadedFile) for each in value) else value
     return value.original_filename if isinstance(value, UploadedFile) else value
-
-
-def _sayable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _sayable(each) for name, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_sayable(each) for each in value]
-    try:
-        dump(value, "null")
-    except NotJsonError:
-        text: Any = type(value).__str__
-        # object's own text would tell a client the object's address in memory
-        return type(value).__qualname__ if text is object.__str__ else str(value)
-    return value

@@ -90,7 +90,6 @@ def test_a_training_that_dies_is_an_error_that_says_how_and_its_slot_is_free(sch
         "exit3": "exited with status 3",
         "segv": "signal 11 (SIGSEGV)",
         "oom": "raised an exception",
-        "notjson": "JSON",
     }
     dying = {mode: train(server, mode) for mode in words}
     killed = train(server, "children", text="wait")

@@ -235,19 +235,22 @@ async def test_an_exception_that_ends_whoever_looks_at_it_is_one_like_any_other(
     assert (failure.status, failure.code, failure.message) == (500, "model_error", TRAIN_ERROR)
 
 
-@pytest.mark.parametrize(
-    ("mode", "arguments", "says"),
-    [("notjson", {}, "deep[0].bad: type object"), ("big", {"n": 40}, "max_answer_bytes is 30000000")],
-)
-async def test_an_output_that_cannot_be_kept_is_a_bad_answer(
-    train: Train, job: Path, mode: str, arguments: dict[str, Any], says: str
-) -> None:
+async def test_an_output_that_is_too_large_is_a_bad_answer(train: Train, job: Path) -> None:
     """H09."""
-    failure = (await train(mode, **arguments)).last.failure
+    says = "max_answer_bytes is 30000000"
+    failure = (await train("big", n=40)).last.failure
     assert failure is not None
     assert failure.code == "bad_answer"
     assert says in failure.log
     assert says in (job / "log").read_text()
+
+
+async def test_an_output_that_json_cannot_say_is_told_and_the_log_says_where(train: Train, job: Path) -> None:
+    """H09, V13: the work is done."""
+    told = await train("notjson")
+    assert told.last.failure is None
+    assert told.output["deep"][0]["bad"] == "object"
+    assert "deep[0].bad: type object" in (job / "log").read_text()
 
 
 async def test_a_large_output_comes_whole(train: Train) -> None:

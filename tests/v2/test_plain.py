@@ -153,16 +153,15 @@ REFUSED = {
     "NaN where keys are numbers": ({1: math.nan}, "1: NaN"),
     "NaN as a key": ({math.nan: 1}, "NaN"),
     "NaT": (np.datetime64("NaT"), "NaT"),
-    "NaT in an array": ({"t": np.array(["NaT", "2020-01-01"], "M8[s]")}, "t: NaT"),
+    "NaT in an array": ({"t": np.array(["NaT", "2020-01-01"], "M8[s]")}, "t[0]: NaT"),
     "NaT of pandas": ({"t": NotATime(2020, 1, 2)}, "t: NaT"),
     "an integer of 5000 digits": ({"big": 10**5000}, "big: an integer of more than 4300 digits"),
-    "a Decimal": ({"price": decimal.Decimal("1.5")}, "price: type decimal.Decimal"),
-    "a set": ({"a": [{1}]}, "a[0]: type set"),
+    "a Decimal that is none": ({"price": decimal.Decimal("NaN")}, "price: NaN"),
+    "an object in a set": ({"a": [{len}]}, "a[0]: type builtin_function_or_method"),
     "bytes": ({"a": b"x"}, "a: type bytes"),
     "a view of memory": ([memoryview(b"x")], "[0]: type memoryview"),
-    "a length of time": ([datetime.timedelta(1)], "[0]: type datetime.timedelta"),
-    "numpy's length of time": ([np.timedelta64(1, "s")], "[0]: numpy dtype timedelta64"),
-    "complex numbers": ({"z": np.array([1j])}, "z: numpy dtype complex128"),
+    "no length of time": ([np.timedelta64("NaT", "s")], "[0]: NaT"),
+    "complex numbers that are none": ({"z": np.array([1j, math.nan])}, "z[1]: NaN"),
     "a long double": ([np.longdouble(1)], "[0]: numpy dtype"),
     "bytes of numpy": ([np.array([b"x"])], "[0]: numpy dtype |S1"),
     "a class": ([Box], "[0]: type type"),
@@ -170,9 +169,8 @@ REFUSED = {
     "a key of a tuple": ({"a": {(1, 2): 3}}, "a: a key of type tuple"),
     "keys that are the same as text": ({1: "a", "1": "b"}, "two of its keys"),
     "itself": (selfish(), "nested deeper"),
-    "itself for ever": (Endless(), "nested deeper"),
+    "itself for ever": (Endless(), "nested too deeply"),
     "a method without end": (Bottomless(), "nested too deeply"),
-    "a time of day with its zone": ([datetime.time(1, 2, tzinfo=UTC)], "[0]: type datetime.time"),
     "100,000 levels": (nested(100_000), "nested deeper"),
 }
 
@@ -188,7 +186,7 @@ def test_it_is_refused_with_its_path(name: str) -> None:
 
 def test_a_path_in_the_message_is_limited() -> None:
     with pytest.raises(NotJsonError) as caught:
-        dump({"x" * 5000: {1}})
+        dump({"x" * 5000: len})
     assert len(str(caught.value)) < 300
 
 
