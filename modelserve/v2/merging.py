@@ -159,7 +159,7 @@ class _Taken:
             raise ValidationError(f"Give this argument {_PLACES[reading.location]}, not {_PLACES[place]}.")
         if place == "json":
             self.values[reading.name] = _from_json(reading, given)
-        elif chosen := _chosen(given):
+        elif chosen := _chosen(reading, given):
             read = _read_json if reading.text and any(map(_is_json, chosen)) else _READERS[reading.shape]
             self.values[reading.name] = read(reading, chosen)
 
@@ -168,9 +168,18 @@ def _uploaded(part: FilePart) -> UploadedFile:
     return UploadedFile(part.name, part.path, part.content_type, part.filename, part.size)
 
 
-def _chosen(given: list[_Given]) -> list[_Given]:
-    """Leave out what a browser sends for a file input that nobody touched: an upload without name and bytes."""
-    return [each for each in given if isinstance(each, str) or each.size or each.original_filename]
+def _chosen(reading: Reading, given: list[_Given]) -> list[_Given]:
+    """Leave out what is sent for a file input that nobody touched.
+
+    A browser sends an upload without name and bytes, and Swagger's page, where it sends empty values, an empty text.
+    """
+    return [each for each in given if _is_chosen(reading, each)]
+
+
+def _is_chosen(reading: Reading, each: _Given) -> bool:
+    if isinstance(each, str):
+        return reading.text or bool(each)
+    return bool(each.size or each.original_filename)
 
 
 def _is_its_place(reading: Reading, place: str) -> bool:

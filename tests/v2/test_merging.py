@@ -413,6 +413,18 @@ def test_an_empty_file_is_a_file_and_an_untouched_file_input_is_none() -> None:
     }
 
 
+def test_an_empty_text_where_a_file_belongs_is_none() -> None:
+    """Swagger's page sends one where "Send empty value" is ticked: https://github.com/apiflask/apiflask/issues/551."""
+    for declared in (fields.File(), fields.File(many=True), fields.List(fields.File())):
+        assert parsed({"image": declared}, form_call(("image", ""))) == {}
+    assert parsed({"image": fields.File()}, form_call(("image", ""), files=[part()]))["image"].size == 5
+    required = {"image": ["Missing data for required field."]}
+    assert refused({"image": fields.File(required=True)}, form_call(("image", ""))) == required
+    assert refused({"image": DEEPAAS_FILE}, form_call(("image", ""))) == required
+    words = {"image": ["Give a file here, as a part of a multipart form."]}
+    assert refused({"image": fields.File()}, form_call(("image", "seven.png"))) == words
+
+
 def test_a_file_has_its_rules_checked() -> None:
     field = fields.File(media_types=("image/jpeg",))
     assert refused({"image": field}, file_call(part())) == {
