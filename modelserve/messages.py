@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 __all__ = [
+    "AS_GIVEN",
     "MOST_SERIES",
     "Answer",
     "Answers",
@@ -289,10 +290,15 @@ class Argument(msgspec.Struct, frozen=True):
     file: FileRule | None = None
 
 
+# What packages for DEEPaaS give in any form, and find again in that form: lists of authors, numbers of versions.
+AS_GIVEN = ("license", "author", "version")
+
+
 class Metadata(msgspec.Struct, frozen=True):
     """What a model says about itself.
 
-    ``links`` are ``{"rel", "href"}`` objects, ``others`` JSON values under keys that are none of the contract's.
+    ``links`` are ``{"rel", "href"}`` objects, ``others`` JSON values under keys that are none of the contract's,
+    or under one of ``AS_GIVEN`` what a package for DEEPaaS has said there.
     """
 
     id: str

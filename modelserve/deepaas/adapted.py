@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from modelserve.messages import Description
+from modelserve.messages import AS_GIVEN, Description
 from modelserve.v2.model import provides
 
 __all__ = ["Adapted"]
@@ -56,9 +56,7 @@ class Adapted:
         """Return what the model says of itself; what is missing or cannot be read is said in general words."""
         given = self._said()
         texts = {key: text for key in _KEYS if (text := _text(_under(given, key)))}
-        self._others = {
-            str(key): value for key, value in given.items() if key not in (*_KEYS, "links") and _is_json(value)
-        }
+        self._others = {str(key): value for key, value in given.items() if _is_other(key, value) and _is_json(value)}
         links = given.get("links")
         general = {"name": self._name, "description": f"The model {self._name}."}
         return {**general, **texts, **({"links": links} if isinstance(links, list) else {})}
@@ -91,6 +89,13 @@ def _borne(method: Callable[..., Any], errors: tuple[type[Exception], ...]) -> C
             return None
 
     return borne
+
+
+def _is_other(key: Any, value: Any) -> bool:
+    """Return whether a value is shown as it is: also a list of authors, which elsewhere is one text."""
+    if key in AS_GIVEN:
+        return bool(value) and not isinstance(value, str)
+    return key not in (*_KEYS, "links")
 
 
 def _under(given: Mapping[Any, Any], key: str) -> Any:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Delete, RowMapping, Table, delete, func, select
 
 from modelserve.errors import NotFound
 from modelserve.jobs.job import Job
 from modelserve.jobs.rows import as_job
 from modelserve.jobs.tables import Now, jobs, outputs
 
-__all__ = ["ANEW", "LIGHT", "ended", "of_jobs", "one"]
+__all__ = ["ANEW", "LIGHT", "ended", "of_jobs", "one", "outputs_of", "within"]
 
 # All of a job but request and output, which may be large.
 LIGHT = [column for column in jobs.c if column.name not in {"fingerprint", "key"}]
@@ -32,6 +32,22 @@ def one(connection: Connection, wanted: ColumnElement[bool]) -> Job:
     if row is None:
         raise NotFound("There is no job of this id.")
     return as_job(row)
+
+
+def within(rows: Iterable[RowMapping], room: int) -> list[int]:
+    """Return the ids of the first of some jobs whose outputs, together, take no more bytes than there is room for."""
+    ids = []
+    for row in rows:
+        if row["output_bytes"] <= room:
+            room -= row["output_bytes"]
+            ids.append(row["id"])
+    return ids
+
+
+def outputs_of(connection: Connection, ids: Collection[int]) -> dict[int, bytes]:
+    """Return the outputs of some jobs, by their ids."""
+    rows = connection.execute(select(outputs.c.job, outputs.c.output).where(outputs.c.job.in_(ids)))
+    return {row.job: row.output for row in rows}
 
 
 def ended() -> dict[str, Any]:

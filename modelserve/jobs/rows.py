@@ -67,8 +67,13 @@ def as_row(new: NewJob, key: str) -> dict[str, Any]:
     }
 
 
-def as_job(row: RowMapping) -> Job:
-    """Return the job of a row; request and output are there where they were read. No output can be in the way."""
+def as_job(row: RowMapping, output: bytes | None = None) -> Job:
+    """Return the job of a row; request and output are there where they were read. No output can be in the way.
+
+    Args:
+        row: The row.
+        output: The output where it was not read with the row.
+    """
     return Job(
         uuid=row["uuid"],
         deployment=row["deployment"],
@@ -81,7 +86,7 @@ def as_job(row: RowMapping) -> Job:
         message=row["message"],
         progress=row["progress"],
         metrics=_object(row["metrics"]),
-        **_output(row),
+        **_output(row, row.get("output") if output is None else output),
         output_bytes=row["output_bytes"],
         request=row.get("request") or b"",
         request_id=row["request_id"],
@@ -110,9 +115,8 @@ def _object(text: str) -> dict[str, Any]:
         return {"unreadable": shown(text[:SHOWN])}
 
 
-def _output(row: RowMapping) -> dict[str, Any]:
+def _output(row: RowMapping, stored: bytes | None) -> dict[str, Any]:
     """Return the fields of a job that come from its output."""
-    stored = row.get("output")
     if stored is None:
         return {}
     found = readable(stored)

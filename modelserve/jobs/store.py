@@ -55,7 +55,7 @@ from modelserve.jobs.job import (
     Wanted,
 )
 from modelserve.jobs.opening import open_database
-from modelserve.jobs.reading import ANEW, LIGHT, ended, of_jobs, one
+from modelserve.jobs.reading import ANEW, LIGHT, ended, of_jobs, one, outputs_of, within
 from modelserve.jobs.room import check_room, held_bytes
 from modelserve.jobs.rows import as_cursor, as_job, as_key, as_point, as_row, as_text, as_uuid, before
 from modelserve.jobs.servers import Servers
@@ -171,8 +171,11 @@ class Store:
         limit: int,
         cursor: str = "",
         client: str | None = None,
+        output_room: int = 0,
     ) -> Page:
-        """Return the next ``limit`` jobs, of this client where one is given, newest first, without request and output.
+        """Return the next ``limit`` jobs, of this client where one is given, newest first, without their requests.
+
+        Outputs are there too, those of the newest first, as far as all take no more bytes than ``output_room``.
 
         Raises:
             BadRequest: The cursor is none that a page has given.
@@ -182,8 +185,9 @@ class Store:
         query = select(*LIGHT).where(*wanted).order_by(jobs.c.id.desc()).limit(limit + 1)
         with self.database.reading() as connection:
             rows = connection.execute(query).mappings().all()
+            found = outputs_of(connection, within(rows[:limit], output_room)) if output_room else {}
         more = as_cursor(rows[limit - 1]["id"]) if len(rows) > limit else ""
-        return Page([as_job(row) for row in rows[:limit]], more)
+        return Page([as_job(row, found.get(row["id"])) for row in rows[:limit]], more)
 
     def take(
         self,

@@ -101,9 +101,10 @@ class AsyncStore:
         limit: int,
         cursor: str = "",
         client: str | None = None,
+        output_room: int = 0,
     ) -> Page:
         """Return the next jobs, newest first; see :meth:`Store.list`."""
-        wanted = partial(self._store.list, limit=limit, cursor=cursor, client=client)
+        wanted = partial(self._store.list, limit=limit, cursor=cursor, client=client, output_room=output_room)
         return await _done(self._reads, partial(wanted, deployment, operation))
 
     async def take(

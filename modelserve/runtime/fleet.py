@@ -148,6 +148,11 @@ class Fleet:
         """Return where the model of a deployment was found."""
         return self._refs[name]
 
+    def is_deepaas(self, name: str) -> bool:
+        """Return whether a deployment is of a package that was written for DEEPaaS; one that is not served is not."""
+        ref = self._refs.get(name)
+        return ref is not None and ref.is_deepaas
+
     async def scrape(self) -> None:
         """Bring the metrics up to date with what only workers, the kernel and GPUs know; takes 0.1 s at most."""
         await self._scraper.scrape()

@@ -78,7 +78,9 @@ SHOWN = Need(Right.CALL, is_named=True, is_public=True)
 def build_app(parts: Parts) -> web.Application:
     """Return the application. Every route answers with and without a trailing slash, without a redirect."""
     base = parts.settings.base_path
-    versions = Versions(base)
+    # A server of packages for DEEPaaS alone leads its clients to the document that they read.
+    is_deepaas = all(map(parts.fleet.is_deepaas, parts.fleet.deployments))
+    versions = Versions(base, "swagger.json" if is_deepaas else "openapi.json")
     guard = Guard(parts.roll, [name for name in parts.fleet.deployments if parts.settings.of(name).access == "public"])
     published = Published(parts.fleet, parts.settings, guard, keeps_jobs=parts.jobs is not None)
     models = Models(published, base)

@@ -147,6 +147,10 @@ def _list(name: str) -> dict[str, Any]:
     return {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}
 
 
+def _as_given(description: str) -> dict[str, Any]:
+    return {"description": f"{description} A text; of a package written for DEEPaaS what it says, such as a list."}
+
+
 def _text(description: str) -> dict[str, Any]:
     return {"type": "string", "description": description}
 
@@ -186,9 +190,9 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         id=_text("The model's identifier."),
         name=_text("Its name."),
         description=_text("What it does."),
-        license=_text("Its licence."),
-        author=_text("Who made it."),
-        version=_text("Its version."),
+        license=_as_given("Its licence."),
+        author=_as_given("Who made it."),
+        version=_as_given("Its version."),
         url=_text("Its home page."),
         links=_list("Link"),
         status=_text("How it does: `ready` when it answers."),

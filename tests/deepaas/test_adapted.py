@@ -57,6 +57,13 @@ def test_arguments_that_miss_an_attribute_are_none_and_the_log_says_where(caplog
         Adapted(model, "leaves").warm()
 
 
+@pytest.mark.parametrize("author", [["A", "B"], {"A": "a@b"}, 5])
+def test_what_is_no_text_is_shown_as_it_is_and_is_a_text_where_one_belongs(author: Any) -> None:
+    model = Adapted(module(get_metadata=lambda: {"author": author, "version": "", "license": None}), "leaves")
+    assert isinstance(model.get_metadata()["author"], str)
+    assert model.completed(Description(Metadata("l", "L", "d"), [])).metadata.others == {"author": author}
+
+
 def fail() -> None:
     raise RuntimeError("no package")
 
@@ -92,4 +99,6 @@ def test_metadata_is_read_under_the_keys_that_packages_use() -> None:
     others = model.completed(description).metadata.others
     assert others["models"] == {"a": [1]}
     assert others["authors"] == ["A", "B"]
+    assert others["version"] == 1.5
+    assert "license" not in others
     assert "odd" not in others

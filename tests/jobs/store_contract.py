@@ -192,6 +192,24 @@ class StoreTests:
         assert [(job.request, job.output) for job in jobs] == [(b"", None)] * 2
         assert jobs[1].output_bytes == 8
 
+    def test_a_list_carries_the_newest_outputs_that_there_is_room_for(self, store: Store, name: str) -> None:
+        outputs = [b'"oldest"', b'"' + b"x" * 98 + b'"', b"null", b'"newest"']
+        for output in outputs:
+            store.add(a_job(name))
+            taken = take(store, an_owner(), name)
+            assert taken is not None
+            store.move(taken.uuid, Status.DONE, output=output)
+        store.add(a_job(name))
+
+        def listed(room: int) -> list[Any]:
+            return [job.output for job in store.list(name, TRAIN, limit=9, output_room=room).jobs]
+
+        assert listed(0) == [None] * 5
+        assert listed(8) == [None, "newest", None, None, None]
+        assert listed(20) == [None, "newest", None, None, "oldest"]
+        assert listed(112) == [None, "newest", None, "x" * 98, None]
+        assert listed(1000) == [None, "newest", None, "x" * 98, "oldest"]
+
     @pytest.mark.parametrize("cursor", NO_CURSORS)
     def test_a_cursor_that_no_page_gave_is_refused(self, store: Store, name: str, cursor: str) -> None:
         with pytest.raises(BadRequest):

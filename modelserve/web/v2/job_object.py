@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from modelserve.jobs.job import Job, Operation, Point, Status
 
-__all__ = ["is_filed", "show_job", "show_point", "when"]
+__all__ = ["Show", "is_filed", "show_as_deepaas", "show_job", "show_point", "when"]
+
+Show = Callable[[Job], dict[str, Any]]
 
 
 def show_job(job: Job, *, with_result: bool = True) -> dict[str, Any]:
@@ -37,6 +40,21 @@ def show_job(job: Job, *, with_result: bool = True) -> dict[str, Any]:
     return shown
 
 
+def show_as_deepaas(job: Job) -> dict[str, Any]:
+    """Return a training in the words of DEEPaaS, whose clients ask again while it is "running".
+
+    It runs until it has ended, also while it waits. Times are those of this machine's zone, without it, and the
+    duration is from the beginning to the end, so that ``date`` and ``duration`` add up to ``finish_date``.
+    """
+    shown = show_job(job)
+    shown["date"] = _local(job.created)
+    if job.status is Status.QUEUED:
+        shown["status"] = Status.RUNNING.value
+    if job.finished is not None and "result" in shown:
+        shown["result"] |= {"finish_date": _local(job.finished), "duration": str(job.finished - job.created)}
+    return shown
+
+
 def is_filed(job: Job) -> bool:
     """Return whether the output of a training lies in a file, for it is too large for the store."""
     return job.output is None and job.output_bytes > len(b"null")
@@ -55,6 +73,11 @@ def when(time: datetime) -> str:
     '2026-05-01T12:30:00Z'
     """
     return time.isoformat().replace("+00:00", "Z")
+
+
+def _local(time: datetime) -> str:
+    """Return a time as DEEPaaS writes it: str() of one without a zone, always with its microseconds."""
+    return time.astimezone().replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def _result(job: Job) -> dict[str, Any]:

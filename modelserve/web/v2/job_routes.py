@@ -14,6 +14,7 @@ from modelserve.runtime.fleet import Fleet
 from modelserve.settings import Settings
 from modelserve.web.calls import CallReader
 from modelserve.web.v2.job_files import JobFileRoutes
+from modelserve.web.v2.job_object import show_as_deepaas, show_job
 from modelserve.web.v2.job_streams import JobStreams
 from modelserve.web.v2.jobs import UUID, Jobs
 from modelserve.web.v2.submit import Submit
@@ -63,7 +64,11 @@ def _of(operation: Operation, jobs: Jobs, runner: Runner) -> list[Route]:
 def _train(
     jobs: Jobs, runner: Runner, fleet: Fleet, settings: Settings, calls: Mapping[str, CallReader]
 ) -> web.RouteDef:
-    submits = {name: Submit(fleet.find(name), calls[name], runner, settings.of(name)) for name in calls}
+    def submit(name: str) -> Submit:
+        show = show_as_deepaas if fleet.is_deepaas(name) else show_job
+        return Submit(fleet.find(name), calls[name], runner, settings.of(name), show=show)
+
+    submits = {name: submit(name) for name in calls}
 
     async def train(request: web.Request) -> web.StreamResponse:
         return await submits[jobs.deployment(request)].train(request)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -25,7 +26,7 @@ from modelserve.web.auth import whose
 from modelserve.web.proxies import client_address
 from modelserve.web.requests import client_of
 from modelserve.web.responses import json_response
-from modelserve.web.v2.job_object import show_job, show_point
+from modelserve.web.v2.job_object import show_as_deepaas, show_job, show_point
 
 __all__ = ["UUID", "Jobs", "whole_number"]
 
@@ -34,6 +35,9 @@ UUID = "[0-9a-f]{32}"
 
 LIMIT = 100
 MAX_LIMIT = 1000
+
+# Of the outputs that DEEPaaS's clients find in a list of trainings: 64 of the largest that a job object has.
+OUTPUT_ROOM_BYTES = 4 * 1024**2
 
 _WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -65,18 +69,24 @@ class Jobs:
         cursor = request.query.get("cursor", "")
         async with self._turn(request):
             page = await self._runner.store.list(
-                deployment, self._operation, limit=limit, cursor=cursor, client=whose(request)
+                deployment,
+                self._operation,
+                limit=limit,
+                cursor=cursor,
+                client=whose(request),
+                output_room=OUTPUT_ROOM_BYTES if self._is_deepaas(deployment) else 0,
             )
         if not page.jobs:
             self.deployment(request)
-        response = json_response([show_job(job, with_result=False) for job in page.jobs])
+        show = show_as_deepaas if self._is_deepaas(deployment) else partial(show_job, with_result=False)
+        response = json_response([show(job) for job in page.jobs])
         if page.cursor:
             response.headers["Link"] = f'<?{urlencode({"limit": limit, "cursor": page.cursor})}>; rel="next"'
         return response
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer with one."""
-        return json_response(show_job(await self.job(request)))
+        return json_response(self._show(await self.job(request)))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel one that has not ended.
@@ -87,7 +97,7 @@ class Jobs:
         """
         deployment, uuid = self._kept(request), request.match_info["uuid"]
         await self.job(request)
-        return json_response(show_job(await self._runner.cancel(deployment, self._operation, uuid)))
+        return json_response(self._show(await self._runner.cancel(deployment, self._operation, uuid)))
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Answer with the metrics that one has reported, by step."""
@@ -110,6 +120,13 @@ class Jobs:
         except NotFound:
             self.deployment(request)  # which may say more
             raise
+
+    def _show(self, job: Job) -> dict[str, Any]:
+        return show_as_deepaas(job) if self._is_deepaas(job.deployment) else show_job(job)
+
+    def _is_deepaas(self, deployment: str) -> bool:
+        """Return whether these are trainings of a package for DEEPaaS, whose clients know nothing of jobs."""
+        return self._operation is Operation.TRAIN and self._fleet.is_deepaas(deployment)
 
     def _turn(self, request: web.Request) -> AbstractAsyncContextManager[None]:
         """Return the turn of a client to read from the store: its name, or where it calls from where it needs none."""

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from modelserve.errors import NotFound
+from modelserve.messages import AS_GIVEN
 from modelserve.runtime.fleet import Deployment
 from modelserve.web.proxies import prefix_of
 from modelserve.web.published import Published
@@ -49,7 +50,8 @@ class Models:
         links = [{"rel": "self", "href": f"{base}/v2/models/{deployment.name}/"}]
         if deployment.description is not None:
             shown = msgspec.to_builtins(deployment.description.metadata)
-            shown = shown.pop("others") | shown
+            others = shown.pop("others")
+            shown = others | shown | {key: others[key] for key in AS_GIVEN if key in others}
             if "predict" in deployment.description.implements:
                 links.append({"rel": "predict", "href": f"{base}/v2/models/{deployment.name}/predict/"})
             if "train" in self._published.operations(deployment.name):

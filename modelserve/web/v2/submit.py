@@ -32,7 +32,7 @@ from modelserve.web.proxies import prefix_of
 from modelserve.web.responses import json_response
 from modelserve.web.upload_file import no_space
 from modelserve.web.v2.fingerprint import fingerprint_of
-from modelserve.web.v2.job_object import show_job
+from modelserve.web.v2.job_object import Show, show_job
 from modelserve.web.v2.shown_args import shown_args
 
 __all__ = ["Submit"]
@@ -53,6 +53,7 @@ class Submit:
         runner: Keeps and runs the jobs.
         settings: The deployment's.
         admit: Raises where a client that may predict may keep no jobs.
+        show: Makes the object of a training.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Submit:
         runner: Runner,
         settings: Settings,
         admit: Callable[[web.Request, str], None] = lambda request, deployment: None,
+        show: Show = show_job,
     ) -> None:
         self._deployment = deployment
         self._calls = calls
         self._runner = runner
         self._settings = settings
         self._admit = admit
+        self._show = show
 
     async def train(self, request: web.Request) -> web.StreamResponse:
         """Answer with a new training.
@@ -175,7 +178,7 @@ class Submit:
         return request, size, bool(kept.files) or not request
 
     def _response(self, request: web.Request, job: Job) -> web.Response:
-        shown = show_job(job)
+        shown = self._show(job) if job.operation is Operation.TRAIN else show_job(job)
         if job.operation is Operation.TRAIN:
             return json_response(shown)
         response = json_response(shown, status=202)

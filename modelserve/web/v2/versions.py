@@ -13,10 +13,16 @@ __all__ = ["Versions"]
 
 
 class Versions:
-    """The two documents a client starts from."""
+    """The two documents a client starts from.
 
-    def __init__(self, base_path: str) -> None:
+    Args:
+        base_path: The prefix of every path, without a slash at its end, or "".
+        described_by: Which of the descriptions the first of them leads to.
+    """
+
+    def __init__(self, base_path: str, described_by: str = "openapi.json") -> None:
         self._base_path = base_path
+        self._described_by = described_by
 
     async def root(self, request: web.Request) -> web.Response:
         """Answer with all versions; send a browser to the page."""
@@ -25,7 +31,7 @@ class Versions:
             raise web.HTTPFound(f"{base}/api")
         links = [
             {"rel": "help", "type": "text/html", "href": f"{base}/api"},
-            {"rel": "describedby", "type": "application/json", "href": f"{base}/openapi.json"},
+            {"rel": "describedby", "type": "application/json", "href": f"{base}/{self._described_by}"},
         ]
         return json_response({"versions": [_version(base)], "links": links})
 

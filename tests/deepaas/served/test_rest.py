@@ -21,7 +21,7 @@ def test_every_model_is_listed_with_what_it_says_of_itself(server: Running) -> N
     assert (leaf["license"], leaf["version"], leaf["url"]) == ("MIT", "1.0.0", "https://example.org/leaves")
     assert (leaf["date"], leaf["Author-email"]) == ("2020-01-01", "botanist@example.org")
     tile = listed["tile-segmenter"]
-    assert (tile["name"], tile["author"]) == ("tile-segmenter", "A. Geographer, B. Hydrologist")
+    assert (tile["name"], tile["author"]) == ("tile-segmenter", ["A. Geographer", "B. Hydrologist"])
     assert tile["datasets"] == ["lakes", "rivers"]
     assert listed["audio_tagger"]["description"] == "The model audio_tagger."
     assert "the package's metadata is not there" in server.log

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 
 from modelserve.jobs.job import Job, Operation, Point, Status
-from modelserve.web.v2.job_object import is_filed, show_job, show_point
+from modelserve.web.v2.job_object import is_filed, show_as_deepaas, show_job, show_point
 
 CREATED = datetime(2026, 5, 1, 12, 30, 0, 250_000, tzinfo=UTC)
 JOB = Job("0" * 32, "m", Operation.TRAIN, Status.QUEUED, CREATED, args={"epochs": 3})
@@ -46,6 +48,28 @@ def test_a_job_that_is_done_has_its_result_but_not_in_a_list() -> None:
         "duration": "0:00:12.500000",
     }
     assert "result" not in show_job(DONE, with_result=False)
+
+
+def test_a_training_of_a_package_for_deepaas_runs_until_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Etc/GMT-2")
+    time.tzset()
+    try:
+        shown = {status: show_as_deepaas(msgspec.structs.replace(JOB, status=status)) for status in Status}
+        assert {status for status, each in shown.items() if each["status"] == "running"} == {"queued", "running"}
+        assert shown[Status.QUEUED]["date"] == "2026-05-01 14:30:00.250000"
+        result = show_as_deepaas(DONE)["result"]
+        assert result["output"] == {"accuracy": 0.9}
+        assert (result["finish_date"], result["duration"]) == ("2026-05-01 14:30:13.750000", "0:00:13.500000")
+        begun, ended = (
+            datetime.strptime(each, "%Y-%m-%d %H:%M:%S.%f")
+            for each in (shown[Status.DONE]["date"], result["finish_date"])
+        )
+        assert str(ended - begun) == result["duration"]
+        whole = msgspec.structs.replace(JOB, created=CREATED.replace(microsecond=0))
+        assert show_as_deepaas(whole)["date"].endswith(".000000")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_size_of_an_output_that_is_there_is_not_told() -> None:
