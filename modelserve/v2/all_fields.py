@@ -1,4 +1,4 @@
-"""Every field of a schema: its own, and those inside its lists, tuples, mappings and nested schemas."""
+"""Every field of a schema: its own, and those inside its lists, tuples, mappings, enums and nested schemas."""
 
 from __future__ import annotations
 
@@ -37,5 +37,7 @@ def _inside(field: Any) -> Iterator[Any]:
         yield field.inner
     elif isinstance(field, ma_fields.Tuple):
         yield from field.tuple_fields
+    elif isinstance(field, ma_fields.Enum):
+        yield field.field
     elif isinstance(field, ma_fields.Mapping):
         yield from (each for each in (field.key_field, field.value_field) if each is not None)

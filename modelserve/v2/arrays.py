@@ -267,7 +267,7 @@ def json_schema(wanted: Wanted) -> dict[str, Any]:
     dtype = wanted.numpy_dtype
     schema: dict[str, Any] = _number_schema(dtype) if dtype else {"type": ["number", "boolean"]}
     if wanted.lengths is None:  # one number, or lists of any depth
-        return {"anyOf": [schema, {"type": "array", "items": {}}, {**_NPY}]}
+        return {"anyOf": [schema, {"type": "array", "items": _nested(schema)}, {**_NPY}]}
     for length in reversed(wanted.lengths):
         schema = {"type": "array", "items": schema}
         if length is not None:
@@ -275,9 +275,20 @@ def json_schema(wanted: Wanted) -> dict[str, Any]:
     return {"anyOf": [schema, {**_NPY}]}
 
 
+def _nested(number: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the items of lists of any depth, of which it says what it can: numbers or lists."""
+    kinds = number["type"] if isinstance(number["type"], list) else [number["type"]]
+    return {"type": [*kinds, "array"]}
+
+
 def _number_schema(dtype: np.dtype[Any]) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": _JSON_TYPES[dtype.kind]}
     if dtype.kind in "iu" and dtype.itemsize <= _EXACT_BYTES:
         limits = load_numpy().iinfo(dtype)
         schema |= {"minimum": int(limits.min), "maximum": int(limits.max)}
+    elif dtype.kind == "u":
+        schema["minimum"] = 0
+    elif dtype.kind == "f" and dtype.itemsize <= _EXACT_BYTES:
+        limits = load_numpy().finfo(dtype)
+        schema |= {"minimum": float(limits.min), "maximum": float(limits.max)}
     return schema

@@ -8,6 +8,8 @@ starts, and never for a call.
 
 from __future__ import annotations
 
+import copy
+import itertools
 import logging
 import re
 import warnings
@@ -18,7 +20,7 @@ import marshmallow
 import msgspec
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from apispec.ext.marshmallow.common import resolve_schema_cls
+from apispec.ext.marshmallow.common import resolve_schema_cls, resolve_schema_instance
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 
 from modelserve.messages import Argument, Description, FileRule
@@ -113,12 +115,14 @@ def _implements(model: Any) -> list[str]:
 class _Writer:
     """Both documents of one model, written side by side so that their names of nested schemas are the same.
 
-    Where null is sent for NaN, a schema that is nested in arguments and in answers is another one there.
+    What is taken and what is sent of a field may differ. A schema that is nested in arguments and in answers, and is
+    another there, has the answers' under a name of its own.
     """
 
     def __init__(self, *, is_null: bool) -> None:
-        self._new, self._old = _Document("3.1.0"), _Document("2.0")
-        self._sent = (_Document("3.1.0", is_null=True), _Document("2.0", is_null=True)) if is_null else None
+        self._taken = _Document("3.1.0"), _Document("2.0")
+        self._sent: tuple[_Document, ...] = ()
+        self._sender = _AnswerConverterWithNull if is_null else _AnswerConverter
 
     def arguments(self, parser: ArgumentParser | None) -> list[Argument]:
         if parser is None:
@@ -128,20 +132,25 @@ class _Writer:
         return [_negotiated(each, parser.media_types[0]) if each.name == parser.accept else each for each in told]
 
     def response(self, schema: marshmallow.Schema | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Return the answer in both documents; the arguments have been written before."""
         if schema is None:
             return None, None
-        new, old = self._sent or (self._new, self._old)
-        return openapi(new.whole(schema)), swagger(old.whole(schema))
+        for ending in itertools.chain(("", "Answer"), (f"Answer{number}" for number in itertools.count(2))):
+            self._sent = new, old = tuple(
+                _Document(version, converter=self._sender, ending=ending) for version in ("3.1.0", "2.0")
+            )
+            told = openapi(new.whole(schema)), swagger(old.whole(schema))
+            if not any(taken.contradicts(sent) for taken, sent in zip(self._taken, self._sent, strict=True)):
+                break
+        return told
 
     def components(self) -> dict[str, Any]:
-        documents = [self._new, *(self._sent[:1] if self._sent else ())]
-        found = [document.spec.to_dict().get("components", {}).get("schemas", {}) for document in documents]
-        return {name: openapi(schema) for schemas in found for name, schema in schemas.items()}
+        documents = [self._taken[0], *self._sent[:1]]
+        return {name: openapi(schema) for document in documents for name, schema in document.schemas.items()}
 
     def definitions(self) -> dict[str, Any]:
-        documents = [self._old, *(self._sent[1:] if self._sent else ())]
-        found = [document.spec.to_dict().get("definitions", {}) for document in documents]
-        return {name: swagger(schema) for schemas in found for name, schema in schemas.items()}
+        documents = [self._taken[1], *self._sent[1:]]
+        return {name: swagger(schema) for document in documents for name, schema in document.schemas.items()}
 
     def _argument(self, name: str, field: Field) -> Argument:  # type: ignore[type-arg]
         rule = file_rule(field)
@@ -150,13 +159,13 @@ class _Writer:
             name=name,
             location=location,
             required=field.required,
-            schema=openapi(self._new.property(field)),
+            schema=openapi(self._taken[0].property(field)),
             parameter=self._parameter(name, location, field),
             file=rule,
         )
 
     def _parameter(self, name: str, location: str, field: Field) -> dict[str, Any]:  # type: ignore[type-arg]
-        schema = swagger(self._old.property(field))
+        schema = swagger(self._taken[1].property(field))
         if file_rule(field):
             # Swagger 2.0 has no list of files, so that several are only told of
             schema = {"type": "file", "description": schema.get("description", "")}
@@ -168,14 +177,27 @@ class _Writer:
 
 
 class _Document:
-    """One version's apispec, used for the schemas alone; with ``is_null``, for answers that have null for NaN."""
+    """One version's apispec, used for the schemas alone: of arguments, or of answers."""
 
-    def __init__(self, version: str, *, is_null: bool = False) -> None:
-        plugin = (_AnswerPlugin if is_null else _Plugin)(schema_name_resolver=_Names("Answer" if is_null else "").name)
+    def __init__(self, version: str, *, converter: type[_Converter] | None = None, ending: str = "") -> None:
+        plugin = MarshmallowPlugin(schema_name_resolver=_Names(ending).name)
+        plugin.Converter = converter or _Converter
         self.spec = APISpec("", "", version, plugins=[plugin])
-        converter = plugin.converter
-        assert converter is not None  # the line above has called its init_spec
-        self._converter: Any = converter  # half of it has no types
+        made = plugin.converter
+        assert made is not None  # the line above has called its init_spec
+        self._converter: Any = made  # half of it has no types
+
+    @property
+    def schemas(self) -> dict[str, Any]:
+        """The nested schemas, by name."""
+        told = self.spec.to_dict()
+        found: dict[str, Any] = told.get("components", {}).get("schemas", {}) or told.get("definitions", {})
+        return found
+
+    def contradicts(self, other: _Document) -> bool:
+        """Tell whether a name means one schema here and another there."""
+        mine, others = self.schemas, other.schemas
+        return any(mine[name] != others[name] for name in mine.keys() & others.keys())
 
     def property(self, field: Field) -> dict[str, Any]:  # type: ignore[type-arg]
         told: dict[str, Any] = self._converter.field2property(field)
@@ -206,15 +228,56 @@ class _Names:
 
 
 class _Converter(OpenAPIConverter):
-    """apispec's converter, with our fields, and where an author's default or choice cannot be written, without it."""
+    """apispec's converter of arguments, with our fields, and without an author's default that cannot be written."""
+
+    is_answer = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._inlined: list[type] = []
 
     def field2property(self, field: Field) -> dict[str, Any]:  # type: ignore[type-arg]
         told: dict[str, Any] = super().field2property(field)
-        correct(told, field, self.field2property)
+        correct(told, field, self.field2property, is_answer=self.is_answer)
         if isinstance(field, NDArray):
             told.update(field.json_schema())
         if rule := file_rule(field):
             _tell_of_file(told, rule)
+        return told
+
+    def fields2jsonschema(self, fields: Any, *, partial: Any = None) -> dict[str, Any]:
+        left_out = "load_only" if self.is_answer else "dump_only"
+        kept = {name: field for name, field in fields.items() if not getattr(field, left_out)}
+        told: dict[str, Any] = super().fields2jsonschema(kept, partial=partial)  # type: ignore[no-untyped-call]
+        return told
+
+    def schema2jsonschema(self, schema: Any) -> dict[str, Any]:
+        told: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
+        unknown = resolve_schema_instance(schema).unknown
+        if unknown != marshmallow.EXCLUDE:  # apispec does not say so where the schema has a description
+            told["additionalProperties"] = unknown == marshmallow.INCLUDE
+        return told
+
+    def nested2properties(self, field: Field, ret: Any) -> dict[str, Any]:  # type: ignore[type-arg]
+        """Write out a nested schema whose field says otherwise than it what becomes of unknown keys."""
+        unknown = getattr(field, "unknown", None)
+        if not isinstance(field, marshmallow.fields.Nested) or isinstance(field, marshmallow.fields.Pluck):
+            return dict(ret)
+        if unknown is None or unknown == field.schema.unknown or type(field.schema) in self._inlined:
+            return dict(super().nested2properties(field, ret))
+        schema = copy.copy(field.schema)
+        schema.unknown, schema.many = unknown, False
+        self._inlined.append(type(schema))
+        told = self.schema2jsonschema(schema)
+        self._inlined.pop()
+        return {**ret, **({"type": "array", "items": told} if field.schema.many else told)}
+
+    def metadata2properties(self, field: Field, **kwargs: Any) -> dict[str, Any]:  # type: ignore[type-arg]
+        told: dict[str, Any] = dict(super().metadata2properties(field, **kwargs))
+        if "type" in kwargs["ret"]:
+            told.pop("type", None)  # the field knows
+        if field.allow_none and isinstance(told.get("enum"), list | tuple) and None not in told["enum"]:
+            told["enum"] = [*told["enum"], None]
         return told
 
     def field2default(self, field: Field, **kwargs: Any) -> dict[str, Any]:  # type: ignore[type-arg]
@@ -223,41 +286,25 @@ class _Converter(OpenAPIConverter):
         except Exception:  # fields of any kind serialize here; a date's default may already be its text
             return {"default": field.load_default}
 
-    def field2choices(self, field: Field, **kwargs: Any) -> dict[str, Any]:  # type: ignore[type-arg]
-        try:
-            return dict(super().field2choices(field, **kwargs))
-        except TypeError:  # choices that cannot be hashed
-            logger.warning("the choices of the argument %r are not published", field.name)
-            return {}
-
-    def field2range(self, field: Field, ret: dict[str, Any]) -> dict[str, Any]:  # type: ignore[type-arg]
-        try:
-            told = dict(super().field2range(field, ret))
-        except Exception:  # as in field2default
-            logger.warning("the limits of the argument %r are not published", field.name)
-            return {}
-        for limit, side in (("minimum", "min"), ("maximum", "max")):
-            exclusive = [v for v in field.validators if getattr(v, f"{side}_inclusive", True) is False]
-            if limit in told and any(getattr(v, side) == told[limit] for v in exclusive):
-                told[f"exclusive{limit.capitalize()}"] = True
-        return told
+    def init_attribute_functions(self) -> None:
+        super().init_attribute_functions()  # type: ignore[no-untyped-call]
+        rules = (self.field2choices, self.field2range, self.field2length, self.field2pattern)  # correct tells of them
+        self.attribute_functions = [each for each in self.attribute_functions if each not in rules]
 
 
 class _AnswerConverter(_Converter):
-    """The same, for answers in which null is sent for NaN."""
+    """The same, of answers."""
+
+    is_answer = True
+
+
+class _AnswerConverterWithNull(_AnswerConverter):
+    """The same, of answers in which null is sent for NaN."""
 
     def field2property(self, field: Field) -> dict[str, Any]:  # type: ignore[type-arg]
         told = super().field2property(field)
         with_null(told, field)
         return told
-
-
-class _Plugin(MarshmallowPlugin):
-    Converter = _Converter
-
-
-class _AnswerPlugin(MarshmallowPlugin):
-    Converter = _AnswerConverter
 
 
 def _tell_of_file(told: dict[str, Any], rule: FileRule) -> None:

@@ -128,8 +128,7 @@ class Merger:
         for reading in self._from_headers:
             text = next((call.headers[name] for name in header_names(reading.name) if name in call.headers), None)
             if text is not None:
-                # RFC 9110, 5.3: a header that is a list is separated by commas.
-                yield reading.name, [each.strip() for each in text.split(",")] if reading.shape == "list" else [text]
+                yield reading.name, _header_items(text.strip(), reading)
 
 
 class _Taken:
@@ -162,6 +161,13 @@ class _Taken:
         elif chosen := _chosen(reading, given):
             read = _read_json if reading.text and any(map(_is_json, chosen)) else _READERS[reading.shape]
             self.values[reading.name] = read(reading, chosen)
+
+
+def _header_items(text: str, reading: Reading) -> list[_Given]:
+    """Return the items of a header that is a list: separated by commas (RFC 9110, 5.3), or the JSON of the whole."""
+    if reading.shape != "list" or (reading.whole and text.startswith("[") and text.endswith("]")):
+        return [text]
+    return [f"[{text}]"] if "json" in reading.meanings else [each.strip() for each in text.split(",")]
 
 
 def _uploaded(part: FilePart) -> UploadedFile:

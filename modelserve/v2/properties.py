@@ -41,6 +41,7 @@ _SHARED = ("type", "format", "default", "enum", "pattern", "items", "description
 _SWAGGER = {*_SHARED, "$ref", "title", "allOf", "properties", "additionalProperties", "required", "readOnly", "example"}
 _SWAGGER |= {"maxProperties", "minProperties"}
 _AS_JSON = "Given as JSON text."
+_COMPOUND = {"$ref", "type", "allOf", "anyOf", "oneOf", "properties", "items"}
 
 
 def json_safe(value: Any) -> Any:
@@ -115,7 +116,8 @@ def parameter(name: str, place: str, required: bool, schema: Mapping[str, Any]) 
         schema: What :func:`swagger` returned, or ``{"type": "file"}``. What is neither a simple value nor a list of
             such becomes a text that holds JSON.
     """
-    schema = schema if _is_simple(schema) else _as_json_text(schema)
+    if not _is_simple(schema):
+        schema = _as_json_text(schema) if schema.keys() & _COMPOUND else _as_any_text(schema)
     told = {"in": place, "name": name, "required": required}
     told |= {key: schema[key] for key in schema if key in _SHARED or key.startswith("x-")}
     if schema.get("type") == "array":
@@ -133,6 +135,20 @@ def _is_simple(schema: Mapping[str, Any]) -> bool:
     if schema.get("type") == "array":
         return schema.get("items", {}).get("type") in _PRIMITIVES
     return schema.get("type") in (*_PRIMITIVES, "file")
+
+
+def _as_any_text(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a value of no one type, which is taken as the text it is, or as the choice it writes."""
+    told = {**schema, "type": "string"}
+    if "enum" in told:
+        told["enum"] = [_text(each) for each in told["enum"]]
+    if "default" in told:
+        told["default"] = _text(told["default"])
+    return told
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _as_json_text(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,13 @@ A reading depends on the declaration alone, so there is one per argument, made w
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from marshmallow import fields as ma_fields
+from marshmallow import validate
 
 from modelserve.v2.fields import Field, NDArray, file_rule
 
@@ -56,6 +59,9 @@ def header_names(name: str) -> tuple[str, ...]:
     return (dashed,) if dashed == lower else (dashed, lower)
 
 
+# Fields that take every value as it is.
+_UNREAD = (ma_fields.Raw, ma_fields.Field)
+
 Meaning = Literal["text", "value", "json"]
 """What a text stands for: itself, a number or another value that is no text where it reads as one, or JSON."""
 
@@ -95,13 +101,14 @@ def reading_of(name: str, field: Field) -> Reading:  # type: ignore[type-arg]
     if not _is_many(field):
         return Reading(name, location, meanings=(_meaning(field),))
     items = _items(field)
+    every = all if isinstance(field, ma_fields.Tuple) else any  # a text that is a list is an item only among lists
     return Reading(
         name,
         location,
         shape="list",
         meanings=tuple("json" if _is_many(item) else _meaning(item) for item in items) or ("text",),
         whole=any(not isinstance(item, ma_fields.String) for item in items),
-        nested=any(_is_many(item) for item in items),
+        nested=bool(items) and every(_is_many(item) for item in items),
     )
 
 
@@ -127,15 +134,31 @@ def _takes_no_text(field: Field) -> bool:  # type: ignore[type-arg]
     if isinstance(field, ma_fields.Integer):
         return field.strict
     if isinstance(field, ma_fields.Boolean):
-        return not _has_text(field.truthy | field.falsy)
+        return _are_values(field.truthy | field.falsy)
     if isinstance(field, ma_fields.Enum) and field.by_value:
-        takes_raw = type(field.field) in (ma_fields.Raw, ma_fields.Field)
-        return not _has_text(each.value for each in field.enum) if takes_raw else _takes_no_text(field.field)
-    return False
+        is_raw = type(field.field) in _UNREAD
+        return _are_values([each.value for each in field.enum]) if is_raw else _takes_no_text(field.field)
+    return type(field) in _UNREAD and _are_values([each for rule in field.validators for each in _choices(rule)])
 
 
-def _has_text(values: Any) -> bool:
-    return any(isinstance(value, str) for value in values)
+def _choices(rule: Any) -> list[Any]:
+    if type(rule) is validate.Equal:
+        return [rule.comparable]
+    return list(rule.choices) if type(rule) is validate.OneOf and isinstance(rule.choices, list | tuple) else []
+
+
+def _are_values(choices: Collection[Any]) -> bool:
+    """Tell whether some choices are no texts, and no text among the others would be read as another value."""
+    return any(not isinstance(each, str) for each in choices) and not any(map(_reads_as_value, choices))
+
+
+def _reads_as_value(choice: Any) -> bool:
+    if not isinstance(choice, str):
+        return False
+    try:
+        return not isinstance(json.loads(choice), list | dict)
+    except ValueError:
+        return False
 
 
 def _plucked(field: ma_fields.Pluck) -> Field:  # type: ignore[type-arg]

@@ -193,12 +193,12 @@ def test_the_schema_of_an_array_has_its_shape_and_type() -> None:
     assert fields.NDArray(dtype="uint8", shape=(None, 3)).json_schema() == {
         "anyOf": [{"type": "array", "items": inner}, npy_schema]
     }
-    assert fields.NDArray(dtype="float32", shape=()).json_schema()["anyOf"][0] == {"type": "number"}
+    assert fields.NDArray(dtype="float32", shape=()).json_schema()["anyOf"][0]["type"] == "number"
     assert fields.NDArray(dtype="int64", shape=()).json_schema()["anyOf"][0] == {"type": "integer"}
     assert fields.NDArray(shape=1, dtype=bool).json_schema()["anyOf"][0]["items"] == {"type": "boolean"}
     assert fields.NDArray().json_schema()["anyOf"][:2] == [
         {"type": ["number", "boolean"]},
-        {"type": "array", "items": {}},
+        {"type": "array", "items": {"type": ["number", "boolean", "array"]}},
     ]
     assert fields.NDArray(dtype="int64").json_schema()["anyOf"][0] == {"type": "integer"}
     assert fields.NDArray(load_default=None).json_schema()["anyOf"][-1] == {"type": "null"}

@@ -155,8 +155,9 @@ def test_a_plain_argument_is_published_with_all_that_its_field_says() -> None:
         (fields.Int(load_default=np.int64(5)), {"type": "integer", "default": 5}, {"type": "integer", "default": 5}),
         (fields.Float(validate=validate.Range(max=math.inf)), {"type": "number"}, {"type": "number"}),
         (fields.Str(validate=validate.Regexp("^[a-z]+$")), {"type": "string", "pattern": "^[a-z]+$"}, None),
-        (fields.Str(validate=validate.Regexp(r"(?P<a>x)\Z")), {"type": "string"}, {"type": "string"}),
-        (fields.Str(validate=validate.OneOf([["a"], "b"])), {"type": "string"}, {"type": "string"}),
+        (fields.Str(validate=validate.Regexp(r"(?P<a>x)\Z")), {"type": "string", "pattern": "^(?:(x)$)"}, None),
+        (fields.Str(validate=validate.Regexp("(?i)x")), {"type": "string"}, None),
+        (fields.Str(validate=validate.OneOf([["a"], "b"])), {"type": "string", "enum": ["b"]}, None),
         (fields.Str(validate=validate.Length(1, 9)), {"type": "string", "minLength": 1, "maxLength": 9}, None),
         (
             fields.List(fields.Int(), load_default=[1, 2]),
@@ -173,8 +174,12 @@ def test_a_plain_argument_is_published_with_all_that_its_field_says() -> None:
             {"type": "object", "additionalProperties": {}, "default": {"a": 1}, "description": "Options."},
             {"type": "string", "default": '{"a": 1}', "description": "Options. Given as JSON text."},
         ),
-        (fields.DateTime(format="%Y"), {"type": "string", "description": "Written as %Y."}, None),
-        (fields.Raw(), {}, {"type": "string", "description": "Given as JSON text."}),
+        (
+            fields.DateTime(format="%Y"),
+            {"type": "string", "description": "Written as %Y.", "pattern": r"^\d{4}$"},
+            None,
+        ),
+        (fields.Raw(), {"not": {"type": "null"}}, {"type": "string"}),
     ],
 )
 def test_each_kind_of_field_is_published_as_it_is_given(
@@ -186,9 +191,9 @@ def test_each_kind_of_field_is_published_as_it_is_given(
 
 
 def test_an_array_is_published_by_its_shape() -> None:
-    field = fields.NDArray(dtype="float32", shape=(2, None), required=True, metadata={"description": "Points."})
+    field = fields.NDArray(dtype="int64", shape=(2, None), required=True, metadata={"description": "Points."})
     argument = published(field)
-    lists = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}, "minItems": 2, "maxItems": 2}
+    lists = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}, "minItems": 2, "maxItems": 2}
     assert argument.schema["anyOf"][0] == lists
     assert argument.schema["description"] == "Points."
     assert argument.parameter["type"] == "string"
