@@ -25,6 +25,7 @@ from modelserve.messages import (
     Check,
     Checked,
     Failed,
+    FolderGone,
     More,
     Part,
     Ready,
@@ -90,7 +91,19 @@ ANY = Bounds()
 
 
 def encode(
-    message: Calls | Cancel | More | Check | Scrape | Ready | Failed | Answers | Part | Stage | Checked | Scraped,
+    message: Calls
+    | Cancel
+    | More
+    | Check
+    | Scrape
+    | Ready
+    | Failed
+    | Answers
+    | Part
+    | Stage
+    | Checked
+    | Scraped
+    | FolderGone,
     head_limit_bytes: int = FRAME_LIMIT_BYTES,
 ) -> list[Body]:
     """Return the frame of one message as buffers to be sent in order; large bodies are the message's own objects.

@@ -265,6 +265,10 @@ class Scraped(msgspec.Struct, array_like=True, tag="scraped"):
     dropped: int = 0
 
 
+class FolderGone(msgspec.Struct, array_like=True, tag="folder_gone"):
+    """The worker's temporary folder was gone and is made again; a new worker should take its place."""
+
+
 class FileRule(msgspec.Struct, frozen=True):
     """What a file argument accepts: one or ``many``, media types (empty: any; ``image/*`` allowed), bytes (0: any)."""
 
@@ -363,7 +367,7 @@ class Failed(msgspec.Struct, array_like=True, tag="failed"):
 TEXT_LIMIT = 16_384
 
 _worker_bound = msgspec.msgpack.Decoder(Calls | Cancel | More | Check | Scrape)
-_server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers | Part | Stage | Checked | Scraped)
+_server_bound = msgspec.msgpack.Decoder(Ready | Failed | Answers | Part | Stage | Checked | Scraped | FolderGone)
 _training_event = msgspec.json.Decoder(TrainingEvent)
 
 decode_worker_bound = _worker_bound.decode

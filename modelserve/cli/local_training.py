@@ -57,6 +57,9 @@ class Ear:
         """Keep the part."""
         self.told.put_nowait(part)
 
+    def folder_gone(self, replica: Replica) -> None:
+        """Go on: the one call that the process has runs."""
+
     def lost(self, replica: Replica, end: Exit) -> None:
         """Keep how the process ended."""
         self.told.put_nowait(end)

@@ -216,6 +216,9 @@ class TrainingRun:
             raise ValueError(f"a progress of {event.progress:g}, which is not from 0 to 1")
         return event
 
+    def folder_gone(self, replica: Replica) -> None:
+        """Go on: the one call that the worker has runs."""
+
     def lost(self, replica: Replica, end: Exit) -> None:
         extra = {"deployment": self.job.deployment, "job": self.job.uuid}
         if self._is_asked:

@@ -24,6 +24,7 @@ from modelserve.messages import (
     Checked,
     Description,
     Failed,
+    FolderGone,
     More,
     Part,
     Ready,
@@ -49,7 +50,7 @@ ROOM_BYTES = 1024
 # In the order in which a worker comes to them.
 STAGES = ("load", "describe", "warm")
 
-Message = Answers | Part | Stage | Ready | Failed | Checked | Scraped
+Message = Answers | Part | Stage | Ready | Failed | Checked | Scraped | FolderGone
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -221,6 +222,8 @@ class Channel(asyncio.BufferedProtocol):
             self.on_checked(message.answer)
         elif type(message) is Scraped:
             self.on_scraped(message)
+        elif type(message) is FolderGone:
+            self._listener.folder_gone(self._replica)
         else:
             raise Misbehaved(f"said {type(message).__name__} although it was ready already")
 

@@ -87,6 +87,7 @@ class Deployment:
         self._gpus = gpus or Gpus()
         self._stalls = stalls or Stalls()
         self._budget = Budget(limits.restart_budget, lambda: self._loop.time())
+        self._renewals = Budget(limits.restart_budget, lambda: self._loop.time())
         self._queue = Queue(limits.max_queue, limits.max_queue_bytes)
         self._dealer = Dealer(self._queue, metrics, limits.batch_wait_s)
         self._validating = Validating(self._dealer, limits.max_queue, limits.max_queue_bytes, stalls=self._stalls)
@@ -339,6 +340,13 @@ class Deployment:
         self._dealer.answered(lane, answers)
         if lane.answered_calls >= lane.call_limit:
             self._rotation.recycle(lane, f"after {lane.answered_calls} calls")
+
+    def folder_gone(self, replica: Replica) -> None:
+        """A worker had lost its temporary folder; a new one takes its place, within the budget."""
+        lane = self._lane(replica)
+        if not self._renewals.wait_s():
+            self._renewals.spend()
+            self._rotation.recycle(lane, "as its temporary folder was gone")
 
     def _lane(self, replica: Replica) -> Lane:
         lane = self._dealer.lanes.get(replica)

@@ -163,6 +163,9 @@ class Listener(Protocol):
     def part(self, replica: Replica, part: Part) -> None:
         """The next part of a streamed answer, whose Answer came before."""
 
+    def folder_gone(self, replica: Replica) -> None:
+        """The worker's temporary folder was gone and is made again; a new worker should take its place."""
+
     def lost(self, replica: Replica, end: Exit) -> None:
         """The worker has ended. Comes exactly once after a successful start, and nothing comes after it."""
 

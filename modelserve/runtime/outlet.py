@@ -15,7 +15,7 @@ import time
 from typing import NoReturn
 
 from modelserve.frames import HEAD_LIMIT_BYTES, START_LIMIT_BYTES, Body, encode
-from modelserve.messages import Answer, Answers, Checked, Failed, Failure, Part, Ready, Scraped, Stage
+from modelserve.messages import Answer, Answers, Checked, Failed, Failure, FolderGone, Part, Ready, Scraped, Stage
 
 __all__ = ["Outlet", "end_forked"]
 
@@ -33,7 +33,7 @@ GATHER_NS = 1_000_000
 # Answers of this size together are sent at once, and not held until others have joined them.
 LARGE_BYTES = 1 << 20
 
-Message = Ready | Failed | Stage | Part | Checked | Scraped | Answers
+Message = Ready | Failed | Stage | Part | Checked | Scraped | FolderGone | Answers
 
 
 def end_forked() -> NoReturn:
@@ -92,7 +92,7 @@ class Outlet:
         if self._answers and time.monotonic_ns() - self._last > GATHER_NS:
             self.flush()
 
-    def send(self, message: Ready | Failed | Stage | Part | Checked | Scraped) -> None:
+    def send(self, message: Ready | Failed | Stage | Part | Checked | Scraped | FolderGone) -> None:
         """Send a message at once."""
         with self._lock:
             self._flush()

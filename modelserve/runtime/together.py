@@ -35,6 +35,7 @@ from modelserve.runtime.intake import CANCELLED
 from modelserve.runtime.interface import FIRST_PARTS, weight_of
 from modelserve.runtime.model_metrics import ModelMetrics
 from modelserve.runtime.outlet import Outlet
+from modelserve.runtime.scratch import Scratch
 from modelserve.runtime.turns import Begun, answer_unrun, stopped
 from modelserve.v2.predictor import Parsed, Predictor
 from modelserve.v2.streaming import Stream
@@ -106,10 +107,13 @@ class _Running:
 class Together:
     """Runs calls as they come until the server has closed the channel and all of them are answered."""
 
-    def __init__(self, channel: socket.socket, predictor: Predictor, outlet: Outlet, begun: Begun) -> None:
+    def __init__(
+        self, channel: socket.socket, predictor: Predictor, outlet: Outlet, *, begun: Begun, scratch: Scratch
+    ) -> None:
         self._channel = channel
         self._predictor = predictor
         self._outlet = outlet
+        self._scratch = scratch
         self._begun = begun
         self._metrics = ModelMetrics(outlet)
         self._receiver = Receiver(decode_worker_bound)
@@ -144,6 +148,7 @@ class Together:
             self._close()
         for message in self._receiver.received(count) if count else ():
             if type(message) is Calls:
+                self._scratch.keep()
                 self._waiting += message.calls
                 self._begin()
             elif type(message) is Cancel:
@@ -202,6 +207,7 @@ class Together:
                     self._answer(answer)
             finally:
                 del self._running[call.id]
+                self._scratch.keep()
                 self._begin()
                 self._end_if_done()
         except BaseException as error:  # there is no other who would answer the call, or begin those that wait

@@ -17,6 +17,7 @@ from modelserve.errors import QueueTimeout, Stopping
 from modelserve.messages import Answer, Call, Failure, Part
 from modelserve.runtime.intake import CANCELLED, Intake, Item
 from modelserve.runtime.outlet import Outlet
+from modelserve.runtime.scratch import Scratch
 from modelserve.v2.current_call import running
 from modelserve.v2.failures import failure_of
 from modelserve.v2.predictor import Parsed, Predictor
@@ -36,21 +37,24 @@ class Begun(Protocol):
 class Turns:
     """Runs what the intake gives until the server closes the channel or the model's GPU is broken."""
 
-    def __init__(self, predictor: Predictor, intake: Intake, outlet: Outlet, begun: Begun) -> None:
+    def __init__(self, predictor: Predictor, intake: Intake, outlet: Outlet, *, begun: Begun, scratch: Scratch) -> None:
         self._predictor = predictor
         self._intake = intake
         self._outlet = outlet
+        self._scratch = scratch
         self._begun = begun
 
     def run(self) -> None:
         """Run to the end; all answers are sent then."""
         run_frame = self._run_together if self._predictor.batches else self._run_in_turn
         while not self._predictor.is_broken and (count := self._intake.next_frame()):
+            self._scratch.keep()
             self._outlet.begin()
             for answer in run_frame(count):
                 self._outlet.add(answer)
             running.alone = ()
             self._outlet.flush()
+            self._scratch.keep()
 
     def _run_in_turn(self, count: int) -> Iterator[Answer]:
         for _ in range(count):

@@ -29,6 +29,7 @@ from modelserve.runtime.boot import Boot, Counter
 from modelserve.runtime.interface import DEVICE_EXIT
 from modelserve.runtime.outlet import Outlet, end_forked
 from modelserve.runtime.prints import print_anyway
+from modelserve.runtime.scratch import Scratch
 from modelserve.tracebacks import author_summary, author_traceback
 from modelserve.tracing import is_wanted
 
@@ -73,9 +74,9 @@ def main(channel: socket.socket, life: int, begun: Counter, boot: Boot) -> None:
 
 
 def _run(channel: socket.socket, outlet: Outlet, begun: Counter, boot: Boot) -> None:
-    loop = _LateLoop()
+    loop, scratch = _LateLoop(), Scratch(boot.scratch, outlet)
     try:
-        predictor, description = _start_model(boot, outlet, loop)
+        predictor, description = _start_model(boot, outlet, loop, scratch)
     except _StartError as error:
         outlet.send(_failed(str(error), error.__cause__ or error))
         raise SystemExit(1) from None
@@ -85,7 +86,7 @@ def _run(channel: socket.socket, outlet: Outlet, begun: Counter, boot: Boot) -> 
     if boot.spec.options.task == "train":
         _train(channel, predictor, outlet, begun, boot)
     else:
-        _answer_calls(channel, predictor, outlet, begun, loop)
+        _answer_calls(channel, predictor, outlet, loop, begun=begun, scratch=scratch)
     if predictor.is_broken:
         _leave_device()
 
@@ -148,10 +149,11 @@ def _whose() -> Mapping[str, str]:
     return names_of(calls[0]) if len(calls) == 1 else {}
 
 
-def _start_model(boot: Boot, outlet: Outlet, loop: _LateLoop) -> tuple[Predictor, Description]:
+def _start_model(boot: Boot, outlet: Outlet, loop: _LateLoop, scratch: Scratch) -> tuple[Predictor, Description]:
     fraction = boot.spec.options.gpu_memory_fraction
     with _stage("load", outlet):
         model = loading.load(boot.spec.ref)
+        scratch.settle()
         gpu.limit_memory(fraction)
     with _stage("describe", outlet):
         predictor = _make_predictor(model, boot, loop)
@@ -217,18 +219,20 @@ def _failed(stage: str, cause: BaseException) -> Failed:
     return Failed(stage, sendable(author_summary(cause)), sendable(author_traceback(cause)))
 
 
-def _answer_calls(channel: socket.socket, predictor: Predictor, outlet: Outlet, begun: Begun, loop: _LateLoop) -> None:
+def _answer_calls(
+    channel: socket.socket, predictor: Predictor, outlet: Outlet, loop: _LateLoop, *, begun: Begun, scratch: Scratch
+) -> None:
     from modelserve.runtime.intake import Intake
     from modelserve.runtime.turns import Turns
 
     if predictor.is_async:
         from modelserve.runtime.together import Together
 
-        loop.run(Together(channel, predictor, outlet, begun).run())
+        loop.run(Together(channel, predictor, outlet, begun=begun, scratch=scratch).run())
         return
     intake = Intake(channel, predictor.parse, outlet)
     intake.start()
-    Turns(predictor, intake, outlet, begun).run()
+    Turns(predictor, intake, outlet, begun=begun, scratch=scratch).run()
 
 
 def _train(channel: socket.socket, predictor: Predictor, outlet: Outlet, begun: Begun, boot: Boot) -> None:

@@ -145,6 +145,9 @@ async def test_the_end_of_a_worker_is_told_before_its_folder_is_removed(log: Pat
     class Looking(Heard):
         left = -1
 
+        def folder_gone(self, replica: Replica) -> None:
+            """Have nothing to do."""
+
         def lost(self, replica: Replica, end: Exit) -> None:
             super().lost(replica, end)
             self.left = len(list(folder.iterdir()))

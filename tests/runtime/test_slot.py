@@ -45,6 +45,9 @@ class Owner:
     def exhausted(self, why: str) -> None:
         self.told.append(why)
 
+    def folder_gone(self, replica: Replica) -> None:
+        """Have nothing to do."""
+
     def lost(self, replica: Replica, end: Exit) -> None:
         self.told.append("lost")
         assert self.slot is not None

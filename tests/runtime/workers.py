@@ -52,6 +52,9 @@ class Heard:
         assert not self.ends, "nothing comes after the end"
         self.parts.append(part)
 
+    def folder_gone(self, replica: Replica) -> None:
+        """Have nothing to do."""
+
     def lost(self, replica: Replica, end: Exit) -> None:
         self.ends.append(end)
 
