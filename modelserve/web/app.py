@@ -88,7 +88,7 @@ def build_app(parts: Parts) -> web.Application:
     logs = ModelLogs(parts.fleet, parts.logs)
     debug = (ADMIN_OF_ALL, logs.debug) if parts.settings.debug_endpoint else (ANY_CLIENT, nothing)
     documents = Documents(published, parts.settings)
-    pages = Pages(base_path=base, title=parts.settings.title)
+    pages = Pages(base_path=base, title=parts.settings.title, roll=parts.roll)
 
     calls = {name: _calls(parts, name) for name in parts.fleet.deployments}
 

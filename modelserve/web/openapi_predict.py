@@ -151,9 +151,17 @@ def _content(body: _Body, arguments: list[Argument], refs: Mapping[str, str]) ->
         "required": [item.name for item in taken if item.required],
         "additionalProperties": False,
     }
-    media_types = {item.name: ", ".join(item.file.media_types) for item in taken if item.file}
-    encoding = {name: {"contentType": types} for name, types in media_types.items() if types}
+    encoding = {} if body is _JSON else {item.name: told for item in taken if (told := _encoding(item))}
     return {"schema": schema} | ({"encoding": encoding} if encoding else {})
+
+
+def _encoding(argument: Argument) -> dict[str, Any]:
+    """Return how a form says an argument: a file of its types, a list as one part for each item."""
+    if argument.file:
+        return {"contentType": ", ".join(argument.file.media_types)} if argument.file.media_types else {}
+    # Swagger UI writes one text with commas otherwise, though the specification's default is the same as this.
+    several = any(_is(each, "array") for each in (argument.schema, *argument.schema.get("anyOf", ())))
+    return {"style": "form", "explode": True} if several else {}
 
 
 def _property(argument: Argument, refs: Mapping[str, str]) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from modelserve.access.roll import Roll
 from modelserve.web.proxies import prefix_of
 
 __all__ = ["ASSETS", "Asset", "Pages"]
@@ -71,6 +72,8 @@ _SWAGGER_HEAD = Template('<link rel="stylesheet" href="$base/assets/swagger_styl
 _SWAGGER_BODY = Template("""\
 <div id="swagger-ui"></div>
 <script src="$base/assets/swagger_bundle.js"></script>
+<script src="$base/assets/swagger-fields.js"></script>
+<script src="$base/assets/swagger-token.js" data-needs-token="$needs_token"></script>
 <script src="$base/assets/swagger-init.js" data-spec-url="$base/openapi.json"></script>""")
 
 _REDOC_BODY = Template("""\
@@ -89,6 +92,8 @@ class Asset:
 ASSETS: Mapping[str, Asset] = {
     "icon.svg": Asset("", "image/svg+xml"),
     "page.css": Asset("", "text/css; charset=utf-8"),
+    "swagger-fields.js": Asset("", "text/javascript; charset=utf-8"),
+    "swagger-token.js": Asset("", "text/javascript; charset=utf-8"),
     "swagger-init.js": Asset("", "text/javascript; charset=utf-8"),
     "redoc-init.js": Asset("", "text/javascript; charset=utf-8"),
     "swagger_bundle.js": Asset("offapi", "text/javascript; charset=utf-8"),
@@ -104,11 +109,13 @@ class Pages:
         base_path: The prefix under which the application is reached, such as ``/lab``, or "" for none. Used only to
             write addresses into the HTML.
         title: The title of the pages.
+        roll: Whom the server knows: where it knows anybody, the page asks for a token first.
     """
 
-    def __init__(self, *, base_path: str, title: str) -> None:
+    def __init__(self, *, base_path: str, title: str, roll: Roll | None = None) -> None:
         self._base_path = base_path.rstrip("/")
         self._title = title
+        self._roll = roll or Roll()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of all pages and assets, relative to the base path.
@@ -138,7 +145,13 @@ class Pages:
         return web.Response(status=302, headers={"Location": f"{prefix_of(request)}{self._base_path}/api"})
 
     def _page(self, request: web.Request, body: Template, *, head: Template = _NO_HEAD) -> web.Response:
-        words = {"base": html.escape(prefix_of(request) + self._base_path), "title": html.escape(self._title)}
+        # A proxy, or the browser from earlier on, may send a token by itself.
+        needs_token = not self._roll.is_empty and hdrs.AUTHORIZATION not in request.headers
+        words = {
+            "base": html.escape(prefix_of(request) + self._base_path),
+            "title": html.escape(self._title),
+            "needs_token": str(needs_token).lower(),
+        }
         text = _PAGE.substitute(words, head=head.substitute(words), body=body.substitute(words))
         return web.Response(text=text, content_type="text/html", headers=_HTML_HEADERS)
 

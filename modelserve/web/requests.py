@@ -139,6 +139,9 @@ def _failure(error: Exception, request: web.Request, request_id: str, counting: 
     log_failure(failure, request_id, client=client_of(request).name)
     counting.failed(request, failure.status, failure.code)
     response = failure_response(failure, request_id)
+    if failure.status == 401 and request.headers.get("X-Requested-With") == "XMLHttpRequest":
+        # A browser would ask by itself where its page does, and keep the token until it is closed.
+        response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     if isinstance(error, TooManyRequests):
         response.headers[hdrs.RETRY_AFTER] = str(math.ceil(error.retry_after_s))
     if isinstance(error, web.HTTPMethodNotAllowed):

@@ -70,6 +70,13 @@ def test_both_schemes_are_offered(there: Guarded) -> None:
     assert re.findall(rb"WWW-Authenticate: (.*)\r\n", answer) == [CHALLENGE.encode(), b"Bearer"]
 
 
+def test_a_page_that_asks_by_itself_is_offered_what_browsers_ask_nobody_for(there: Guarded) -> None:
+    """U11: a browser's own dialog keeps the token until the browser is closed."""
+    for path in ("/v2/", "/openapi.json"):
+        reply = there.ask("GET", path, headers={"X-Requested-With": "XMLHttpRequest"})
+        assert (reply.status, reply.headers.get("WWW-Authenticate")) == (401, "Bearer")
+
+
 def test_what_is_not_there_is_not_told_to_a_stranger(there: Guarded) -> None:
     """K01."""
     for method, path in (("GET", "/nothing"), ("DELETE", MINE), ("POST", "/v2/models/unknown/predict/")):

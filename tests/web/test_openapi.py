@@ -188,7 +188,26 @@ def test_files_are_binary_with_their_media_types() -> None:
         "description": "A picture.",
     }
     assert properties["more"] == {"type": "array", "items": {"type": "string", "format": "binary"}}
-    assert content["encoding"] == {"image": {"contentType": "image/png, image/jpeg"}}
+    assert content["encoding"]["image"] == {"contentType": "image/png, image/jpeg"}
+    assert "more" not in content["encoding"]
+
+
+def test_a_list_in_a_form_is_one_part_for_each_item() -> None:
+    """U1: clients join them by commas otherwise."""
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    array = {"anyOf": [numbers, {"type": "string", "contentEncoding": "base64"}]}
+    content = predict(
+        taking(
+            argument("xs", numbers),
+            argument("or_null", {**numbers, "type": ["array", "null"]}),
+            argument("vector", array),
+            argument("x", {"type": "integer"}),
+        )
+    )["requestBody"]["content"]
+    several = {"style": "form", "explode": True}
+    for media_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        assert content[media_type]["encoding"] == {"xs": several, "or_null": several, "vector": several}
+    assert "encoding" not in content["application/json"]
 
 
 def test_arguments_that_no_one_body_can_carry_are_still_shown() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 from aiohttp import BodyPartReader, ClientSession, web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, FilePayload, Page, Request, async_playwright
+from playwright.async_api import Browser, FilePayload, Page, Request
 
 from modelserve.messages import Description
 from modelserve.web import pages
@@ -227,20 +226,6 @@ def watch(page: Page, home: str) -> Watch:
     return seen
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found, "these tests need Chromium; install the package chromium"
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        try:
-            yield started
-        finally:
-            await started.close()
-
-
 @pytest.mark.parametrize("base", ["", "/lab"])
 async def test_swagger_ui_shows_every_operation_and_asks_nobody_else(base: str, browser: Browser) -> None:
     async with serve({"plain": plain(), "vision": vision()}, base=base) as site:
@@ -356,7 +341,7 @@ async def test_a_models_texts_run_no_script_and_call_nobody(path: str, browser: 
 
 
 async def test_swagger_ui_authorizes_with_both_schemes(browser: Browser, tmp_path: Path) -> None:
-    """K13, L09: the document by the browser's own dialog, and then as whom the Authorize button says."""
+    """K13, L09: as whom the Authorize button says; the browser's own dialog would keep the token."""
     with guarded(tmp_path) as there:
         home, token = f"http://127.0.0.1:{there.server.port}", there.tokens["dora"]
         context = await browser.new_context(http_credentials={"username": "alice", "password": there.tokens["alice"]})
@@ -380,6 +365,36 @@ async def test_swagger_ui_authorizes_with_both_schemes(browser: Browser, tmp_pat
         assert await page.evaluate("localStorage.length + sessionStorage.length") == 0
         assert token not in page.url
         assert (seen.errors, seen.strangers) == ([], [])
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+async def test_swagger_ui_asks_for_a_token_where_one_is_needed(scheme: str, browser: Browser, tmp_path: Path) -> None:
+    """U11: without one there was no form, and with a wrong one the browser's own dialog."""
+    with guarded(tmp_path) as there:
+        page = await browser.new_page()
+        await page.goto(f"http://127.0.0.1:{there.server.port}/api")
+        await page.get_by_text("This server needs a token.").wait_for()
+        await page.click(".btn.authorize")
+        for token, shown in (("wrong", "is not valid."), (there.tokens["bob"], "/v2/models/batched/predict/")):
+            if scheme == "basic":
+                await page.fill("[aria-label=auth-basic-username]", "bob")
+            last = page.locator(f"[aria-label=auth-{'bearer-value' if scheme == 'bearer' else 'basic-password'}]")
+            await last.fill(token)
+            await page.locator("form", has=last).locator("button.authorize").click()
+            await page.get_by_text(shown).first.wait_for()
+        await page.click("button.btn-done >> nth=0")
+        await page.click("#operations-batched-predict_batched .opblock-summary")
+        await page.click("#operations-batched-predict_batched button.execute")
+        await page.locator(".live-responses-table >> text=bob").first.wait_for()
+
+
+async def test_the_page_asks_for_no_token_of_who_sends_one_or_where_none_is_needed(tmp_path: Path) -> None:
+    asking = 'data-needs-token="true"'
+    with guarded(tmp_path) as there:
+        assert asking in there.ask("GET", "/api").body.decode()
+        assert asking not in there.ask("GET", "/api", name="bob").body.decode()
+    async with serve({}) as site, ClientSession() as session, session.get(f"{site.url}/api") as response:
+        assert asking not in await response.text()
 
 
 async def _shown_as(page: Page) -> str:
