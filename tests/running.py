@@ -51,6 +51,13 @@ class Reply(NamedTuple):
     def json(self) -> Any:
         return json.loads(self.body)
 
+    def invalid(self) -> Any:
+        """Return what a 422 says of arguments, by their names; what every error has stands beside that."""
+        told = self.json()
+        assert (self.status, told.pop("code"), told.pop("request_id")) == (422, "invalid", self.headers["X-Request-ID"])
+        assert told.pop("message") == "The arguments are not valid."
+        return told
+
 
 def import_path(*visible: Path | str) -> str:
     """Return what ``PYTHONPATH`` is to be where these folders are visible too: the tree under test is, in any case."""

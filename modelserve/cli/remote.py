@@ -26,6 +26,9 @@ CONNECT_S = 10.0
 SILENCE_S = 60.0
 
 
+# What a 422 has beside the names of arguments.
+_OF_EVERY_ERROR = ("message", "code", "request_id")
+
 TOKEN_HINT = f" Give one by --token-file FILE or by {TOKEN_VARIABLE} in the environment."
 
 
@@ -120,8 +123,8 @@ class Remote:
             told = json.loads(await response.text(errors="replace"))
         except ValueError:
             told = None
-        if response.status == 422 and isinstance(told, dict) and not isinstance(told.get("code"), str):
-            return InvalidArguments(told)
+        if response.status == 422 and isinstance(told, dict) and (fields := _fields(told)):
+            return InvalidArguments(fields)
         if isinstance(told, dict) and isinstance(told.get("message"), str):
             sentence = told["message"] + (TOKEN_HINT if response.status == 401 else "")
             return Reported(sentence, status=response.status, code=str(told.get("code", "")))
@@ -138,3 +141,8 @@ class Remote:
         if isinstance(error, TimeoutError):
             return f"The server at {self.shown} does not answer in time."
         return f"The connection to {self.shown} broke off: {str(error) or type(error).__name__}."
+
+
+def _fields(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of arguments: a list or an object; what every error has beside it is a text."""
+    return {name: said for name, said in told.items() if not (name in _OF_EVERY_ERROR and isinstance(said, str))}

@@ -1,6 +1,6 @@
 """Turns every error into the JSON body of the native door, in one place.
 
-    {"message": "...", "code": "...", "request_id": "..."}      and, for invalid arguments,      {"x": ["..."]}
+    {"message": "...", "code": "...", "request_id": "..."}      and, for invalid arguments, also      {"x": ["..."]}
 
 The text of an exception that we did not raise on purpose never reaches a client: it is logged here, once.
 """
@@ -77,9 +77,9 @@ def describe_error(error: BaseException) -> Failure:
 
 def failure_response(failure: Failure, request_id: str) -> web.Response:
     """Return the response to a request that failed."""
-    body: dict[str, Any] | None = failure.fields
-    if body is None:
-        body = {"message": failure.message, "code": failure.code, "request_id": request_id}
+    body = {**failure.fields} if failure.fields is not None else {}
+    for name, text in (("message", failure.message), ("code", failure.code), ("request_id", request_id)):
+        body.setdefault(name, text)  # an argument of that name keeps its messages
     response = web.Response(status=failure.status, body=_dumps(body), content_type="application/json")
     response.headers["X-Content-Type-Options"] = "nosniff"
     if failure.status == 503:

@@ -164,9 +164,20 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
     ),
     "InvalidArguments": {
         "type": "object",
-        "description": "Argument names to lists of messages, or to objects of the same form for what is nested.",
+        "description": "Argument names to lists of messages, or to objects of the same form for what is nested. "
+        "Beside them stands what every error has, unless an argument has that name.",
+        "properties": {
+            "message": {"description": "One sentence for people."},
+            "code": {"description": "`invalid`."},
+            "request_id": {"description": "Names the request in the server's log."},
+        },
         "additionalProperties": {},
-        "example": {"x": ["Missing data for required field."]},
+        "example": {
+            "x": ["Missing data for required field."],
+            "message": "The arguments are not valid.",
+            "code": "invalid",
+            "request_id": "4b825dc6-17",
+        },
     },
     "Prediction": _object(
         ("status", "predictions"),

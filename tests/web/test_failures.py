@@ -64,7 +64,16 @@ def test_the_body_has_the_message_the_code_and_the_request_id_and_nothing_else()
 
 def test_invalid_arguments_have_their_fields_at_the_top_as_deepaas_clients_expect() -> None:
     response = failure_response(Failure(422, "invalid", "No.", {"x": ["Missing data for required field."]}), "id-1")
-    assert body(response) == {"x": ["Missing data for required field."]}
+    fields = {"x": ["Missing data for required field."]}
+    assert body(response) == {**fields, "message": "No.", "code": "invalid", "request_id": "id-1"}
+    assert next(iter(body(response))) == "x"
+
+
+def test_an_argument_that_is_named_as_what_every_error_has_keeps_its_messages() -> None:
+    fields = {"message": ["Not a valid string."], "code": ["No."], "request_id": {"0": ["No."]}}
+    assert body(failure_response(Failure(422, "invalid", "No.", fields), "id-1")) == fields
+    response = failure_response(Failure(422, "invalid", "No.", {"code": ["No."]}), "id-1")
+    assert body(response) == {"code": ["No."], "message": "No.", "request_id": "id-1"}
 
 
 @pytest.mark.parametrize("fields", [{"\ud800": ["lone"]}, {"x": {0: ["first of a list"]}}])

@@ -116,7 +116,7 @@ async def test_digits_that_a_client_sends_are_learnt_and_other_files_are_refused
             shown = await job(served, reply.json()["uuid"], has_ended)
             assert (shown["status"], shown["args"]["dataset"]) == ("done", "more.npz"), shown
         else:
-            assert reply.json() == {"dataset": ["Send an npz file with the arrays images and labels."]}
+            assert reply.json()["dataset"] == ["Send an npz file with the arrays images and labels."]
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"learning_rate": 0}, {"hidden_size": 5000}])

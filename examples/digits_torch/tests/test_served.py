@@ -63,7 +63,7 @@ async def test_all_probabilities_come_as_an_npy_file_where_one_is_asked_for(serv
 async def test_a_square_that_is_none_is_refused_by_name(served: ServedModel, square: object) -> None:
     reply = await served.predict({"square": square})
     assert reply.status == 422
-    assert list(reply.json()) == ["square"]
+    assert "square" in reply.json()
 
 
 async def test_each_of_many_calls_gets_its_own_answer_and_a_bad_one_spoils_none(served: ServedModel) -> None:

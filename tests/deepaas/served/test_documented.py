@@ -61,7 +61,7 @@ def test_a_file(server: Running) -> None:
 
 def test_an_address(server: Running) -> None:
     assert ask(server, "my_url_model", url="https://a.org/b").json()["predictions"] == {"url": "https://a.org/b"}
-    assert ask(server, "my_url_model", url="b").json() == {"url": ["Not a valid URL."]}
+    assert ask(server, "my_url_model", url="b").invalid() == {"url": ["Not a valid URL."]}
 
 
 def test_content_types(server: Running) -> None:

@@ -62,7 +62,7 @@ def test_a_file_that_came_with_it_lives_until_it_has_ended(server: Running, tmp_
 
 def test_arguments_that_do_not_fit_are_a_422_at_once(server: Running) -> None:
     before = server.get(f"/lab{PREDICT}").json()
-    assert post(server, f"/lab{PREDICT}", {}, **ASYNC).json() == {"x": ["Missing data for required field."]}
+    assert post(server, f"/lab{PREDICT}", {}, **ASYNC).invalid() == {"x": ["Missing data for required field."]}
     assert post(server, f"/lab{PREDICT}", {"x": 1}, Accept="image/png", **ASYNC).status == 406
     assert server.get(f"/lab{PREDICT}").json() == before
 

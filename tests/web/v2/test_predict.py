@@ -60,8 +60,7 @@ def test_an_argument_may_stand_in_any_place(server: Running, place: str) -> None
 @pytest.mark.parametrize("place", ["query", "form", "multipart", "json"])
 def test_an_argument_that_does_not_fit_is_named_wherever_it_stands(server: Running, place: str) -> None:
     reply = send(server, place, {"x": "seven", "nosuch": 1})
-    assert reply.status == 422
-    assert set(reply.json()) == {"x", "nosuch"}
+    assert set(reply.invalid()) == {"x", "nosuch"}
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
 
 
