@@ -122,4 +122,4 @@ async def test_digits_that_a_client_sends_are_learnt_and_other_files_are_refused
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"learning_rate": 0}, {"hidden_size": 5000}])
 async def test_arguments_out_of_range_are_refused_by_name(served: ServedModel, wrong: Json) -> None:
     reply = await served.request("POST", TRAIN, json=wrong)
-    assert (reply.status, list(reply.json())) == (422, list(wrong))
+    assert (reply.status, set(wrong) <= set(reply.json())) == (422, True)
