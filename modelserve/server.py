@@ -28,7 +28,8 @@ from modelserve.access.roll import Roll
 from modelserve.buffers import keep_freed_memory
 from modelserve.certificate import Certificate, find_certificate
 from modelserve.discovery import ModelRef
-from modelserve.errors import ModelserveError, NoModel, SettingsError
+from modelserve.errors import ModelserveError, NoModel, SettingsError, StoreUnreachable
+from modelserve.jobs.data_folder import data_folder
 from modelserve.jobs.runner import Runner
 from modelserve.jobs.service import keep_jobs
 from modelserve.keeping_logs import keep_logs
@@ -36,6 +37,7 @@ from modelserve.listening import address_of, are_loopback, listen, require_c_par
 from modelserve.logs.kept import KeptLogs
 from modelserve.metrics import Metrics
 from modelserve.open_files import count_connections, raise_limit
+from modelserve.runtime.caches import make_cache_folder
 from modelserve.runtime.fleet import Fleet, Status
 from modelserve.runtime.hearing import Hearing
 from modelserve.settings import Settings
@@ -98,7 +100,13 @@ class Server:
         self.metrics.watch_failures(self.supervisor.failures)
         self._hearing = Hearing(self.supervisor)
         self.fleet = Fleet(
-            refs, settings, self.metrics, hearing=self._hearing, supervisor=self.supervisor, stalls=self._stalls
+            refs,
+            settings,
+            self.metrics,
+            hearing=self._hearing,
+            supervisor=self.supervisor,
+            stalls=self._stalls,
+            make_cache=lambda: _make_cache(settings),
         )
         self._names = [ref.name for ref in refs]
         self._rooms = Rooms.of(settings, self._names)
@@ -237,6 +245,13 @@ class Server:
         if self._front is not None:
             ending.append(self._front.finish(HANDLERS_S))
         await asyncio.gather(*ending)
+
+
+def _make_cache(settings: Settings) -> str:
+    data_dir = None
+    with contextlib.suppress(StoreUnreachable):  # a user without a home; whether jobs need one is told elsewhere
+        data_dir = data_folder(settings.data_dir)
+    return make_cache_folder(data_dir, settings.temp_dir)
 
 
 @dataclasses.dataclass(frozen=True)

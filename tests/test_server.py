@@ -101,7 +101,7 @@ async def test_where_trainings_are_off_everywhere_there_are_no_jobs(plain: list[
     async with Server(plain, Settings(port=0, train=False, data_dir=str(tmp_path / "data"))) as server:
         assert server.jobs is None
         assert b"modelserve_jobs" not in server.metrics.render()
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["logs"]
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"cache", "logs"}
 
 
 async def test_a_store_that_cannot_be_used_ends_the_start_and_leaves_nothing(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
 import msgspec
@@ -18,6 +19,7 @@ from modelserve.held import Sum
 from modelserve.metrics import Metrics
 from modelserve.runtime.budget import Gpus
 from modelserve.runtime.cache import Cache, FromCache
+from modelserve.runtime.caches import cache_variables
 from modelserve.runtime.deployment import Deployment
 from modelserve.runtime.devices import Machine, Placement, plan, this_machine
 from modelserve.runtime.hearing import Hearing
@@ -55,6 +57,7 @@ class Fleet:
         hearing: Hears what workers print and log; without it they write to our standard error.
         supervisor: Keeps the threads going that it starts.
         stalls: Tells how long the server stood still.
+        make_cache: Makes the folder for what libraries compile, so that it outlives a worker, and returns its path.
 
     Raises:
         SettingsError: On entering, when the device or the temporary folder is not there.
@@ -69,6 +72,7 @@ class Fleet:
         hearing: Hearing | None = None,
         supervisor: Supervisor | None = None,
         stalls: Stalls | None = None,
+        make_cache: Callable[[], str] | None = None,
     ) -> None:
         self._refs = {ref.name: ref for ref in refs}
         self._settings = settings
@@ -79,6 +83,8 @@ class Fleet:
         self._stack = contextlib.AsyncExitStack()
         self._starting: asyncio.Future[list[None]] | None = None
         self._machine: Machine
+        self._make_cache = make_cache
+        self._environment: dict[str, str] = {}
         self._placements: dict[str, list[Placement]] = {}
         self._backend: Backend
         self._gpus = Gpus()
@@ -92,6 +98,8 @@ class Fleet:
         self._placements = {name: self._plan(name, self._settings.of(name).workers) for name in self._refs}
         await asyncio.to_thread(sweep, self._settings.temp_dir)
         self.folder = self._make_folder()
+        if self._make_cache is not None:
+            self._environment = cache_variables(self._make_cache(), os.environ)
         backend = LocalBackend(self.folder, self._hearing, self.supervisor, self.stalls)
         self._backend = await self._stack.enter_async_context(backend)
         self.deployments = {name: self._deployment(name) for name in self._refs}
@@ -297,7 +305,7 @@ class Fleet:
             place,
             options,
             python=settings.python,
-            environment=dict(settings.environment),
+            environment={**self._environment, **settings.environment},
             load_timeout_s=settings.load_timeout_s,
             warm_timeout_s=settings.warm_timeout_s,
         )

@@ -31,6 +31,8 @@ def get_metadata():
 def get_predict_args():
     return {"what": fields.Str(load_default="place")}
 
+CACHES = ("TORCHINDUCTOR_CACHE_DIR", "MPLCONFIGDIR", "XDG_CACHE_HOME")
+
 def predict(what):
     if what == "fill":
         with open("/dev/shm/filler", "w+b") as file:
@@ -39,6 +41,11 @@ def predict(what):
                 shared.write(bytes(1 << 20))
     if what == "threads":
         return {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    if what == "caches":
+        for name in CACHES:
+            os.makedirs(os.environ[name], exist_ok=True)
+            open(os.path.join(os.environ[name], "compiled"), "a").close()
+        return [os.environ[name] for name in CACHES]
     if what == "cpus":
         return len(os.sched_getaffinity(0))
     with tempfile.TemporaryFile():
@@ -81,6 +88,16 @@ def test_without_jobs_a_server_needs_no_home_and_no_name(server: Running) -> Non
     assert server.predict("boxed", {}).json()["predictions"] == [USER, 1, "~"]
     assert "this user has no home, and there is no data_dir" in server.log
     assert "Traceback" not in server.log
+
+
+def test_what_libraries_compile_outlives_the_worker(server: Running) -> None:
+    """L-12: without a home, those that keep it there too."""
+    places = server.predict("boxed", {"what": "caches"}).json()["predictions"]
+    server.workers()[0].kill()
+    eventually(lambda: server.predict("boxed", {}).status == 200)
+    assert server.predict("boxed", {"what": "caches"}).json()["predictions"] == places
+    folder = server.temp / f"modelserve-cache-{USER}"
+    assert all(Path(place).is_relative_to(folder) and Path(place, "compiled").exists() for place in places)
 
 
 def test_a_model_that_fills_the_shared_memory_ends_its_worker_alone(server: Running) -> None:
