@@ -22,6 +22,7 @@ MAX_FIELDS = 1000
 _SHORT_FORM_BYTES = 4096
 _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _JSON_NAMES = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -45,12 +46,12 @@ def kind(content_type: str) -> Kind:
 
 
 def check_charset(name: str) -> None:
-    """Refuse any charset but UTF-8.
+    """Refuse any charset but UTF-8, and ASCII, which is a part of it.
 
     Raises:
         UnsupportedMedia: It is another.
     """
-    if name.strip().lower() not in ("utf-8", "utf8"):
+    if name.strip().lower() not in _CHARSETS:
         raise UnsupportedMedia(f"The charset {quoted(name)} is not read here; send UTF-8.")
 
 

@@ -182,6 +182,7 @@ def test_json_that_is_no_object_is_a_422(body: bytes, given: str) -> None:
         ("application/json", "json"),
         ("APPLICATION/JSON; Charset=UTF-8", "json"),
         ('application/json;charset="utf-8"', "json"),
+        ("application/json; charset=us-ascii", "json"),
         ("application/vnd.api+json", "json"),
         ("application/x-www-form-urlencoded", "form"),
         ("multipart/form-data; boundary=xyz", "multipart"),
