@@ -27,6 +27,7 @@ from typing import Any, Literal
 import msgspec
 
 from modelserve import elsewhere
+from modelserve.carrying import pickled
 from modelserve.errors import DiscoveryError, NoModel
 from modelserve.names import DEEPAAS_GROUP, GROUPS, NAME_RULE, is_name
 from modelserve.text import is_text, shown
@@ -343,14 +344,10 @@ def _fitting(name: str) -> str:
 
 
 def _pickle(model: Any, name: str) -> bytes:
-    import dill
-
     try:
-        # recurse: with a function go only the globals that it uses, not the whole notebook.
-        payload: bytes = dill.dumps(model, recurse=True)
+        return pickled(model)
     except Exception as error:
         raise DiscoveryError(
             f"{name} cannot be carried to a worker ({type(error).__name__}: {error}): "
             "give its class, which each worker instantiates, and load what it needs in warm()."
         ) from error
-    return payload

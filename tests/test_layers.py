@@ -54,6 +54,7 @@ WORDS = (
 )
 PROMISES = (
     "modelserve.settings",
+    "modelserve.carrying",
     "modelserve.discovery",
     "modelserve.elsewhere",
     "modelserve.loading",
@@ -98,7 +99,8 @@ TABLE = (
     Row(2, ("modelserve.elsewhere",), WORDS, ("msgspec",)),
     Row(2, ("modelserve.loading",), (*WORDS, "modelserve.discovery", "modelserve.deepaas"), ("dill",)),
     Row(2, ("modelserve.deepaas",), (*WORDS, "modelserve.v2", "modelserve.deepaas"), ("msgspec",)),
-    Row(2, ("modelserve.discovery",), (*ROOT, *WORDS, "modelserve.elsewhere"), ("msgspec", "dill")),
+    Row(2, ("modelserve.carrying",), (), ("dill",)),
+    Row(2, ("modelserve.discovery",), (*ROOT, *WORDS, "modelserve.elsewhere", "modelserve.carrying"), ("msgspec",)),
     Row(
         2,
         ("modelserve.v2.describe",),
