@@ -32,7 +32,7 @@ from modelserve.errors import DiscoveryError, NoModel
 from modelserve.names import DEEPAAS_GROUP, GROUPS, NAME_RULE, is_name
 from modelserve.text import is_text, shown
 
-__all__ = ["CONTRACT", "ModelRef", "again", "carry", "find", "installed"]
+__all__ = ["CONTRACT", "ModelRef", "again", "carry", "find", "installed", "require_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def carry(model: Any, group: str = "") -> ModelRef:
 
     Raises:
         NoModel: ``model`` is a name of which nothing is known.
-        DiscoveryError: The object cannot be carried to another process.
+        DiscoveryError: The object is no model, or cannot be carried to another process.
     """
     if isinstance(model, str):
         return find([model], group)[0]
@@ -176,9 +176,29 @@ def carry(model: Any, group: str = "") -> ModelRef:
         # No worker can import the running program, so the parts of the contract are carried one by one.
         parts = {name: getattr(model, name) for name in (*CONTRACT, "schema", "max_batch_size") if hasattr(model, name)}
         return ModelRef("main", "pickled", "__main__", payload=_pickle(types.SimpleNamespace(**parts), "__main__"))
+    if not inspect.isclass(model):
+        require_model(model)
     kind = model if inspect.isclass(model) else type(model)
     return ModelRef(
         _fitting(kind.__name__.lower()), "pickled", kind.__qualname__, payload=_pickle(model, kind.__name__)
+    )
+
+
+def require_model(found: Any, name: str = "") -> None:
+    """Refuse what has nothing of the contract.
+
+    Args:
+        found: A module or an object.
+        name: What it is called, "" for the name of its type.
+
+    Raises:
+        DiscoveryError: It has none of the functions of a model.
+    """
+    if any(callable(getattr(found, part, None)) for part in CONTRACT):
+        return
+    raise DiscoveryError(
+        f"{name or f'An object of type {type(found).__name__}'} is no model: it has neither predict, predict_batch nor "
+        "train; write them as functions of a module or methods of a class, with get_metadata and get_predict_args."
     )
 
 

@@ -16,7 +16,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
-from modelserve.discovery import CONTRACT, ModelRef
+from modelserve.discovery import CONTRACT, ModelRef, require_model
 from modelserve.errors import DiscoveryError
 
 __all__ = ["load"]
@@ -28,7 +28,7 @@ def load(ref: ModelRef) -> Any:
     A package that was written for DEEPaaS finds what it expects, and its model is adapted to our contract.
 
     Raises:
-        DiscoveryError: It has no attribute of the name asked for, or is a module without any part of the contract.
+        DiscoveryError: It has no attribute of the name asked for, or nothing of the contract.
         BaseException: Whatever the model's own code raises.
     """
     if ref.is_deepaas:
@@ -48,7 +48,9 @@ def _load(ref: ModelRef) -> Any:
         place, _, attribute = ref.target.partition(":")
         module = _load_file(Path(place)) if ref.kind == "file" else _load_module(place, ref.kind)
         found = _attribute(module, attribute, place) if attribute else _whole(module, place)
-    return found() if inspect.isclass(found) else found
+    model = found() if inspect.isclass(found) else found
+    require_model(model, ref.target if isinstance(model, types.ModuleType) else "")
+    return model
 
 
 def _load_module(name: str, kind: str) -> types.ModuleType:

@@ -9,6 +9,7 @@ import textwrap
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -398,3 +399,29 @@ def test_what_cannot_be_carried_is_one_sentence() -> None:
     adder.generator = (x for x in "abc")  # type: ignore[attr-defined]
     with pytest.raises(DiscoveryError, match=r"Adder cannot be carried to a worker \(.*\): give its class"):
         carry(adder)
+
+
+@pytest.mark.parametrize("what", [lambda x: x, None, {}, [1], "x".upper, 3])
+def test_what_is_no_model_is_refused_where_it_is_given(what: Any) -> None:
+    with pytest.raises(DiscoveryError, match="is no model: it has neither predict, predict_batch nor train"):
+        carry(what)
+
+
+def test_a_class_with_nothing_of_a_model_is_refused_once_there_is_an_object_of_it() -> None:
+    class Later:
+        def __init__(self) -> None:
+            self.predict = lambda: 1
+
+    class Nothing:
+        predict = None
+
+    assert load(carry(Later)).predict() == 1
+    with pytest.raises(DiscoveryError, match="An object of type Nothing is no model"):
+        load(carry(Nothing))
+
+
+def test_a_file_with_nothing_of_a_model_is_refused(own_world: Path) -> None:
+    (own_world / "n.py").write_text("x = 1\n")
+    (ref,) = find(["n.py"])
+    with pytest.raises(DiscoveryError, match=r"n\.py is no model"):
+        load(ref)

@@ -47,7 +47,7 @@ async def test_the_fixture_serves_and_takes_settings(served_model):
 BAD = """
 class Undescribed(Good):
     def get_predict_args(self):
-        return {"x": fields.Int(required=True)}
+        return Good.get_predict_args(self) | {"x": fields.Int(required=True)}
 
 class TestUndescribed(ContractCheck):
     model = Undescribed

@@ -16,6 +16,9 @@ from modelserve.errors import NoModel
 
 __all__ = ["check"]
 
+# What the model is warned of is as much an answer as what is wrong with it.
+TELLING = {"log_level": "warning"}
+
 # Names of files in one warning.
 SHOWN = 5
 
@@ -38,7 +41,7 @@ def check(model: str, **flags: Any) -> int:
 
 
 async def _check(model: str, flags: dict[str, Any]) -> int:
-    async with fleet_of(model, flags, own={"workers": 1}) as fleet:
+    async with fleet_of(model, flags, defaults=TELLING, own={"workers": 1}) as fleet:
         deployment = only(fleet)
         if deployment.description is None:
             if deployment.failure is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import marshmallow
 from marshmallow import fields as ma_fields
 
-__all__ = ["all_fields"]
+__all__ = ["all_fields", "fields_inside"]
 
 # Schemas that nest each other can be entered in more ways than anybody has time for.
 MOST_SCHEMAS = 1000
@@ -17,7 +17,16 @@ MOST_SCHEMAS = 1000
 
 def all_fields(schema: marshmallow.Schema) -> Iterator[Any]:
     """Yield each field; a schema that is nested in itself, at any depth, is not entered again there."""
-    waiting = deque((field, frozenset({type(schema)})) for field in schema.fields.values())
+    return _walk(schema.fields.values(), frozenset({type(schema)}))
+
+
+def fields_inside(field: Any) -> Iterator[Any]:
+    """Yield a field and each one inside it, as :func:`all_fields` does."""
+    return _walk([field], frozenset())
+
+
+def _walk(fields: Iterable[Any], within: frozenset[type]) -> Iterator[Any]:
+    waiting = deque((field, within) for field in fields)
     entered = 0
     while waiting:
         field, above = waiting.popleft()

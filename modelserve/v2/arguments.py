@@ -12,7 +12,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, missing
 from marshmallow import validate as validators
 from webargs.core import Parser
 
@@ -94,6 +94,23 @@ class ArgumentParser:
         refuse_fractions(self.schema)  # what is compiled does so itself, and only of fields that nobody has changed
         self._parser = _MergedParser(unknown=rule)
         self._mutable = list(_mutable_defaults(self.schema))
+
+    def given(self) -> dict[str, bool] | None:
+        """Return whether each call has an argument, by the name that the model gets it under.
+
+        None where that is not known: the schema makes something else of what it loads.
+        """
+        schema = self.schema
+        if type(schema).load is not Schema.load or any(
+            "post_load" in key and schema._hooks[key] for key in schema._hooks
+        ):
+            return None
+        negotiated = self._accept.key if self._accept and self._accept.negotiated else ""
+        given: dict[str, bool] = {}
+        for name, field in schema.load_fields.items():
+            key = self._renamed.get(name, name) if field.attribute is None else field.attribute.partition(".")[0]
+            given[key] = field.required or field.load_default is not missing or key == negotiated
+        return given
 
     def parse(self, call: Call) -> Arguments:
         """Return the arguments of a call; those absent and without ``load_default`` are not in it.

@@ -255,7 +255,10 @@ def _predict_is(model: Any, *kinds: Callable[[Any], bool]) -> bool:
 
 
 def _is_generator_function(function: Any) -> bool:
-    original = inspect.unwrap(function) if callable(function) else None
+    try:
+        original = inspect.unwrap(function)
+    except ValueError:  # a proxy, which has an attribute of any name
+        return False
     return inspect.isgeneratorfunction(original) or inspect.isasyncgenfunction(original)
 
 

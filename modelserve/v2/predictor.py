@@ -10,6 +10,7 @@ the worker's matter; ``parse`` may run on another thread than the rest.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,7 @@ import msgspec
 from modelserve.errors import BadAnswer, ContractError, NotAcceptable, NotImplementedByModel
 from modelserve.frames import FRAME_LIMIT_BYTES
 from modelserve.messages import Answer, Call, Description
+from modelserve.v2.agreement import check_agreement
 from modelserve.v2.answers import Renderer
 from modelserve.v2.arguments import ArgumentParser, UnknownRule
 from modelserve.v2.batches import BAD_BATCH, Batches, Parsed
@@ -32,8 +34,11 @@ from modelserve.v2.plain import NanRule
 from modelserve.v2.returned import PLAIN_TYPES, Wait, drained, items_of, items_on_loop, settled
 from modelserve.v2.streaming import Stream, Streams
 from modelserve.v2.trainings import Trainer, tell_arguments
+from modelserve.v2.verdicts import warn_of_verdicts
 
 __all__ = ["BAD_BATCH", "Parsed", "Predictor", "PredictorOptions"]
+
+logger = logging.getLogger(__name__)
 
 # What besides its body an answer's frame may hold.
 _FRAME_ROOM_BYTES = 1 << 20
@@ -77,6 +82,7 @@ class Predictor:
         is_async: Whether calls go to :meth:`run_async`; else one goes to :meth:`run` at a time.
         max_concurrency: How many calls may run at the same time, 1 unless ``is_async``.
         trainer: Runs the model's trainings, in a process of their own.
+        trains: Whether it has any.
 
     Raises:
         Exception: Whatever ``get_predict_args``, ``get_train_args`` or building the schemas raises.
@@ -99,11 +105,11 @@ class Predictor:
         self._max_batch_size = batch_size(model, options.max_batch_size)
         self._predicts = self.batches or provides(model, "predict")
         self._parser = self._make_parser("get_predict_args")
-        trains = provides(model, "train")
-        declares = trains or provides(model, "get_train_args")
+        self.trains = provides(model, "train")
+        declares = self.trains or provides(model, "get_train_args")
         self._train_parser = self._make_parser("get_train_args") if declares else None
         self._max_bytes = options.max_answer_bytes or FRAME_LIMIT_BYTES - _FRAME_ROOM_BYTES
-        parser = self._train_parser if trains else None
+        parser = self._train_parser if self.trains else None
         self.trainer = Trainer(model, parser, max_bytes=self._max_bytes, wait=wait)
         self._renderer = self._make_renderer()
         self._streams = Streams(
@@ -122,7 +128,12 @@ class Predictor:
         return self._guard.is_broken
 
     def describe(self, name: str, distribution: Mapping[str, str]) -> Description:
-        """Return what the server needs to know of the model; calls its ``get_metadata``."""
+        """Return what the server needs to know of the model; calls its ``get_metadata``.
+
+        Raises:
+            ContractError: Its functions do not take what it declares, or what it says of itself breaks the contract.
+        """
+        self._check()
         description = describe(
             self._model,
             name=name,
@@ -134,6 +145,22 @@ class Predictor:
         )
         limits = {"max_batch_size": self._max_batch_size, "max_concurrency": self.max_concurrency}
         return msgspec.structs.replace(description, **limits)
+
+    def _check(self) -> None:
+        """Find what would fail in each call, and warn of what would fail in some."""
+        is_lenient = self._options.is_deepaas
+        if self._predicts:
+            warn_of_verdicts(self._parser.schema, "argument of predict")
+            if not self.batches:
+                check_agreement(self._model, "predict", self._parser, is_lenient=is_lenient)
+        if self._train_parser is not None:
+            warn_of_verdicts(self._train_parser.schema, "argument of train")
+            if self.trains:
+                check_agreement(self._model, "train", self._train_parser, is_lenient=is_lenient)
+        if self._renderer.schema is not None:
+            warn_of_verdicts(self._renderer.schema, "field of the answer")
+        if not self._predicts and not self.trains:
+            logger.warning("the model provides neither predict, predict_batch nor train: every call will be refused")
 
     def warm(self) -> None:
         """Run the model's ``warm``, if it has one."""

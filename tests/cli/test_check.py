@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,39 @@ def test_a_package_is_looked_at_without_being_imported(tmp_path: Path) -> None:
     (package / "weights" / "net.joblib").write_bytes(b"")
     done = modelserve("check", "heavy.model:Toy", folder=tmp_path)
     assert (done.status, done.err.partition(":")[2][:20]) == (0, " weights/net.joblib:")
+
+
+MODEL = """
+from modelserve.v2 import fields
+
+def get_predict_args():
+    return {"x": fields.Int(required=True, validate=lambda x: x > 0)}
+
+def predict(%s):
+    return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (MODEL % "y", "predict takes y, but get_predict_args declares x: no call could run."),
+        ("def predict(x):\n    return x\n", "predict needs x, and there is no get_predict_args that declares it."),
+        ("x = 1\n", "is no model: it has neither predict, predict_batch nor train; write them as functions"),
+        ("class Model:\n    def run(self): pass\n", "is no model"),
+    ],
+)
+def test_what_no_call_could_run_is_one_sentence(tmp_path: Path, source: str, words: str) -> None:
+    (tmp_path / "n.py").write_text(source)
+    done = modelserve("check", "n.py", folder=tmp_path)
+    assert (done.status, done.out) == (3, "")
+    assert words in " ".join(done.err.split())
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.skipif(importlib.metadata.version("marshmallow").startswith("3."), reason="it heeds what they return")
+def test_what_is_warned_of_is_shown_too(tmp_path: Path) -> None:
+    (tmp_path / "n.py").write_text(MODEL % "x")
+    done = modelserve("check", "n.py", folder=tmp_path)
+    assert done.status == 0
+    assert "the validator of the argument of predict x returns whether a value is valid" in done.err

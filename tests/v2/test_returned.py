@@ -216,6 +216,17 @@ class TestPredict:
             assert way(each, "*/*")[0].failure.code == "model_error"
 
 
+def test_a_proxy_that_has_every_attribute_is_looked_at_no_further() -> None:
+    class Proxy:
+        def __getattr__(self, name: str) -> Any:
+            return Proxy()
+
+        def __call__(self) -> int:
+            return 1
+
+    assert json.loads(one_at_a_time(Proxy(), "*/*")[1])["predictions"] == 1
+
+
 class TestTheOthers:
     @pytest.mark.parametrize("predict", ONE.values(), ids=ONE)
     def test_all_that_can_be_awaited_is_settled(self, predict: Any) -> None:

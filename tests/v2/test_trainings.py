@@ -36,6 +36,10 @@ class Worded(Odd):
         return "worded"
 
 
+def takes_all(**values: Any) -> None:
+    """Do nothing with any arguments."""
+
+
 def ask(**values: Any) -> Call:
     return Call(1, content_type="application/json", body=json.dumps(values).encode(), operation="train")
 
@@ -114,8 +118,8 @@ class TestValidation:
     def test_what_train_reads_of_the_headers_is_asked_for(self) -> None:
         header = {"who": fields.Str(metadata={"location": "headers"})}
         other = {"token": fields.Str(metadata={"location": "headers"}), **header}
-        predicts = {"get_predict_args": lambda: other, "predict": print, "get_metadata": lambda: META}
-        model = made(**predicts, get_train_args=lambda: header, train=print)
+        predicts = {"get_predict_args": lambda: other, "predict": takes_all, "get_metadata": lambda: META}
+        model = made(**predicts, get_train_args=lambda: header, train=takes_all)
         assert Predictor(model).describe("t", {}).headers == ["token", "who"]
         call = ask()
         call.headers = {"who": "me"}
