@@ -33,6 +33,10 @@ _WHOLE_NUMBER = "^-?[0-9]+$"
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 _TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?"
 _DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+# Of values that nothing else is asked of, in a text of several.
+_EXAMPLES = {"integer": "1", "number": "0.5", "string": "a"}
+# The moment of examples.
+_NOON = datetime.datetime(2026, 5, 1, 12, 30)
 # The last second that a datetime can hold, of the year 9999.
 _LAST_SECOND = 253_402_300_799
 _TIMESTAMPS = {"timestamp": 1, "timestamp_ms": 1000}
@@ -73,6 +77,10 @@ def correct(told: Schema, field: Field, schema_of: Callable[[Field], Schema], *,
 
 def _say_of_delimited(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> None:
     _as_text(told, field, f"Values separated by {field.delimiter!r}.", *_OF_LISTS)
+    inner = field.tuple_fields if isinstance(field, webargs.fields.DelimitedTuple) else [field.inner]
+    examples = [_EXAMPLES.get(str(schema.get("type")), "") for schema in map(schema_of, inner) if len(schema) == 1]
+    if all(examples) and len(examples) == len(inner) and "default" not in told:
+        told.setdefault("example", field.delimiter.join(examples))
 
 
 def _say_of_tuple(told: Schema, field: Any, schema_of: Callable[..., Schema], is_answer: bool) -> None:
@@ -106,9 +114,15 @@ def _say_of_url(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> No
     told["format"] = "uri-reference" if field.relative else "uri"
 
 
+def _say_of_address(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> None:
+    if type(field) is ma_fields.IP:  # the format of the others is one that everybody knows
+        told.setdefault("example", "192.0.2.1")
+
+
 def _say_of_interface(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> None:
     _set_type(told, field, "string")
     _describe(told, "An IP address and the length of its network's prefix, such as 192.0.2.1/24 or 2001:db8::1/64.")
+    told.setdefault("example", "2001:db8::1/64" if isinstance(field, ma_fields.IPv6Interface) else "192.0.2.1/24")
 
 
 def _say_of_constant(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> None:
@@ -151,6 +165,7 @@ def _say_of_anything(told: Schema, field: Any, schema_of: Any, is_answer: bool) 
 def _say_of_date(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> None:
     if field.format not in _NAMED:
         _as_text(told, field, f"Written as {field.format}.", "format", "example")
+        told["example"] = _NOON.strftime(field.format)
         if pattern := _pattern_of(field.format):
             with_pattern(told, pattern)
     elif field.format in _TIMESTAMPS:
@@ -160,8 +175,10 @@ def _say_of_date(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> N
     elif isinstance(field, ma_fields.NaiveDateTime) and field.timezone is None:
         _as_text(told, field, "Without a time zone, such as 2026-05-01T12:30:00.", "format")
         with_pattern(told, f"^{_DATE}T{_TIME}$")
+        told.setdefault("example", _NOON.isoformat())
     elif isinstance(field, ma_fields.Time):
         with_pattern(told, rf"^{_TIME}(Z|[-+]([01]\d|2[0-3]):[0-5]\d)?$")
+        told.setdefault("example", _NOON.time().isoformat())
 
 
 def _say_of_timestamp(told: Schema, field: Any, is_answer: bool) -> None:
@@ -169,6 +186,7 @@ def _say_of_timestamp(told: Schema, field: Any, is_answer: bool) -> None:
     told.pop("format", None)  # a float of 32 bits cannot hold the seconds since 1970
     if not is_answer:
         told |= {"minimum": 0, "maximum": _LAST_SECOND * _TIMESTAMPS[field.format]}
+    told["example"] = 1_700_000_000 * _TIMESTAMPS[field.format]
 
 
 def _pattern_of(form: str) -> str:
@@ -188,6 +206,7 @@ def _say_of_duration(told: Schema, field: Any, schema_of: Any, is_answer: bool) 
     if not is_answer:
         unit = datetime.timedelta(**{field.precision: 1})
         told |= {"minimum": -(-datetime.timedelta.min // unit), "maximum": datetime.timedelta.max // unit}
+        told.setdefault("example", 1)
 
 
 def _set_type(told: Schema, field: Any, kind: str) -> None:
@@ -214,6 +233,7 @@ _CORRECTIONS: tuple[tuple[Any, Callable[..., None]], ...] = (
     (ma_fields.Url, _say_of_url),
     ((ma_fields.DateTime, ma_fields.Time, ma_fields.Date), _say_of_date),
     (ma_fields.TimeDelta, _say_of_duration),
+    (ma_fields.IP, _say_of_address),
     (ma_fields.IPInterface, _say_of_interface),
     (ma_fields.Constant, _say_of_constant),
     (ma_fields.Mapping, _say_of_keys),

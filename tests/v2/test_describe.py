@@ -176,8 +176,8 @@ def test_a_plain_argument_is_published_with_all_that_its_field_says() -> None:
         ),
         (
             fields.DateTime(format="%Y"),
-            {"type": "string", "description": "Written as %Y.", "pattern": r"^\d{4}$"},
-            None,
+            {"type": "string", "description": "Written as %Y.", "pattern": r"^\d{4}$", "examples": ["2026"]},
+            {"type": "string", "description": "Written as %Y.", "pattern": r"^\d{4}$", "x-example": "2026"},
         ),
         (fields.Raw(), {"not": {"type": "null"}}, {"type": "string"}),
     ],

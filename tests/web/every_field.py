@@ -12,6 +12,7 @@ import decimal
 import enum
 import ipaddress
 import uuid
+from functools import partial
 from typing import Any, NamedTuple
 
 import marshmallow
@@ -19,7 +20,7 @@ from marshmallow import validate
 
 from modelserve.v2 import UploadedFile, fields
 
-__all__ = ["CASES", "NEEDED", "Case", "Choice", "Form", "Json", "Texts"]
+__all__ = ["CASES", "NEEDED", "Case", "Choice", "Form", "Json", "Needy", "Texts"]
 
 BIG = 2**53 + 1  # no number of JavaScript
 
@@ -174,6 +175,58 @@ class Form(Json):
             "picture": fields.File(media_types=["image/png"], load_default=None),
             "files": fields.List(fields.File()),
         }
+
+
+class Needy:
+    """Needs a value of every kind that has another form in JSON than JSON's own; there is no default."""
+
+    def get_metadata(self) -> dict[str, Any]:
+        return {"name": "Needy", "description": "Needs every argument."}
+
+    def get_predict_args(self) -> dict[str, Any]:
+        kinds: list[Any] = [
+            fields.Str,
+            fields.Int,
+            fields.Float,
+            fields.Bool,
+            fields.Decimal,
+            fields.UUID,
+            fields.DateTime,
+            fields.NaiveDateTime,
+            fields.AwareDateTime,
+            fields.Date,
+            fields.Time,
+            fields.TimeDelta,
+            fields.Email,
+            fields.Url,
+            fields.IP,
+            fields.IPv6,
+            fields.IPInterface,
+            fields.IPv6Interface,
+            fields.Dict,
+            fields.Raw,
+            fields.NDArray,
+            partial(fields.DateTime, format="rfc"),
+            partial(fields.DateTime, format="timestamp_ms"),
+            partial(fields.DateTime, format="%d.%m.%Y"),
+            partial(fields.Time, format="%H.%M"),
+            partial(fields.Enum, Color),
+            partial(fields.Enum, Color, by_value=True),
+            partial(fields.Nested, Pair),
+            partial(fields.List, fields.Time()),
+            partial(fields.List, fields.Nested(Pair)),
+            partial(fields.Tuple, (fields.Int(), fields.Str(), fields.IP())),
+            partial(fields.DelimitedList, fields.Float()),
+            partial(fields.DelimitedTuple, (fields.Int(), fields.Str())),
+            partial(fields.Int, validate=validate.Range(5, 7)),
+            partial(fields.Str, validate=validate.Regexp("^[a-z]{3}[0-9]$")),
+            partial(fields.Str, validate=ABC),
+            partial(fields.List, fields.Int(), validate=validate.Length(min=2)),
+        ]
+        return {f"x{place}": kind(required=True) for place, kind in enumerate(kinds)}
+
+    def predict(self, **arguments: Any) -> int:
+        return len(arguments)
 
 
 def _told(value: Any) -> str:

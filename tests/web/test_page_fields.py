@@ -24,7 +24,7 @@ KINDS = {"txt": "text/plain", "png": "image/png"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    models = [f"{every_field.__file__}:{name}" for name in ("Json", "Form")]
+    models = [f"{every_field.__file__}:{name}" for name in ("Json", "Form", "Needy")]
     with running(models, folder=tmp_path_factory.mktemp("fields")) as server:
         yield server
 
@@ -157,6 +157,12 @@ async def test_a_json_body_starts_with_what_is_needed_and_numbers_stay_as_they_a
     assert status == 200, text
     assert json.loads(text)["predictions"]["told"]["raw"] == repr([every_field.BIG, 1.0])
     assert re.sub(r"\s", "", text).endswith('"numbers":[9007199254740993,1.0,9007199254740993]}}')
+
+
+async def test_the_first_json_body_is_accepted_whatever_is_needed(browser: Browser, server: Running) -> None:
+    page, block = await opened(browser, server, "needy-predict_needy")
+    status, text = await executed(page, block)
+    assert status == 200, text
 
 
 async def test_the_page_says_which_needed_fields_are_missing(browser: Browser, server: Running) -> None:

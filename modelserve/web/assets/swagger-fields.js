@@ -41,12 +41,25 @@ const initial = (schema) => {
 // The properties of a body that its first text has: those that it needs, and those with a default that it can say.
 const isSaid = (schema) =>
   hasDefault(schema) && (typeof schema.get("default") !== "string" || !types(schema).length || types(schema).includes("string"));
-const needed = (schema) =>
+const needed = (schema, sample) =>
   schema.has("properties")
     ? schema.update("properties", (properties) =>
-        properties.filter((each, name) => schema.get("required")?.includes(name) || isSaid(each)),
+        properties
+          .filter((each, name) => schema.get("required")?.includes(name) || isSaid(each))
+          .map((each) => withExample(each, sample)),
       )
     : schema;
+
+// Swagger UI's own example has null for each item of a tuple, and for what may be anything.
+const withExample = (schema, sample) => {
+  if (hasDefault(schema) || schema.has("examples")) {
+    return schema;
+  }
+  if (schema.has("prefixItems")) {
+    return schema.set("examples", [schema.get("prefixItems").toJS().map(sample)]);
+  }
+  return schema.has("not") && !schema.has("type") ? schema.set("examples", ["string"]) : schema;
+};
 
 // Texts that are the JSON of the texts that are meant, for the reader above.
 const asJson = (value) => {
@@ -121,7 +134,7 @@ const ExactFields = () => ({
         }
         // Of a whole body Swagger UI asks with an example, undefined too; of a field without.
         return example.length
-          ? getSampleSchema(needed(schema), type, config, ...example)
+          ? getSampleSchema(needed(schema, (item) => getSampleSchema(item, "", config)), type, config, ...example)
           : initial(schema?.toJS?.() ?? schema ?? {});
       },
       buildRequest: (options) => buildRequest(asWritten(options)),
