@@ -22,7 +22,8 @@ from modelserve import errors
 from modelserve.messages import FileAnswer
 from modelserve.names import shortened
 from modelserve.v2.files import OutputFile, UploadedFile
-from modelserve.v2.signatures import HEAD_BYTES, media_type_of
+from modelserve.v2.negotiation import is_range
+from modelserve.v2.signatures import HEAD_BYTES, is_text, media_type_of
 
 __all__ = ["OCTETS", "Raw", "Scratch", "as_raw", "is_media_type"]
 
@@ -31,6 +32,8 @@ IN_MEMORY_LIMIT_BYTES = 1 << 30
 
 OCTETS = "application/octet-stream"
 """The media type of what nothing is known of."""
+
+TEXT = "text/plain"
 
 _NOT_SENT = "The model answered with a file that cannot be sent."
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -56,8 +59,11 @@ class Raw:
             offered: The range, such as "image/*".
             asked: The type within it that the client named, or the range itself: then the last resort says nothing.
         """
-        given = (self.content_type, media_type_of(self.head()), mimetypes.guess_type(self._name())[0] or "", asked)
-        fitting = (each for each in given if each.lower().startswith(offered[:-1].lower()) and each != offered)
+        head = self.head()
+        named = mimetypes.guess_type(self._name())[0] or ""
+        last = TEXT if is_text(head) else ""
+        given = (self.content_type, media_type_of(head), named, "" if is_range(asked) else asked, last)
+        fitting = (each for each in given if each.lower().startswith(offered[:-1].lower()))
         return next(fitting, OCTETS)
 
     def guessed_type(self) -> str:

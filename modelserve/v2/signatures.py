@@ -5,9 +5,10 @@ first bytes --> media_type_of(...) --> "image/png", or "" where nothing is known
 
 from __future__ import annotations
 
+import codecs
 import re
 
-__all__ = ["HEAD_BYTES", "media_type_of"]
+__all__ = ["HEAD_BYTES", "is_text", "media_type_of"]
 
 # As many are looked at: an SVG may have a declaration and a comment before its root.
 HEAD_BYTES = 512
@@ -36,6 +37,9 @@ _SIGNATURES = (
     (rb"%PDF-", "application/pdf"),
     (rb"PK(\x03\x04|\x05\x06|\x07\x08)", "application/zip"),
     (rb"\x1f\x8b", "application/gzip"),
+    (rb"\x93NUMPY", "application/x-npy"),
+    (rb"\x89HDF\r\n\x1a\n", "application/x-hdf5"),
+    (rb"(\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)[\s>]", "text/html"),
 )
 _PATTERNS = tuple((re.compile(pattern, re.DOTALL), media_type) for pattern, media_type in _SIGNATURES)
 
@@ -44,3 +48,12 @@ def media_type_of(head: bytes) -> str:
     """Return the media type of content that begins with these bytes, "" for one that is not known."""
     head = head[:HEAD_BYTES]
     return next((media_type for pattern, media_type in _PATTERNS if pattern.match(head)), "")
+
+
+def is_text(head: bytes) -> bool:
+    """Tell whether content that begins with these bytes may be text in UTF-8, whose last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head

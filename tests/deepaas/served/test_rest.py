@@ -121,7 +121,7 @@ def test_a_form_is_built_from_the_document_as_deepaas_clients_do(server: Running
     assert by_name["tags"]["type"] == "array"
     assert by_name["tags"]["items"]["type"] == "string"
     assert by_name["tags"]["collectionFormat"] == "multi"
-    assert by_name["url"]["format"] == "url"
+    assert by_name["url"]["format"] == "uri"
     assert by_name["accept"]["enum"] == ["application/json", "image/png", "text/plain"]
     answer = document["definitions"]["ModelPredictionResponse"]["properties"]
     assert set(answer) in ({"status", "predictions"}, {"tile", "band", "threshold", "shares"})
