@@ -27,7 +27,7 @@ from modelserve.v2.compiled import REFUSED, compile_schema
 from modelserve.v2.negotiation import is_range
 from modelserve.v2.plain import JsonTypeError, NanRule, NotJsonError, dump, has_own_text
 from modelserve.v2.raw import OCTETS, Raw, Scratch, as_raw, is_media_type
-from modelserve.v2.signatures import HEAD_BYTES
+from modelserve.v2.signatures import BINARY, HEAD_BYTES, media_type_of
 
 __all__ = ["Renderer", "answer_schema"]
 
@@ -185,15 +185,19 @@ class Renderer:
         essence = media_type.partition(";")[0].strip().lower()
         if essence == _JSON:
             return _JSON, self._json(value)
+        advice = ""
         if isinstance(value, str):
-            return _with_charset(media_type, essence), str.encode(value)
+            body = str.encode(value)
+            if essence not in BINARY or media_type_of(body) == essence:
+                return _with_charset(media_type, essence), body
+            advice = "; return its bytes, or a pathlib.Path or an OutputFile of its file"
         if essence.endswith("+json"):
             return media_type, dump(value, self._nan)
         if essence == _NPY and (body := _npy(value)):
             return media_type, body
         raise BadAnswer(
             f"The model's answer cannot be written as {media_type}.",
-            log=f"it is a {type(value).__module__}.{type(value).__qualname__}; {media_type} was chosen",
+            log=f"it is a {type(value).__module__}.{type(value).__qualname__}; {media_type} was chosen{advice}",
         )
 
 

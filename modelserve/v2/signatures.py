@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 
-__all__ = ["HEAD_BYTES", "is_text", "media_type_of"]
+__all__ = ["BINARY", "HEAD_BYTES", "is_text", "media_type_of"]
 
 # As many are looked at: an SVG may have a declaration and a comment before its root.
 HEAD_BYTES = 512
@@ -42,6 +42,9 @@ _SIGNATURES = (
     (rb"(\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)[\s>]", "text/html"),
 )
 _PATTERNS = tuple((re.compile(pattern, re.DOTALL), media_type) for pattern, media_type in _SIGNATURES)
+
+BINARY = frozenset(media_type for _, media_type in _SIGNATURES) - {"image/svg+xml"}
+"""The media types whose content always begins with a signature, and is no text."""
 
 
 def media_type_of(head: bytes) -> str:

@@ -263,6 +263,15 @@ class TestOtherMediaTypes:
         assert "image/png" in error.message
         assert type(value).__name__ in error.log
 
+    @pytest.mark.parametrize("media_type", ["image/png", "IMAGE/PNG; q=1", "audio/wav", "video/mp4", "application/zip"])
+    def test_a_text_is_not_sent_as_a_picture(self, media_type: str) -> None:
+        """The name of a file is not its content: https://github.com/replicate/cog/issues/1759."""
+        error = refusal("/tmp/picture.png", media_type=media_type, media_types=(JSON, media_type))
+        assert "return its bytes, or a pathlib.Path or an OutputFile of its file" in error.log
+        assert render("%PDF-1.4\n", media_type="application/pdf", media_types=(JSON, "application/pdf")).body
+        for text_type in ("image/svg+xml", "text/csv", "application/octet-stream", "application/xml"):
+            assert render("<svg/>", media_type=text_type, media_types=(JSON, text_type)).body == b"<svg/>"
+
     @pytest.mark.parametrize(
         ("value", "asked", "content_type"),
         [
