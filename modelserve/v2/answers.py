@@ -14,22 +14,23 @@ import json
 import sys
 import traceback
 from collections.abc import Mapping
-from copy import copy
 from typing import Any, get_args
 
-import marshmallow
 import msgspec
 import orjson
 
 from modelserve.errors import BadAnswer, ContractError
 from modelserve.messages import Answer
+from modelserve.v2.answer_schema import answer_schema
 from modelserve.v2.compiled import REFUSED, compile_schema
+from modelserve.v2.dumping import dumped, has_two_forms
 from modelserve.v2.negotiation import is_range
 from modelserve.v2.plain import JsonTypeError, NanRule, NotJsonError, dump, has_own_text
 from modelserve.v2.raw import OCTETS, Raw, Scratch, as_raw, is_media_type
 from modelserve.v2.signatures import BINARY, HEAD_BYTES, media_type_of
+from modelserve.v2.whole_numbers import refuse_fractions
 
-__all__ = ["Renderer", "answer_schema"]
+__all__ = ["Renderer"]
 
 _JSON = "application/json"
 _NPY = "application/x-npy"
@@ -67,7 +68,10 @@ class Renderer:
         if nan not in get_args(NanRule):
             raise ValueError(f'nan must be "error" or "null", not {nan!r}')
         self.schema = answer_schema(schema)
-        self._load = None if self.schema is None else compile_schema(self.schema)
+        self._load = None if self.schema is None else compile_schema(self.schema, sent=True)
+        self._has_two_forms = self.schema is not None and has_two_forms(self.schema)
+        if self.schema is not None:
+            refuse_fractions(self.schema)  # after it is compiled: see ArgumentParser
         self._nan = nan
         self._scratch = Scratch(scratch)
         self._json_only = self.schema is not None or len(media_types) > 1
@@ -129,14 +133,24 @@ class Renderer:
     def _json(self, value: Any) -> bytes:
         if self.schema is None:
             return self._envelope(value)
+        if self._is_plain(value):
+            return dump(value, self._nan)
+        # What is no JSON value yet, such as a UUID or an array, may look wrong where its text is right.
+        with contextlib.suppress(NotJsonError):
+            if not self._has_two_forms and self._is_plain_text(body := dump(value, self._nan)):
+                return body
+        value = dumped(self.schema, value)
         body = dump(value, self._nan)
-        # What is no JSON value yet, such as a datetime or an array, may look wrong where its text is right.
-        if not (self._is_plain(value) or self._is_plain_text(body)) and self.schema.validate(value):
+        # Where null is sent for NaN, the text may look wrong where the value is right.
+        if not self._is_plain_text(body) and self.schema.validate(value):
             self._refuse_wrong(json.loads(body))
         return body
 
     def _is_plain(self, value: Any) -> bool:
-        """Whether the value is plainly valid; where it is not, marshmallow has to say whether it is valid at all."""
+        """Whether the value is plainly valid, and in the form in which the schema would dump it.
+
+        Where it is not, it has to be dumped, and marshmallow has to say whether it is valid at all.
+        """
         return self._load is not None and self._load(value) is not REFUSED
 
     def _is_plain_text(self, body: bytes) -> bool:
@@ -152,6 +166,13 @@ class Renderer:
         found = self.schema.validate(document)
         if found:
             raise BadAnswer("The model's answer does not fit its schema.", log=_field_paths(found))
+
+    def _refuse_other_form(self, document: Any) -> None:
+        """Refuse JSON that the model wrote itself and that is valid, but not what the schema would dump."""
+        assert self.schema is not None
+        if json.loads(dump(dumped(self.schema, document))) != document:
+            log = "it is JSON in another form than its schema publishes; answer with the value itself"
+            raise BadAnswer("The model's answer does not fit its schema.", log=log)
 
     def _envelope(self, value: Any) -> bytes:
         try:
@@ -174,6 +195,7 @@ class Renderer:
             document = orjson.loads(raw.content())
             if self.schema is not None and not self._is_plain(document):
                 self._refuse_wrong(document)
+                self._refuse_other_form(document)
         except ValueError as error:
             _discard(raw)
             raise BadAnswer("The model's answer is not JSON, which was chosen.", log=f"not JSON: {error}") from error
@@ -204,41 +226,6 @@ class Renderer:
 def _covering(media_type: str, ranges: tuple[str, ...]) -> str:
     """Return the range that is this one or has this type in it, "" for none."""
     return next((each for each in ranges if media_type.lower().startswith(each[:-1].lower())), "")
-
-
-def answer_schema(declared: Any) -> marshmallow.Schema | None:
-    """Return a model's ``schema`` as an instance of the renderer's own, None for none.
-
-    Fields marked ``dump_only`` are part of an answer, so here they are read like any other.
-
-    Raises:
-        ContractError: It is none of the forms that a schema may have.
-    """
-    if declared is None:
-        return None
-    if isinstance(declared, Mapping):
-        declared = _from_fields(declared)
-    declared = declared() if isinstance(declared, type) and issubclass(declared, marshmallow.Schema) else declared
-    if not isinstance(declared, marshmallow.Schema):
-        raise ContractError(
-            f"schema is of type {type(declared).__name__}; it must be a dict of fields, a marshmallow Schema class "
-            "or an instance of one, or None."
-        )
-    schema = copy(declared)
-    schema.load_fields = {**declared.load_fields, **declared.fields}
-    return schema
-
-
-def _from_fields(declared: Mapping[Any, Any]) -> type[marshmallow.Schema]:
-    if not declared:
-        raise ContractError("schema is an empty dict; declare the fields of the answer, or None for no schema.")
-    fields: dict[str, marshmallow.fields.Field] = {}  # type: ignore[type-arg, unused-ignore]  # generic in 4 only
-    for name, field in declared.items():
-        if not isinstance(name, str) or not isinstance(field, marshmallow.fields.Field):
-            raise ContractError(f"schema[{name!r}] is {field!r}; it must be a field, such as fields.Int().")
-        fields[name] = copy(field)
-        fields[name].parent = fields[name].name = None  # it may come from another schema, to which it is bound
-    return marshmallow.Schema.from_dict(fields, name="ModelPredictionResponse")
 
 
 def _with_charset(media_type: str, essence: str) -> str:

@@ -29,6 +29,7 @@ _OF_LISTS = ("items", "minItems", "maxItems", "uniqueItems", "enum")
 _DELIMITED = (webargs.fields.DelimitedList, webargs.fields.DelimitedTuple)
 # Formats of dates that marshmallow has names for, and that apispec tells right.
 _NAMED = {None, "iso", "iso8601", "rfc", "rfc822", "timestamp", "timestamp_ms"}
+_OF_NUMBERS = ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _WHOLE_NUMBER = "^-?[0-9]+$"
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 _TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?"
@@ -96,11 +97,18 @@ def _say_of_boolean(told: Schema, field: Any, schema_of: Any, is_answer: bool) -
         told["enum"] = [*sorted(words, key=str), *([None] if field.allow_none else [])]
 
 
-def _say_of_decimal(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> None:
+def _say_of_number(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> None:
     if is_answer and field.as_string:
         _set_type(told, field, "string")
-        with_pattern(told, _NUMBER)
-    elif not is_answer and field.places is not None:
+        for key in _OF_NUMBERS:
+            told.pop(key, None)
+        with_pattern(told, _WHOLE_NUMBER if isinstance(field, ma_fields.Integer) else _NUMBER)
+
+
+def _say_of_decimal(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> None:
+    if is_answer:
+        _say_of_number(told, field, schema_of, is_answer)
+    elif field.places is not None:
         # rounding to places must not need more digits than a context of decimal has; one more is for the float's error
         most = 10 ** (decimal.getcontext().prec + field.places.as_tuple().exponent - 1)
         told |= {"minimum": -most, "maximum": most}
@@ -229,6 +237,7 @@ _CORRECTIONS: tuple[tuple[Any, Callable[..., None]], ...] = (
     (ma_fields.Tuple, _say_of_tuple),
     (ma_fields.Boolean, _say_of_boolean),
     (ma_fields.Decimal, _say_of_decimal),
+    ((ma_fields.Integer, ma_fields.Float), _say_of_number),
     (ma_fields.Enum, _say_of_enum),
     (ma_fields.Url, _say_of_url),
     ((ma_fields.DateTime, ma_fields.Time, ma_fields.Date), _say_of_date),

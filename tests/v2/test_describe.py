@@ -26,7 +26,7 @@ from modelserve.cli.arguments import CallBuilder
 from modelserve.errors import InvalidArguments
 from modelserve.messages import Argument, Call, Description, FileRule
 from modelserve.v2 import fields
-from modelserve.v2.answers import answer_schema
+from modelserve.v2.answer_schema import answer_schema
 from modelserve.v2.arguments import ArgumentParser
 from modelserve.v2.describe import describe
 

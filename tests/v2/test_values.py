@@ -6,6 +6,7 @@ import array
 import collections
 import datetime
 import decimal
+import enum
 import fractions
 import ipaddress
 import json
@@ -16,6 +17,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import marshmallow
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,14 +25,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from modelserve.errors import BadAnswer
+from modelserve.v2 import fields
 from modelserve.v2.answers import Renderer
 from modelserve.v2.plain import NanRule, NotJsonError, dump, tell
 from modelserve.v2.predictor import Predictor
 from tests.v2.running import made
-from tests.v2.values import NULLED, PLACES, REFUSED, SENT, pd
+from tests.v2.values import ALL, NULLED, PLACES, REFUSED, SENT, pd
 
 JSON = "application/json"
-ALL = {**SENT, **NULLED, **REFUSED}
 
 
 def outcome(value: Any, nan: NanRule = "error") -> tuple[str, str]:
@@ -142,6 +144,31 @@ def test_the_page_says_what_is_sent() -> None:
             assert dump(value).decode() == texts[place if len(texts) == len(codes) else 0], codes[place]
             tried += 1
     assert tried > 30
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Item(marshmallow.Schema):
+    id = fields.Int()
+
+
+def test_the_page_says_what_is_sent_under_a_schema() -> None:
+    """V4, V5."""
+    words = {**WORDS, "fields": fields, "Colour": Colour, "Item": Item}
+    found = rows("Under a schema")
+    for (field, *_), _, (text, *_) in found:
+        line = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{field}` |"))
+        taken, _, refused = line.split(" | ")[1].partition("; not ")
+        renderer = Renderer({"x": eval(field, words)})
+        for code in re.findall("`([^`]+)`", taken):
+            body = renderer.render(1, {"x": eval(code, words)}, JSON).body
+            assert json.loads(body) == {"x": json.loads(text)}, (field, code)
+        for code in re.findall("`([^`]+)`", refused):
+            with pytest.raises(BadAnswer):
+                renderer.render(1, {"x": eval(code, words)}, JSON)
+    assert len(found) > 10
 
 
 def test_the_page_says_what_is_missing_and_what_is_refused() -> None:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy
 import orjson
 
-__all__ = ["NULLED", "PLACES", "REFUSED", "SENT", "pd"]
+__all__ = ["ALL", "NULLED", "PLACES", "REFUSED", "SENT", "pd"]
 
 # Their stubs know fewer values than they take.
 np: Any = numpy
@@ -381,6 +381,8 @@ if pd is not None:
         "DataFrame": (pd.DataFrame({"a": [1]}), 'return frame.to_dict("records")'),
         "Timestamp of year 10000": (pd.Timestamp(np.datetime64("10000-01-01", "s")), "beyond the year 9999"),
     }
+
+ALL = {**SENT, **NULLED, **REFUSED}
 
 PLACES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a list": (lambda value: [value], "[{}]"),

@@ -7,12 +7,13 @@ from types import FunctionType
 from typing import Any
 
 from marshmallow import Schema, SchemaOpts
-from marshmallow.decorators import POST_LOAD, PRE_LOAD, VALIDATES, VALIDATES_SCHEMA
+from marshmallow.decorators import POST_DUMP, POST_LOAD, PRE_DUMP, PRE_LOAD, VALIDATES, VALIDATES_SCHEMA
 
 from modelserve.v2.compiled.refusal import NotCompiled
 
 __all__ = ["require_own_field", "require_own_schema"]
 
+_DUMP_HOOKS = (PRE_DUMP, POST_DUMP)
 _HOOKS = (PRE_LOAD, POST_LOAD, VALIDATES, VALIDATES_SCHEMA)
 # What a schema does when it is made shows in what it is made of.
 _HARMLESS = ("__init__", "__repr__")
@@ -23,14 +24,14 @@ _METHODS = {
 }
 
 
-def require_own_schema(schema: Schema) -> None:
-    """Do nothing for a schema that loads as marshmallow's own ``Schema`` does.
+def require_own_schema(schema: Schema, *, dumps: bool = False) -> None:
+    """Do nothing for a schema that loads, and if it is to, dumps as marshmallow's own ``Schema`` does.
 
     Raises:
         NotCompiled: It has hooks, overrides a method, makes other dicts, or loads partially or with a context.
     """
     kind = type(schema)
-    if any(schema._hooks.get(hook) for hook in _HOOKS):
+    if any(schema._hooks.get(hook) for hook in (*_HOOKS, *(_DUMP_HOOKS if dumps else ()))):
         raise NotCompiled(f"{kind.__name__} has hooks")
     overridden = [name for name, own in _METHODS.items() if inspect.getattr_static(schema, name) is not own]
     if overridden or type(kind) is not type(Schema) or type(schema.opts) is not SchemaOpts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -17,13 +18,14 @@ from marshmallow import missing
 from modelserve.v2.arrays import to_array
 from modelserve.v2.compiled.refusal import Check, NotCompiled, Refused
 from modelserve.v2.compiled.rules import require_known, with_rules
+from modelserve.v2.dumping import is_sent_form
 from modelserve.v2.fields import File, NDArray
 
-__all__ = ["SCALARS"]
+__all__ = ["SCALARS", "SENT_SCALARS"]
 
 
-def _integer(field: Any) -> Check:
-    strict = field.strict
+def _integer(field: Any, *, sent: bool = False) -> Check:
+    strict = field.strict or sent
 
     def load(value: Any) -> int:
         if type(value) is int:
@@ -35,12 +37,13 @@ def _integer(field: Any) -> Check:
     return with_rules(field, _kept(int, load), ordered=True)
 
 
-def _float(field: Any) -> Check:
+def _float(field: Any, *, sent: bool = False) -> Check:
+    kinds = (float, int) if sent else (float, int, str)
     # marshmallow compares with False itself
     special = field.allow_nan is not False
 
     def load(value: Any) -> float:
-        if type(value) not in (float, int, str):
+        if type(value) not in kinds:
             raise Refused
         number = float(value)
         if special or isfinite(number):
@@ -49,7 +52,8 @@ def _float(field: Any) -> Check:
 
     if special:
         return with_rules(field, _kept(float, load))
-    return with_rules(field, Check(load, None, _floats(load)), ordered=True)
+    load_all = _sent_floats(load) if sent else _floats(load)
+    return with_rules(field, Check(load, None, load_all), ordered=True)
 
 
 def _floats(load: Callable[[Any], float]) -> Callable[[list[Any]], list[Any]]:
@@ -62,6 +66,18 @@ def _floats(load: Callable[[Any], float]) -> Callable[[list[Any]], list[Any]]:
         # an infinity or NaN never leaves a sum again; finite numbers may add up to one
         if isfinite(sum(loaded)) or all(map(isfinite, loaded)):
             return loaded
+        raise Refused
+
+    return load_all
+
+
+def _sent_floats(load: Callable[[Any], float]) -> Callable[[list[Any]], list[Any]]:
+    def load_all(items: list[Any]) -> list[Any]:
+        # what msgspec takes for numbers too, such as a Decimal, is written as text
+        if not all(kind is int or issubclass(kind, float) for kind in set(map(type, items))):
+            return [load(item) for item in items]
+        if isfinite(sum(items)) or all(map(isfinite, items)):
+            return items
         raise Refused
 
     return load_all
@@ -86,13 +102,14 @@ def _string(field: Any) -> Check:
     return with_rules(field, _kept(str, load))
 
 
-def _boolean(field: Any) -> Check:
+def _boolean(field: Any, *, sent: bool = False) -> Check:
+    kinds = (bool,) if sent else (bool, int, str)
     truthy, falsy = field.truthy, field.falsy
     if not truthy:
         raise NotCompiled("a Boolean takes any value")
 
     def load(value: Any) -> bool:
-        if type(value) in (bool, int, str):
+        if type(value) in kinds:
             if value in truthy:
                 return True
             if value in falsy:
@@ -179,3 +196,85 @@ SCALARS: dict[type, Callable[[Any], Check]] = {
     ma_fields.String: _string,
 }
 """By its exact type, how a field becomes a check; any of them raises NotCompiled where it cannot."""
+
+
+def _unless_as_string(compiled: Callable[[Any], Check]) -> Callable[[Any], Check]:
+    """Return a check for answers: of none where the field dumps numbers as text."""
+    return lambda field: Check(_refuse) if field.as_string else compiled(field)
+
+
+def _only(*kinds: type) -> Callable[[Any], Check]:
+    """Return a check for answers of a field that is asked itself, about values of these types alone."""
+
+    def sent(field: Any) -> Check:
+        load = _by_itself(field).load
+
+        def load_sent(value: Any) -> Any:
+            if type(value) in kinds or value is None:
+                return load(value)
+            raise Refused
+
+        return Check(load_sent)
+
+    return sent
+
+
+def _refuse(value: Any) -> Any:
+    raise Refused
+
+
+def _sent_as_loaded(field: Any) -> Check:
+    require_known(field)
+
+    def load(value: Any) -> Any:
+        if value is None:
+            return field.deserialize(value)
+        if type(value) in (str, int, float) and is_sent_form(field, value):
+            return value
+        raise Refused
+
+    return Check(load)
+
+
+def _sent_array(field: Any) -> Check:
+    load = _array(field).load
+
+    def load_sent(value: Any) -> Any:
+        if getattr(getattr(value, "dtype", None), "kind", "") == "c":
+            raise Refused
+        return load(value)
+
+    return Check(load_sent)
+
+
+def _sent_constant(field: Any) -> Check:
+    constant = field.constant
+
+    def load(value: Any) -> Any:
+        if type(value) is type(constant) and value == constant:
+            return value
+        raise Refused
+
+    _constant(field)
+    return Check(load)
+
+
+SENT_SCALARS: dict[type, Callable[[Any], Check]] = {
+    **SCALARS,
+    **dict.fromkeys(
+        (
+            *(ma_fields.AwareDateTime, ma_fields.Date, ma_fields.DateTime, ma_fields.NaiveDateTime, ma_fields.Time),
+            *(ma_fields.TimeDelta, ma_fields.UUID),
+        ),
+        _sent_as_loaded,
+    ),
+    **dict.fromkeys((ma_fields.IP, ma_fields.IPv4, ma_fields.IPv6), _only(str)),
+    **dict.fromkeys((ma_fields.IPInterface, ma_fields.IPv4Interface, ma_fields.IPv6Interface), _only(str)),
+    NDArray: _sent_array,
+    ma_fields.Boolean: partial(_boolean, sent=True),
+    ma_fields.Constant: _sent_constant,
+    ma_fields.Decimal: _unless_as_string(_only(int, float)),
+    ma_fields.Float: _unless_as_string(partial(_float, sent=True)),
+    ma_fields.Integer: _unless_as_string(partial(_integer, sent=True)),
+}
+"""The same for answers: what the field would load, and dump as something else, is refused too."""

@@ -20,7 +20,7 @@ from modelserve.v2.compiled.authors import require_own_field, require_own_schema
 from modelserve.v2.compiled.containers import CONTAINERS, load_each
 from modelserve.v2.compiled.refusal import REFUSED, Check, NotCompiled, Refused
 from modelserve.v2.compiled.rules import with_rules
-from modelserve.v2.compiled.scalars import SCALARS
+from modelserve.v2.compiled.scalars import SCALARS, SENT_SCALARS
 from modelserve.v2.reading import wire_name
 
 __all__ = ["MUTABLE", "Load", "anew", "compile_schema"]
@@ -33,12 +33,13 @@ MUTABLE = frozenset({list, dict, set})
 # Schemas inside schemas; one that holds itself is found sooner, unless it is made anew each time.
 MAX_DEPTH = 16
 
+_DELIMITED = (webargs.fields.DelimitedList, webargs.fields.DelimitedTuple)
 _NESTED = (lists.Nested, ma_fields.Nested, webargs.fields.Nested)
 
 logger = logging.getLogger(__name__)
 
 
-def compile_schema(schema: Schema, unknown: str | None = None) -> Load | None:
+def compile_schema(schema: Schema, unknown: str | None = None, *, sent: bool = False) -> Load | None:
     """Return what loads plainly valid values as ``schema.load`` would; None where only marshmallow can load.
 
     The schema is read once: what is changed in it afterwards counts no more.
@@ -46,13 +47,15 @@ def compile_schema(schema: Schema, unknown: str | None = None) -> Load | None:
     Args:
         schema: Any schema.
         unknown: What an undeclared key does, as in ``schema.load``; None leaves it to the schema.
+        sent: Whether to refuse what the schema would load, and not dump the same: ``"3"`` for an Int, an absent field
+            that has a ``dump_default``, keys that it excludes.
 
     Returns:
         A function that takes a value and gives an equal one of equal types, keys in the same order, as ``load`` would;
         REFUSED where ``load`` might raise, or where it is not known what it gives. It raises nothing.
     """
     try:
-        load = _Compiler().schema(schema, unknown).load
+        load = _Compiler(sent).schema(schema, unknown).load
     except NotCompiled as reason:
         logger.debug("%s is left to marshmallow: %s", type(schema).__name__, reason)
         return None
@@ -72,27 +75,30 @@ def compile_schema(schema: Schema, unknown: str | None = None) -> Load | None:
 class _Compiler:
     """Compiles one schema with all that is in it; knows which schemas it is in."""
 
-    def __init__(self) -> None:
+    def __init__(self, sent: bool = False) -> None:
         self._within: list[type[Schema]] = []
+        self._sent = sent
+        self._scalars = SENT_SCALARS if sent else SCALARS
 
     def schema(self, schema: Schema, unknown: str | None) -> Check:
         kind = type(schema)
         if kind in self._within or len(self._within) == MAX_DEPTH:
             raise NotCompiled(f"{kind.__name__} holds itself, or is nested too deeply")
-        require_own_schema(schema)
+        require_own_schema(schema, dumps=self._sent)
         self._within.append(kind)
         rows = tuple(self._row(name, field) for name, field in schema.load_fields.items())
         self._within.pop()
-        check = Check(_mapping(rows, schema.unknown if unknown is None else unknown))
+        rule = schema.unknown if unknown is None else unknown
+        check = Check(_mapping(rows, RAISE if self._sent and rule == EXCLUDE else rule))
         return _many(check) if schema.many else check
 
     def field(self, field: Any) -> Check:
         kind = type(field)
         require_own_field(field)
-        if kind in SCALARS:
-            return SCALARS[kind](field)
-        if kind in CONTAINERS:
-            return CONTAINERS[kind](field, self.field)
+        if kind in self._scalars:
+            return self._scalars[kind](field)
+        if kind in CONTAINERS:  # items of one text are texts, and loaded as such
+            return CONTAINERS[kind](field, _Compiler().field if issubclass(kind, _DELIMITED) else self.field)
         if kind in _NESTED:
             return self._nested(field)
         raise NotCompiled(f"a field is of type {kind.__module__}.{kind.__qualname__}")
@@ -108,7 +114,12 @@ class _Compiler:
         if "." in key:
             raise NotCompiled("an attribute is a path")
         check = self.field(field)
-        return _Row(wire_name(name, field), key, check.kept, check.load, _absent(field))
+        if not self._sent:
+            return _Row(wire_name(name, field), key, check.kept, check.load, _absent(field))
+        if field.load_only:
+            raise NotCompiled("a field is load_only")
+        always = field.required or field.dump_default is not missing or type(field) is ma_fields.Constant
+        return _Row(wire_name(name, field), key, check.kept, check.load, _raise_refused if always else None)
 
 
 class _Row(NamedTuple):
