@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from modelserve.removal import remove_tree
 from modelserve.runtime.offspring import kill_offspring
 
-__all__ = ["PREFIX", "run_folder", "sweep"]
+__all__ = ["PREFIX", "hold_again", "run_folder", "sweep"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,26 @@ def run_folder(parent: str) -> Iterator[str]:
         with contextlib.suppress(OSError):
             remove_tree(path)
         os.close(lock)
+
+
+def hold_again(path: str) -> int:
+    """Lock the folder of a run where nobody does, since it was swept away and somebody has made it again.
+
+    Else the next start would take it for a leftover, and end the workers that are in it.
+
+    Returns:
+        A descriptor that holds the lock until it is closed; -1 where it was held.
+
+    Raises:
+        OSError: The folder is not there.
+    """
+    end = _open(path)
+    try:
+        _lock(end)
+    except OSError:  # held by this run, or in a file system without locks
+        os.close(end)
+        return -1
+    return end
 
 
 def sweep(parent: str) -> list[str]:

@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from modelserve.messages import Answer, Call, Calls, Cancel, Check, Description, Failed, More, Scrape, Scraped
@@ -26,6 +26,7 @@ from modelserve.runtime.checks import Checks
 from modelserve.runtime.hearing import Ear, Hearing
 from modelserve.runtime.interface import DEVICE_EXIT, Exit, Listener, Misbehaved, StartFailed, WorkerSpec
 from modelserve.runtime.launch import added_paths, launch, what_is_wrong
+from modelserve.runtime.leftovers import hold_again
 from modelserve.runtime.offspring import kill_offspring
 from modelserve.runtime.orphans import Orphans
 from modelserve.runtime.remains import Remains
@@ -70,9 +71,10 @@ class LocalBackend:
         self._stalls = stalls or Stalls()
         self._paths = added_paths()
         self._numbers = itertools.count()
+        self._locks = contextlib.ExitStack()
 
     def replica(self, spec: WorkerSpec) -> LocalReplica:
-        machinery = Machinery(self._paths, self._remains, self._stalls, self._numbers, self._hearing)
+        machinery = Machinery(self._paths, self._remains, self._stalls, self._make_scratch, self._hearing)
         return LocalReplica(spec, self._folder, machinery)
 
     async def __aenter__(self) -> LocalBackend:
@@ -86,19 +88,31 @@ class LocalBackend:
         except RuntimeError:  # no thread can be started, and nobody is served any more
             self._clear()
 
+    def _make_scratch(self) -> str:
+        """Make a worker's temporary folder, with a short path, since that of a socket has 107 bytes at most."""
+        make_private(self._folder)  # it may have been swept away since the last worker was made
+        if (lock := hold_again(self._folder)) >= 0:
+            self._locks.callback(os.close, lock)
+        while True:
+            path = os.path.join(self._folder, str(next(self._numbers)))
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+                return path
+
     def _clear(self) -> None:
         self._orphans.close()
         self._remains.close()
         kill_offspring(self._folder)
+        self._locks.close()
 
 
 class Machinery(NamedTuple):
-    """What the workers of one backend share; their temporary folders have the numbers."""
+    """What the workers of one backend share; ``make_scratch`` makes the temporary folder of the next one."""
 
     paths: boot.AddedPaths
     remains: Remains
     stalls: Stalls
-    numbers: Iterator[int]
+    make_scratch: Callable[[], str]
     hearing: Hearing | None
 
 
@@ -108,7 +122,7 @@ class LocalReplica:
     def __init__(self, spec: WorkerSpec, folder: str, machinery: Machinery) -> None:
         self._spec = spec
         self._folder = folder
-        self._paths, self._remains, self._stalls, self._numbers, hearing = machinery
+        self._paths, self._remains, self._stalls, self._make_scratch, hearing = machinery
         self._hearing = None if spec.log_path else hearing
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: channel.Channel | None = None
@@ -236,15 +250,6 @@ class LocalReplica:
         mark = "" if ear is None else ear.mark
         self._channel.write([boot.pack(self._paths, boot.Boot(self._spec, scratch, mark))])
         self._enter("load")
-
-    def _make_scratch(self) -> str:
-        """Make the worker's temporary folder, with a short path, since that of a socket has 107 bytes at most."""
-        make_private(self._folder)  # it may have been swept away since the last worker was made
-        while True:
-            path = os.path.join(self._folder, str(next(self._numbers)))
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(path, 0o700)
-                return path
 
     def _open_ear(self, passed: contextlib.ExitStack) -> Ear | None:
         if self._hearing is None:

@@ -108,3 +108,20 @@ def test_workers_are_not_replaced_for_ever(tmp_path: Path) -> None:
             assert server.predict("turns", {"do": "remove"}).status == 200
             place, folder, same = look(server, "turns")
             assert (place, same) == (folder, process)
+
+
+def test_a_folder_of_a_server_that_was_made_again_is_no_leftover(tmp_path: Path) -> None:
+    """L7: the next start removes what nobody holds, and ends the workers in it."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "turns.py").write_text(f"{HEAD}\n{ENDS['turns']}")
+    env = {"TMPDIR": str(tmp_path)}
+    with running(["turns.py"], folder=tmp_path / "first", within=confined(tmp_path), env=env) as first:
+        process = look(first, "turns")[2]
+        assert first.predict("turns", {"do": "remove all"}).status == 200
+        eventually(lambda: look(first, "turns")[2] != process)
+        process = look(first, "turns")[2]
+        with running(["turns.py"], folder=tmp_path / "second", within=confined(tmp_path), env=env) as second:
+            assert "had left" not in second.log
+            place, folder, same = look(first, "turns")
+            assert (place, same) == (folder, process)
