@@ -21,7 +21,7 @@ from modelserve.errors import ContractError
 from modelserve.v2.arguments import ArgumentParser
 from modelserve.v2.model import provides
 
-__all__ = ["check_agreement"]
+__all__ = ["check_agreement", "check_batching"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,25 @@ def check_agreement(model: Any, method: str, parser: ArgumentParser, *, is_lenie
     for name in declared:
         if not declared[name] and name in taken and _is_needed(taken[name]):
             logger.warning("a call may leave out %s, for which %s has no default; it would fail", name, method)
+
+
+def check_batching(model: Any) -> None:
+    """Check that the methods of a model that batches take what they are given: the calls, or one of them.
+
+    Raises:
+        ContractError: One takes nothing, or needs more.
+    """
+    for method, given in (("predict_batch", "the list of the calls"), ("batch_key", "the arguments of a call")):
+        if not provides(model, method):
+            continue
+        try:
+            signature = inspect.signature(getattr(model, method), follow_wrapped=False)
+        except (TypeError, ValueError):  # compiled
+            continue
+        try:
+            signature.bind(None)
+        except TypeError as error:
+            raise ContractError(f"{method} must take one argument, {given}; it takes {signature}.") from error
 
 
 def _parameters(function: Any) -> Mapping[str, Parameter] | None:

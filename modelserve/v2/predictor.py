@@ -21,7 +21,7 @@ import msgspec
 from modelserve.errors import BadAnswer, ContractError, NotAcceptable, NotImplementedByModel
 from modelserve.frames import FRAME_LIMIT_BYTES
 from modelserve.messages import Answer, Call, Description
-from modelserve.v2.agreement import check_agreement
+from modelserve.v2.agreement import check_agreement, check_batching
 from modelserve.v2.answers import Renderer
 from modelserve.v2.arguments import ArgumentParser, UnknownRule
 from modelserve.v2.batches import BAD_BATCH, Batches, Parsed
@@ -151,7 +151,9 @@ class Predictor:
         is_lenient = self._options.is_deepaas
         if self._predicts:
             warn_of_verdicts(self._parser.schema, "argument of predict")
-            if not self.batches:
+            if self.batches:
+                check_batching(self._model)
+            else:
                 check_agreement(self._model, "predict", self._parser, is_lenient=is_lenient)
         if self._train_parser is not None:
             warn_of_verdicts(self._train_parser.schema, "argument of train")

@@ -156,7 +156,7 @@ def test_a_call_that_is_sent_on_names_the_files_themselves(tmp_path: Path) -> No
 
 
 def test_an_array_may_stand_in_a_file(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text("[1, 2]")
+    (tmp_path / "x.json").write_text("[1, 2]", encoding="utf-8-sig")  # as Windows' programs write it
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY")
     builder = CallBuilder(tmp_path)
     builder.add(_argument("a", **NDARRAY), [f"@{tmp_path}/x.json"])

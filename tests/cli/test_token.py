@@ -26,7 +26,7 @@ def asked(there: Guarded, folder: Path, *words: str, token: str = "") -> Done:
 def test_jobs_and_trainings_are_asked_for_with_a_token(there: Guarded, tmp_path: Path) -> None:
     token = there.tokens["dora"]
     file = tmp_path / "token"
-    file.write_text(f"{token}\n")
+    file.write_text(f"{token}\n", encoding="utf-8-sig")
     trained = asked(there, tmp_path, "train", "mine", "--x", "3", "--json", "--token-file", str(file))
     assert (trained.status, '"client": "dora"' in trained.out) == (0, True), trained
     listed = asked(there, tmp_path, "jobs", "list", "mine", token=token)

@@ -162,6 +162,19 @@ async def test_a_worker_that_says_it_took_no_time_is_given_whole_frames() -> Non
     assert lane.room(100) == MAX_FRAME_CALLS
 
 
+async def test_a_worker_that_has_streamed_gets_one_call_at_a_time_whatever_its_model_says() -> None:
+    lane = Lane(Recorder(), describe(max_batch_size=1))
+    for number in range(2, 100):
+        lane.send(pendings(number))
+        lane.answered(answers(number, call_s=0.00001))
+    assert lane.room(100) == MAX_FRAME_CALLS
+    lane.send(pendings(1))
+    lane.answered(Answers([STREAM]))
+    assert lane.room(100) == 0, "none is to wait behind what a client reads as slowly as it likes"
+    lane.part(Part(1, last=True))
+    assert lane.room(100) == 1
+
+
 async def test_after_its_calls_were_given_up_a_worker_may_still_answer_them() -> None:
     lane = Lane(Recorder(), describe(max_batch_size=1))
     lane.send(pendings(1, 2))

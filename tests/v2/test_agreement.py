@@ -12,7 +12,7 @@ from marshmallow.validate import OneOf
 
 from modelserve.errors import ContractError
 from modelserve.v2 import fields
-from modelserve.v2.agreement import check_agreement
+from modelserve.v2.agreement import check_agreement, check_batching
 from modelserve.v2.arguments import ArgumentParser
 from tests.v2.running import made
 
@@ -131,6 +131,15 @@ def test_a_training_is_told_of_its_own_functions() -> None:
     model = made(train=lambda epochs: None, get_train_args=None)
     with pytest.raises(ContractError, match="train takes epochs, but get_train_args declares x"):
         check_agreement(model, "train", ArgumentParser(NEEDED))
+
+
+def test_a_batch_is_given_as_one_list() -> None:
+    check_batching(made(predict_batch=lambda calls, least=1: calls, batch_key=lambda *calls: calls))
+    check_batching(made(predict_batch=max))
+    with pytest.raises(ContractError, match=r"^predict_batch must take one argument, the list of the calls; it takes"):
+        check_batching(made(predict_batch=lambda x, y: [x, y]))
+    with pytest.raises(ContractError, match=r"^batch_key must take one argument, the arguments of a call; it takes"):
+        check_batching(made(predict_batch=lambda calls: calls, batch_key=lambda: 1))
 
 
 def test_packages_for_deepaas_may_declare_what_few_calls_give(caplog: pytest.LogCaptureFixture) -> None:
