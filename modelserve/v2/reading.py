@@ -62,8 +62,11 @@ def header_names(name: str) -> tuple[str, ...]:
 # Fields that take every value as it is.
 _UNREAD = (ma_fields.Raw, ma_fields.Field)
 
-Meaning = Literal["text", "value", "json"]
-"""What a text stands for: itself, a number or another value that is no text where it reads as one, or JSON."""
+# Formats of a DateTime in which an offset may stand.
+_ISO = (None, "iso", "iso8601")
+
+Meaning = Literal["text", "value", "json", "moment"]
+"""What a text stands for: itself, a value that is no text where it reads as one (a number, say), JSON, or a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ def _meaning(field: Field) -> Meaning:  # type: ignore[type-arg]
         return _meaning(_plucked(field))
     if isinstance(field, ma_fields.Nested | ma_fields.Mapping | NDArray):
         return "json"
+    if isinstance(field, ma_fields.DateTime) and field.OBJ_TYPE == "datetime":  # dates and times are ones too
+        return "moment" if field.format in _ISO else "text"
     return "value" if _takes_no_text(field) else "text"
 
 

@@ -6,6 +6,7 @@ import base64
 import enum
 import json
 import uuid
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -411,6 +412,19 @@ def test_an_empty_file_is_a_file_and_an_untouched_file_input_is_none() -> None:
     assert refused({"image": fields.File(required=True)}, file_call(untouched)) == {
         "image": ["Missing data for required field."]
     }
+
+
+@pytest.mark.parametrize("text", ["2024-01-01T10:00:00 02:00", "2024-01-01 10:00 0200", "2024-01-01T10:00:00.5 02:00"])
+def test_a_plus_of_an_offset_that_was_not_escaped_is_one(text: str) -> None:
+    """https://github.com/fastapi/fastapi/issues/2677: it is a space once the query is read."""
+    for call in both_forms(f"x={text.replace(' 02', '+02')}"):
+        for field in (fields.DateTime(), fields.AwareDateTime()):
+            assert parsed({"x": field}, call)["x"].utcoffset() == timedelta(hours=2)
+        assert parsed({"x": fields.List(fields.DateTime())}, call)["x"][0].utcoffset() == timedelta(hours=2)
+        assert parsed({"x": fields.Str()}, call)["x"] == text
+        assert refused({"x": fields.DateTime(format="%d.%m.%Y")}, call) == {"x": ["Not a valid datetime."]}
+    for wrong in ("2024-01-01+x", "2024-01-01T10:00:00+x", "10:00:00+02:00"):
+        assert refused({"x": fields.DateTime()}, Call(query=f"x={wrong}")) == {"x": ["Not a valid datetime."]}
 
 
 def test_an_empty_text_where_a_file_belongs_is_none() -> None:
