@@ -25,14 +25,15 @@ __all__ = ["ASSETS", "Asset", "Pages"]
 
 _OWN_FOLDER = Path(__file__).parent / "assets"
 
-# No source but this server. ReDoc and Swagger UI write style attributes, show answers as blob: images and draw their
-# icons as data: images. ReDoc builds its search index in a worker made from a blob.
+# No source but this server. ReDoc and Swagger UI write style attributes, show answers as blob: images, sounds and
+# films, and draw their icons as data: images. ReDoc builds its search index in a worker made from a blob.
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
+        "media-src blob:",
         "connect-src 'self'",
         "font-src 'self' data:",
         "worker-src blob:",

@@ -10,8 +10,10 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import io
 import ipaddress
 import uuid
+import wave
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,7 +22,7 @@ from marshmallow import validate
 
 from modelserve.v2 import UploadedFile, fields
 
-__all__ = ["CASES", "NEEDED", "Case", "Choice", "Form", "Json", "Needy", "Texts"]
+__all__ = ["CASES", "NEEDED", "Case", "Choice", "Form", "Json", "Media", "Needy", "Texts"]
 
 BIG = 2**53 + 1  # no number of JavaScript
 
@@ -227,6 +229,29 @@ class Needy:
 
     def predict(self, **arguments: Any) -> int:
         return len(arguments)
+
+
+class Media:
+    """Answers with a file of the type that is asked for; the archive alone has a name."""
+
+    def get_metadata(self) -> dict[str, Any]:
+        return {"name": "Media", "description": "Answers with files."}
+
+    def get_predict_args(self) -> dict[str, Any]:
+        kinds = ["audio/wav", "application/zip", "image/svg+xml"]
+        return {"accept": fields.Str(load_default=kinds[0], validate=validate.OneOf(kinds))}
+
+    def predict(self, accept: str) -> Any:
+        file = io.BytesIO(b"<svg/>")
+        if accept == "audio/wav":
+            file = io.BytesIO()
+            with wave.open(file, "wb") as sound:
+                sound.setparams((1, 2, 8000, 0, "NONE", ""))
+                sound.writeframes(bytes(16000))
+        elif accept == "application/zip":
+            file = io.BytesIO(b"PK")
+            file.name = "räport 1.zip"
+        return file
 
 
 def _told(value: Any) -> str:

@@ -19,12 +19,14 @@ from tests.web.v2.asking import ended
 
 FORM = "application/x-www-form-urlencoded"
 FILES = {"file": ["a;b;c ü.txt"], "picture": ["p.png"], "files": ["one.txt", "two.txt"]}
+# How long the page may take to show what it has.
+SHOWN_MS = 30_000
 KINDS = {"txt": "text/plain", "png": "image/png"}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    models = [f"{every_field.__file__}:{name}" for name in ("Json", "Form", "Needy")]
+    models = [f"{every_field.__file__}:{name}" for name in ("Json", "Form", "Needy", "Media")]
     with running(models, folder=tmp_path_factory.mktemp("fields")) as server:
         yield server
 
@@ -175,7 +177,7 @@ async def test_the_page_says_which_needed_fields_are_missing(browser: Browser, s
         await row(block, name).locator("[role=alert]").wait_for()
     assert await block.locator("[role=alert]").count() == len(NEEDED) + 1
     first = block.locator("[role=alert]").first
-    await expect(first).to_be_in_viewport()
+    await expect(first).to_be_in_viewport(timeout=SHOWN_MS)
     assert await first.inner_text() == "Required field is not provided"
     assert posted == []
     await fill_files(block, "file")
@@ -196,7 +198,7 @@ async def test_the_page_says_what_is_wrong_with_a_parameter(browser: Browser, se
     await block.locator("button.execute").click()
     for name in ("in_query", "integers_in_header"):
         assert await row(block, name).locator("[role=alert]").inner_text() == "Value must be an integer"
-    await expect(block.locator("[role=alert]").first).to_be_in_viewport()
+    await expect(block.locator("[role=alert]").first).to_be_in_viewport(timeout=SHOWN_MS)
     assert await page.locator(".live-responses-table").count() == 0
 
 
@@ -212,6 +214,20 @@ async def test_only_a_text_can_be_sent_empty(browser: Browser, server: Running) 
     await row(block, "text_like_a_list").locator("input[type=text]").fill("")
     await row(block, "text_like_a_list").locator("input[type=checkbox]").check()
     assert (await told_by(page, block))["text_like_a_list"] == "''"
+
+
+async def test_the_page_plays_a_sound_and_offers_a_file_under_its_name(browser: Browser, server: Running) -> None:
+    page, block = await opened(browser, server, "media-predict_media")
+    link = block.locator(".live-responses-table a[download]")
+    for kind, name in (("application/zip", "räport 1.zip"), ("image/svg+xml", "response")):
+        await block.locator("[data-param-name=accept] select").select_option(kind)
+        await block.locator("button.execute").click()
+        await expect(link).to_have_attribute("download", name, timeout=SHOWN_MS)
+    await block.locator("[data-param-name=accept] select").select_option("audio/wav")
+    await block.locator("button.execute").click()
+    sound = block.locator(".live-responses-table audio")
+    await sound.wait_for()
+    await page.wait_for_function("document.querySelector('.live-responses-table audio').duration === 1")
 
 
 async def test_a_training_has_the_same_fields(browser: Browser, server: Running) -> None:

@@ -102,6 +102,14 @@ const exactAnswer = ({ content, contentType, headers }) => {
   }
 };
 
+// Of an answer without a name, Swagger UI saves the file under its type and addresses; the browser adds a suffix.
+const withFilename = (headers) => {
+  const disposition = headers?.["content-disposition"] ?? "inline";
+  return /filename/i.test(disposition)
+    ? headers
+    : { ...headers, "content-disposition": `${disposition}; filename="response"` };
+};
+
 // The texts of headers, in UTF-8: for fetch each character is one byte.
 const asBytes = (headers) =>
   Object.fromEntries(
@@ -164,16 +172,22 @@ const ExactFields = () => ({
       );
     },
     responseBody: (Original, { React, getComponent }) => (props) => {
+      const { content } = props;
+      const [player] = (content instanceof Blob && /^(audio|video)(?=\/)/i.exec(props.contentType)) || [];
+      const src = React.useMemo(() => player && URL.createObjectURL(content), [content, player]);
       const text = exactAnswer(props);
-      const shown = { language: "json", downloadable: true, fileName: "response.json", canCopy: true };
-      return text === undefined
-        ? React.createElement(Original, props)
-        : React.createElement(
-            "div",
-            null,
-            React.createElement("h5", null, "Response body"),
-            React.createElement(getComponent("HighlightCode", true), shown, text),
-          );
+      if (!player && text === undefined) {
+        return React.createElement(Original, { ...props, headers: withFilename(props.headers) });
+      }
+      const json = { language: "json", downloadable: true, fileName: "response.json", canCopy: true };
+      return React.createElement(
+        "div",
+        null,
+        React.createElement("h5", null, "Response body"),
+        player
+          ? React.createElement(player.toLowerCase(), { controls: true, src })
+          : React.createElement(getComponent("HighlightCode", true), json, text),
+      );
     },
     ParameterIncludeEmpty: (Original, { React }) => (props) =>
       React.createElement(Original, {
