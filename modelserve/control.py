@@ -93,7 +93,11 @@ def _folders() -> list[str]:
     """Return where control sockets may be: the user's runtime folder first, which a system service does not have."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     own = [os.path.join(runtime, "modelserve")] if runtime and os.path.isdir(runtime) else []
-    return [*own, os.path.join(tempfile.gettempdir(), f"modelserve-control-{os.getuid()}")]
+    try:
+        temporary = tempfile.gettempdir()
+    except OSError:  # nothing can be written, as on a read-only root; a server may have a temp_dir of its own
+        temporary = os.sep  # where its folder can be made as little, which is then said
+    return [*own, os.path.join(temporary, f"modelserve-control-{os.getuid()}")]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from modelserve.cli.complaints import flags_of, say_failure
 from modelserve.cli.flags import settings_options
 from modelserve.cli.one_model import started
 from modelserve.cli.output import file_of, write
+from modelserve.cli.scratch import temporary_folder
 from modelserve.errors import NoModel, SettingsError
 from modelserve.messages import Answer, Argument, Description, Part
 from modelserve.regular_files import read_regular
@@ -86,7 +86,7 @@ def _check_accept(description: Description, accept: str) -> None:
 
 
 async def _call(deployment: Deployment, asked: _Request) -> Answer:
-    with tempfile.TemporaryDirectory(prefix="modelserve-") as folder:
+    with temporary_folder() as folder:
         builder = CallBuilder(Path(folder))
         for argument, values in asked.values:
             builder.add(argument, values)

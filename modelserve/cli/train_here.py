@@ -10,7 +10,6 @@ import dataclasses
 import json
 import logging
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from modelserve.cli.interrupts import INTERRUPTED
 from modelserve.cli.local_training import Ear, End, LocalTraining
 from modelserve.cli.one_model import QUIET
 from modelserve.cli.output import write
+from modelserve.cli.scratch import temporary_folder
 from modelserve.cli.train_flags import Wanted, parsed, value_of
 from modelserve.errors import NoModel, NotImplementedByModel
 from modelserve.messages import Call, Description
@@ -68,7 +68,7 @@ async def train_here(
         StartError: There is no such model, or a setting is wrong.
         NotImplementedByModel: The model cannot be trained.
     """
-    with tempfile.TemporaryDirectory(prefix="modelserve-") as folder:
+    with temporary_folder() as folder:
         place = _place(Path(folder), value_of("--artifacts", words) or before.get("artifacts") or "")
         async with _fleet(model, settings) as (fleet, name), _replica(fleet, name, place) as (replica, ear):
             description = await _description(replica, ear, name)

@@ -125,6 +125,51 @@ def test_where_a_home_is_needed_one_sentence_says_so(
     assert not (tmp_path / "~").exists()
 
 
+NOTHING = """
+mount --make-rprivate / && mount -o remount,bind,ro / && mount -t tmpfs tmpfs "$1"
+for place in /tmp /var/tmp; do ! mountpoint -q $place || mount -o remount,bind,ro $place; done
+mkdir "$1/tmp" && shift && exec "$@"
+"""
+
+
+def without_temporary_folder(folder: Path, *command: str) -> list[str]:
+    """Return a command that finds everything read-only but a folder, in which it may be told to use ``tmp``."""
+    spaces = ["unshare", "--map-root-user", "--mount", "sh", "-ec", NOTHING, "sh", str(folder / "place")]
+    return [*spaces, "env", "-u", "TMPDIR", "-u", "XDG_RUNTIME_DIR", *command]
+
+
+@pytest.mark.parametrize("command", ["run", "predict", "check", "train", "status"])
+def test_where_nothing_can_be_written_one_sentence_says_so(tmp_path: Path, command: str) -> None:
+    """L4: a read-only root, and no temporary folder."""
+    (tmp_path / "place").mkdir()
+    (tmp_path / "boxed.py").write_text(MODEL)
+    model = [] if command == "status" else ["boxed.py"]
+    program = [sys.executable, "-m", "modelserve", command, *model]
+    done = subprocess.run(
+        without_temporary_folder(tmp_path, *program),
+        env={**os.environ, "PYTHONPATH": import_path()},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode
+    assert "modelserve: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_with_a_temporary_folder_of_its_own_needs_no_other(tmp_path: Path) -> None:
+    """L4: there is no control socket then, which is a warning."""
+    (tmp_path / "place").mkdir()
+    (tmp_path / "boxed.py").write_text(MODEL)
+    arguments = ["boxed.py", "--no-train", "--temp-dir", str(tmp_path / "place" / "tmp")]
+    with running(arguments, folder=tmp_path, within=without_temporary_folder(tmp_path)) as server:
+        assert server.predict("boxed", {}).status == 200
+        assert "No control socket can be made" in server.log
+        assert "Traceback" not in server.log
+
+
 @pytest.mark.parametrize("command", ["predict", "check"])
 def test_commands_that_keep_nothing_need_none(tmp_path: Path, command: str) -> None:
     """L4."""
