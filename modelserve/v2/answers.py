@@ -167,13 +167,6 @@ class Renderer:
         if found:
             raise BadAnswer("The model's answer does not fit its schema.", log=_field_paths(found))
 
-    def _refuse_other_form(self, document: Any) -> None:
-        """Refuse JSON that the model wrote itself and that is valid, but not what the schema would dump."""
-        assert self.schema is not None
-        if json.loads(dump(dumped(self.schema, document))) != document:
-            log = "it is JSON in another form than its schema publishes; answer with the value itself"
-            raise BadAnswer("The model's answer does not fit its schema.", log=log)
-
     def _envelope(self, value: Any) -> bytes:
         try:
             return dump({"status": "OK", "predictions": value}, self._nan)
@@ -185,29 +178,34 @@ class Renderer:
     def _raw(self, call_id: int, raw: Raw, media_type: str) -> Answer:
         content_type = media_type
         if media_type == _JSON and self._json_only:
-            self._check_json_text(raw)
+            raw = self._own_json(raw)
         elif media_type == _JSON:  # the model declares nothing: whatever it answers is right
             content_type = raw.guessed_type()
         return Answer(call_id, content_type, raw.body, raw.file, raw.filename)
 
-    def _check_json_text(self, raw: Raw) -> None:
+    def _own_json(self, raw: Raw) -> Raw:
+        """Return JSON that the model wrote itself; where the schema dumps another form of it, that."""
         try:
             document = orjson.loads(raw.content())
-            if self.schema is not None and not self._is_plain(document):
-                self._refuse_wrong(document)
-                self._refuse_other_form(document)
+            if self.schema is None or self._is_plain(document):
+                return raw
+            body = self._json(document)
+            if body == dump(document):
+                return raw
         except ValueError as error:
             _discard(raw)
             raise BadAnswer("The model's answer is not JSON, which was chosen.", log=f"not JSON: {error}") from error
         except BadAnswer:
             _discard(raw)
             raise
+        _discard(raw)
+        return Raw(body, filename=raw.filename)
 
     def _written(self, value: Any, media_type: str) -> tuple[str, bytes]:
         essence = media_type.partition(";")[0].strip().lower()
         if essence == _JSON:
             return _JSON, self._json(value)
-        advice = ""
+        advice = "; return text, bytes (a picture saved into an io.BytesIO) or a file of that type"
         if isinstance(value, str):
             body = str.encode(value)
             if essence not in BINARY or media_type_of(body) == essence:

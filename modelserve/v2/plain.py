@@ -70,7 +70,7 @@ _ADVICE = {
     "path": "return str(...) of it; alone, its file is sent",
     "iterator": "make a list of it",
     "frame": 'return frame.to_dict("records") of it',
-    "picture": "offer its media type with an accept argument, and return its bytes",
+    "picture": "save it into an io.BytesIO, and return that where image/png was chosen",
     "": "return dicts, lists, texts, numbers, or what has tolist()",
 }
 
@@ -402,7 +402,7 @@ class _Walk:
             return self._items(_attributes(value), depth)
         if type(value) in _AS_IT_IS or (type(value) is datetime.time and value.tzinfo is None):
             return value
-        if _kind(value) == "f":
+        if _kind(value) == "f" and value.dtype.itemsize <= _DOUBLE_BYTES:
             self._require_finite(value)
         return self.writable(simpler(value), depth)
 
@@ -538,12 +538,12 @@ def _type_name(value: Any) -> str:
 
 def _advice(value: Any) -> str:
     name = _type_name(value)
-    if isinstance(value, _BYTES):
+    if isinstance(value, _BYTES) or callable(getattr(value, "read", None)):
         return "bytes"
     if isinstance(value, os.PathLike):
         return "path"
     if isinstance(value, Iterator):
         return "iterator"
-    if name.endswith("DataFrame"):
+    if name.startswith("pandas.") and name.endswith("DataFrame"):
         return "frame"
     return "picture" if name.startswith(("PIL.", "matplotlib.")) else ""

@@ -411,7 +411,10 @@ def test_null_is_sent_for_nan_where_the_field_allows_it() -> None:
 
 def test_json_that_the_model_wrote_has_the_schemas_form_too() -> None:
     assert sent({"k": fields.Enum(K), "n": fields.Int()}, b'{"k": "DOG", "n": 3}') == {"k": "DOG", "n": 3}
-    assert sent({"n": fields.Int()}, b'{"n": "3"}') is None
+    assert sent({"n": fields.Int(), "ok": fields.Bool()}, b'{"n": "3", "ok": 1}') == {"n": 3, "ok": True}
+    assert Renderer({"ok": fields.Bool()}).render(1, b'{"ok": 1}', JSON).body == b'{"ok":true}'
+    assert Renderer({"n": fields.Int(), "at": fields.DateTime()}).render(1, b'{ "n": 3 }', JSON).body == b'{ "n": 3 }'
+    assert sent({"n": fields.Int(), "d": fields.Int(dump_default=1)}, b'{"n": 3}') == {"n": 3, "d": 1}
     assert sent({"n": fields.Int()}, b'{"n": 3.7}') is None
 
 

@@ -12,8 +12,10 @@ import datetime
 import decimal
 import enum
 import fractions
+import http
 import importlib
 import importlib.util
+import io
 import ipaddress
 import math
 import pathlib
@@ -153,6 +155,7 @@ SENT: dict[str, tuple[Any, str]] = {
     "enum of a tuple": (Colour.PAIR, "[1,2]"),
     "int enum": (Level.LOW, "1"),
     "text enum": (Name.A, '"a"'),
+    "status": (http.HTTPStatus.OK, "200"),
     "flag": (Mode.READ | Mode.WRITE, "3"),
     "enum of a metaclass": (Odd.ONE, "1"),
     # times
@@ -219,6 +222,7 @@ SENT: dict[str, tuple[Any, str]] = {
         {datetime.date(2020, 1, 2): 0, np.datetime64("2020-01-01", "ns"): 0, datetime.timedelta(1): 0},
         '{"2020-01-02":0,"2020-01-01T00:00:00":0,"1 day, 0:00:00":0}',
     ),
+    "complex keys": ({1j: 0, ipaddress.ip_address("::1"): 0}, '{"1j":0,"::1":0}'),
     "other keys": ({decimal.Decimal("1.0"): 0, uuid.UUID(int=1): 0}, f'{{"1.0":0,"{uuid.UUID(int=1)}":0}}'),
     "keys of surrogates": ({"\udc00": 0, "é": {"a": (1, 2**70)}}, f'{{"\\udc00":0,"\\u00e9":{{"a":[1,{2**70}]}}}}'),
     # numpy's scalars
@@ -253,6 +257,11 @@ SENT: dict[str, tuple[Any, str]] = {
     "array of records": (record, '[[1,0.1,"2020-01-01T00:00:00"],[2,0.5,"2020-01-02T00:00:00"]]'),
     "array subclass": (np.float32([[0.1]]).view(type("Array", (numpy.ndarray,), {})), "[[0.1]]"),
     "masked, but nothing": (np.ma.masked_array(np.float32([0.1]), mask=[False]), "[0.1]"),
+    "records in records": (
+        np.zeros(1, dtype=[("a", [("b", "f4")]), ("c", "f4", (2,))]),
+        "[[[0.0],[0.0,0.0]]]",
+    ),
+    "objects in an array": (np.array([[{"a": np.float32(0.1)}]], dtype=object), '[[{"a":0.1}]]'),
     "recarray": (record.view(np.recarray)[:1], '[[1,0.1,"2020-01-01T00:00:00"]]'),
     # numpy's times
     **{
@@ -281,6 +290,8 @@ SENT: dict[str, tuple[Any, str]] = {
 # Refused, but where missing values are null: then this is sent.
 NULLED: dict[str, tuple[Any, str]] = {
     "nan": (math.nan, "null"),
+    "key that is nan": ({math.nan: 1, "a": 2}, '{"null":1,"a":2}'),
+    "key that is no time": ({np.datetime64("NaT"): 1}, '{"null":1}'),
     "infinity": (-math.inf, "null"),
     "nan subclass": (Real("nan"), "null"),
     "decimal nan": (decimal.Decimal("NaN"), "null"),
@@ -342,6 +353,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "days beyond all years": (np.datetime64(2**62, "D"), "beyond the years 0 to 9999"),
     "last of all weeks": (np.datetime64(2**63 - 1, "W"), "beyond the years 0 to 9999"),
     "last of all minutes": (np.array([2**63 - 1], "M8[m]"), "beyond the years 0 to 9999"),
+    "file": ([io.BytesIO(b"x")], "type _io.BytesIO; decode it"),
+    "long double that is none": (np.longdouble("nan"), "convert it to float64"),
+    "key of a range": ({range(2): 3}, "a key of type range"),
     "key of a tuple": ({(1, 2): 3}, "a key of type tuple"),
     "key of a frozenset": ({frozenset(): 3}, "a key of type frozenset"),
     "key of bytes": ({b"a": 3}, "type bytes; decode it"),
