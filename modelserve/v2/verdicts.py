@@ -15,6 +15,7 @@ import functools
 import inspect
 import logging
 import types
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,10 +81,12 @@ def returns_a_verdict(validator: Any) -> bool:
 @functools.cache
 def _heeds_false() -> bool:
     """Tell whether the marshmallow that is installed takes False for an answer."""
-    try:
-        ma_fields.Raw(validate=lambda value: False).deserialize(0)
-    except marshmallow.ValidationError:
-        return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the last marshmallow 3 warns of what the next will do
+        try:
+            ma_fields.Raw(validate=lambda value: False).deserialize(0)
+        except marshmallow.ValidationError:
+            return True
     return False
 
 
