@@ -180,8 +180,9 @@ class _Beside:
         try:
             self._ended.result()
         except NoModel as error:
-            why = f"{self._refs[0].name} could not be started: {error.log}"
-            raise NoModel(why if error.log else error.message) from None
+            origin, _, sentence = error.log.partition(": ")
+            why = sentence if origin.startswith("modelserve.errors.") else error.log  # a sentence of ours says it all
+            raise NoModel(f"{self._refs[0].name} could not be started: {why}" if why else error.message) from None
 
     def end_with_program(self, *, is_daemon: bool) -> None:
         """Have the program wait for it at its end, or stop it then, while the server can still work.

@@ -254,6 +254,13 @@ class Unstartable:
     def predict(self) -> None: ...
 
 
+class Nameless(Doubler):
+    """Says nothing of itself."""
+
+    def get_metadata(self) -> list[str]:
+        return []
+
+
 def _answer(server: modelserve.serving.RunningServer) -> bytes:
     host, port = server.url.removeprefix("http://").rsplit(":", 1)
     return post(host, int(port), f"/v2/models/{server.name}/predict/")
@@ -310,6 +317,9 @@ def test_a_model_that_cannot_start_says_why() -> None:
     assert caught.value.message.startswith("unstartable could not be started: ValueError: no weights (")
     assert "line " in caught.value.message
     assert _workers() <= workers
+    with pytest.raises(NoModel) as caught, modelserve.running(Nameless):
+        pytest.fail("it has no server")
+    assert caught.value.message.startswith("nameless could not be started: get_metadata() ")
     with pytest.raises(SettingsError, match="did you mean port"), modelserve.running(Doubler, prot=1):
         pytest.fail("it has no server")
 
