@@ -168,7 +168,7 @@ const ExactFields = () => ({
         "div",
         { className: takesEmpty(schema) ? "takes-empty" : "" },
         React.createElement(Original, { ...props, ...own }),
-        problem && React.createElement("p", { className: "field-problem", role: "alert" }, told(problem)),
+        problem && React.createElement("div", { className: "field-problem", role: "alert" }, told(problem)),
       );
     },
     responseBody: (Original, { React, getComponent }) => (props) => {
