@@ -31,7 +31,7 @@ from modelserve.v2.model import METHODS, batch_size, concurrency, is_stream, pro
 from modelserve.v2.properties import openapi, parameter, swagger
 from modelserve.v2.reading import location_of, wire_name
 from modelserve.v2.streaming import offered
-from modelserve.v2.wire_schemas import allows_nan, correct, with_null
+from modelserve.v2.wire_schemas import correct, with_null
 
 __all__ = ["describe"]
 
@@ -68,7 +68,7 @@ def describe(
     metadata = read_metadata(model, name=name, distribution=distribution)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # apispec warns of what the author may do as well
-        writer = _Writer(is_null=nan_is_null and renderer_schema is not None and allows_nan(renderer_schema))
+        writer = _Writer(is_null=nan_is_null)
         predict = writer.arguments(parser)
         train = writer.arguments(train_parser)
         response, response_definition = writer.response(renderer_schema)

@@ -194,7 +194,8 @@ def _again(field: Any, value: Any) -> Any:
 def _is_date_time(field: Any, value: Any) -> bool:
     if not isinstance(field, ma_fields.DateTime) or not _takes_datetimes(field) or field.format not in _ISO:
         return False
-    return isinstance(value, str) and _DATE_TIME.fullmatch(value) is not None
+    found = _DATE_TIME.fullmatch(value) if isinstance(value, str) else None
+    return found is not None and (found[2] is not None or not isinstance(field, ma_fields.AwareDateTime))
 
 
 def _is_missing(value: Any) -> bool:

@@ -15,15 +15,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import marshmallow
 import webargs.fields
 from marshmallow import fields as ma_fields
 
-from modelserve.v2.all_fields import all_fields
 from modelserve.v2.fields import Field, NDArray
 from modelserve.v2.rule_schemas import demand, with_pattern
 
-__all__ = ["allows_nan", "correct", "with_null"]
+__all__ = ["correct", "with_null"]
 
 _OF_LISTS = ("items", "minItems", "maxItems", "uniqueItems", "enum")
 _DELIMITED = (webargs.fields.DelimitedList, webargs.fields.DelimitedTuple)
@@ -33,6 +31,7 @@ _OF_NUMBERS = ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMax
 _WHOLE_NUMBER = "^-?[0-9]+$"
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 _TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?"
+_ZONE = r"(Z|[-+]([01]\d|2[0-3]):[0-5]\d)?"
 _DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 # Of values that nothing else is asked of, in a text of several.
 _EXAMPLES = {"integer": "1", "number": "0.5", "string": "a"}
@@ -149,15 +148,16 @@ def _say_of_keys(told: Schema, field: Any, schema_of: Callable[..., Schema], is_
         words = [word for word in (*keys.truthy, *keys.falsy) if isinstance(word, str)]
         told["propertyNames"] = {"enum": sorted(words)}
     else:
-        _say_of_texts(told, keys, schema_of)
+        _say_of_texts(told, keys, schema_of, is_answer)
 
 
-def _say_of_texts(told: Schema, keys: Any, schema_of: Callable[..., Schema]) -> None:
+def _say_of_texts(told: Schema, keys: Any, schema_of: Callable[..., Schema], is_answer: bool) -> None:
     schema = schema_of(keys)
     if isinstance(keys, ma_fields.Enum) and not keys.by_value:
         schema = {"enum": [each.name for each in keys.enum if isinstance(each, enum.Enum)]}
     elif isinstance(keys, ma_fields.Enum):
-        schema = {"enum": [each for each in schema.get("enum", ()) if isinstance(each, str)]}
+        choices = schema.get("enum", ())  # every key is sent as a text; a number that is given as one is refused
+        schema = {"enum": [str(each) for each in choices if is_answer or isinstance(each, str)]}
     if schema.get("type", "string") == "string":
         wanted = ("enum", "pattern", "format", "minLength", "maxLength", "allOf")
         names = {key: schema[key] for key in wanted if key in schema}
@@ -184,8 +184,11 @@ def _say_of_date(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> N
         _as_text(told, field, "Without a time zone, such as 2026-05-01T12:30:00.", "format")
         with_pattern(told, f"^{_DATE}T{_TIME}$")
         told.setdefault("example", _NOON.isoformat())
+    elif is_answer and isinstance(field, ma_fields.DateTime) and not isinstance(field, ma_fields.AwareDateTime):
+        _as_text(told, field, "With a time zone where it has one.", "format")
+        with_pattern(told, f"^{_DATE}T{_TIME}{_ZONE}$")
     elif isinstance(field, ma_fields.Time):
-        with_pattern(told, rf"^{_TIME}(Z|[-+]([01]\d|2[0-3]):[0-5]\d)?$")
+        with_pattern(told, f"^{_TIME}{_ZONE}$")
         told.setdefault("example", _NOON.time().isoformat())
 
 
@@ -251,12 +254,14 @@ _CORRECTIONS: tuple[tuple[Any, Callable[..., None]], ...] = (
 
 
 def with_null(told: Schema, field: Field) -> None:  # type: ignore[type-arg]
-    """Say of a field of an answer, in its place, that null is sent for NaN, where the field allows that."""
-    if isinstance(field, NDArray) and field.wanted.allow_nan:
+    """Say of a field of an answer, in its place, that null is sent for what is missing, such as NaN."""
+    if isinstance(field, NDArray):
         for choice in told.get("anyOf", ()):
             _numbers_or_null(choice)
     elif isinstance(field, ma_fields.Float | ma_fields.Decimal) and field.allow_nan:
         _numbers_or_null(told)
+    elif told.get("not") == {"type": "null"}:
+        del told["not"]
 
 
 def _numbers_or_null(told: Schema) -> None:
@@ -264,14 +269,5 @@ def _numbers_or_null(told: Schema) -> None:
         told = told["items"]
     kinds = told.get("type", [])
     kinds = kinds if isinstance(kinds, list) else [kinds]
-    if "number" in kinds and "null" not in kinds:
+    if "null" not in kinds and not {"string", "object"}.intersection(kinds):
         told["type"] = [*kinds, "null"]
-
-
-def allows_nan(schema: marshmallow.Schema) -> bool:
-    """Tell whether NaN may stand anywhere in what a schema describes."""
-    return any(map(_allows_nan, all_fields(schema)))
-
-
-def _allows_nan(field: Any) -> bool:
-    return bool(getattr(field, "allow_nan", False)) or (isinstance(field, NDArray) and field.wanted.allow_nan)

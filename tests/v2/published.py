@@ -5,20 +5,25 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import fractions
 import ipaddress
 import math
+import pathlib
 import re
+import types
 import uuid
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
 import marshmallow
+import numpy as np
 from jsonschema import FormatChecker  # type: ignore[import-untyped]
 from marshmallow import validate
 
 from modelserve.v2 import fields
 
-__all__ = ["FIELDS", "FORMATS", "VALUES", "WORDS"]
+__all__ = ["ANSWERS", "FIELDS", "FORMATS", "VALUES", "WORDS"]
 
 
 class Colour(enum.Enum):
@@ -303,6 +308,97 @@ VALUES: list[Any] = [
         {"0": 1},
     ),
     *({"5": 1}, {"nan": 1}, {"a": 1, "shown": "x"}, {"a": 1, "secret": "x"}, {"a": 1.5}),
+]
+
+_MOMENT = datetime.datetime(2020, 1, 2, 3, 4, 5)
+
+# What models return beside JSON values.
+ANSWERS: list[Any] = [
+    *(
+        float("nan"),
+        math.inf,
+        -0.0,
+        3.0,
+        2**63,
+        10**400,
+        decimal.Decimal("1.50"),
+        decimal.Decimal("NaN"),
+        decimal.Decimal(10),
+    ),
+    *(
+        decimal.Decimal("1e-9"),
+        fractions.Fraction(1, 2),
+        1 + 2j,
+        uuid.UUID(int=1),
+        b"bytes",
+        b"\xff",
+        pathlib.Path("/x"),
+    ),
+    *(
+        Colour.RED,
+        Colour.BLUE,
+        Level.HIGH,
+        Day.FIRST,
+        _MOMENT,
+        _MOMENT.replace(microsecond=5),
+        _MOMENT.astimezone(_ZONE),
+    ),
+    *(_MOMENT.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=2))), _MOMENT.date(), _MOMENT.time()),
+    *(
+        datetime.datetime.min,
+        datetime.datetime.max,
+        datetime.datetime(1960, 1, 1),
+        datetime.date.min,
+        datetime.time.max,
+    ),
+    *(
+        datetime.time(1, tzinfo=_ZONE),
+        datetime.timedelta(days=1, microseconds=1),
+        datetime.timedelta.max,
+        datetime.timedelta.min,
+    ),
+    *(ipaddress.ip_address("1.2.3.4"), ipaddress.ip_address("::1"), ipaddress.ip_interface("1.2.3.4/24")),
+    *(
+        {1, 2},
+        frozenset(),
+        (1, "x"),
+        (1.5, [2]),
+        range(3),
+        deque([1]),
+        OrderedDict(a=1),
+        {1: 2},
+        {Colour.RED: 1},
+        {1.5: 1},
+    ),
+    *(
+        {_MOMENT.date(): 1},
+        {Level.LOW: 1},
+        {True: 1},
+        [Colour.RED],
+        [_MOMENT.date()],
+        [True],
+        [decimal.Decimal(1)],
+        [{1: 2}],
+    ),
+    *(types.SimpleNamespace(a=1, b="y"), [types.SimpleNamespace(a=1)], iter([1]), object(), int),
+    *(
+        np.int8(1),
+        np.uint64(2**64 - 1),
+        np.float32(0.1),
+        np.float64("nan"),
+        np.bool_(True),
+        np.str_("a"),
+        np.datetime64("2020-01-02"),
+    ),
+    *(
+        np.datetime64("NaT"),
+        np.timedelta64(1, "s"),
+        np.array([1, 2]),
+        np.array([[1.5, 2.5]]),
+        np.array([1, 2], "u1"),
+        np.array(5),
+    ),
+    *(np.array([np.nan]), np.array(["a"]), np.array([True]), np.ma.masked_array([1, 2], [False, True])),
 ]
 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
