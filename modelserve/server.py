@@ -284,6 +284,10 @@ def run(refs: Sequence[ModelRef], settings: Settings, hooks: Hooks | None = None
     """
     import uvloop
 
+    # Whoever started us may ignore how children end, and then so would we, and may have blocked what stops us.
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD))
     logs.configure(settings.log_level, settings.log_format)
     keep_freed_memory()
     raise_limit(settings.max_connections)

@@ -109,6 +109,9 @@ def _settle_in(boot: Boot) -> None:
     # Ctrl-C is for the server, which then stops us. Not SIG_IGN, which all that the model starts would inherit.
     signal.signal(signal.SIGINT, _unheard)
     os.register_at_fork(after_in_child=_hear_again)
+    # Nor what the server was started with, which is a matter of who started it.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.dup2(2, 1)  # standard output belongs to the server
     print_anyway()
     faulthandler.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults.trainings import ENDED, becomes
-from tests.running import Running, running
+from tests.running import Running, eventually, running
 
 # As long as a name may be that must still leave room: multiprocessing's sockets take 32 bytes of 107 themselves, and a
 # worker's folder at most 26.
@@ -104,3 +105,24 @@ def test_there_is_room_for_the_name_of_a_socket_in_a_workers_folder(server: Runn
     """L3: AF_UNIX path too long."""
     assert server.predict(LONG_NAME, {"how": "manager"}).json()["predictions"] == {"a": 1}
     assert trained(server, "manager") == {"a": 1}
+
+
+INHERITED = """
+import os, signal, sys
+for number in (signal.SIGCHLD, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_what_has_started_the_server_may_ignore_and_block_any_signal(tmp_path: Path) -> None:
+    """L2."""
+    (tmp_path / "starts.py").write_text(MODEL)
+    within = [sys.executable, "-c", INHERITED]
+    with running(["starts.py", "--no-train"], folder=tmp_path, within=within) as server:
+        assert server.predict("starts", {"how": "program"}).json()["predictions"] == -2
+        server.workers()[0].kill()
+        eventually(lambda: "worker killed by signal 9 (SIGKILL)" in server.log)
+        eventually(lambda: server.predict("starts", {"how": "itself"}).status == 200)
+        assert server.terminate(within_s=30) == 0
