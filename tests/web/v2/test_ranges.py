@@ -41,7 +41,7 @@ def predict(what, accept):
         "name": Path("named.webp"),
         "said": OutputFile("named.webp", "image/x-own"),
         "wrong": OutputFile("named.webp", "audio/x-own"),
-        "told": accept,
+        "told": accept.encode(),
         "dict": {"a": 1},
     }[what]
 """
