@@ -43,7 +43,7 @@ _SIGNATURES = (
 )
 _PATTERNS = tuple((re.compile(pattern, re.DOTALL), media_type) for pattern, media_type in _SIGNATURES)
 
-BINARY = frozenset(media_type for _, media_type in _SIGNATURES) - {"image/svg+xml"}
+BINARY = frozenset(media_type for _, media_type in _SIGNATURES) - {"image/svg+xml", "text/html"}
 """The media types whose content always begins with a signature, and is no text."""
 
 
