@@ -170,7 +170,7 @@ def _listed(field: Any, choices: Any) -> list[Any] | None:
     if (isinstance(choices, Sized) and len(choices) > MOST_CHOICES) or not isinstance(choices, Iterable):
         logger.warning("the choices of the argument %r are not published", field.name)
         return None
-    if isinstance(field, ma_fields.String):  # any other choice can never be met
+    if isinstance(field, ma_fields.String) and not isinstance(field, ma_fields.UUID):  # no other choice can be met
         choices = [each for each in choices if isinstance(each, str)]
     return [_on_wire(field, each, each) for each in choices]
 

@@ -2,7 +2,8 @@
 
 Int() <- 3, "3", 3.0 -> 3        Int() <- 30.9 -> 422        Int(strict=True) <- 3.0, "3" -> 422, as in marshmallow
 
-A duration and an enum's value that are numbers refuse true and false too, which Python counts as 1 and 0.
+A time, a duration and an enum's value that are numbers refuse true and false too, which Python counts as 1 and 0, and a
+duration in whole units (marshmallow 3) a fraction of one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from modelserve.v2.all_fields import all_fields
 
 __all__ = ["refuse_fractions"]
 
+# Fields whose values may be numbers, beside those that always are.
+_NUMBERED = (ma_fields.DateTime, ma_fields.Enum, ma_fields.TimeDelta)
+
 
 def refuse_fractions(schema: marshmallow.Schema) -> None:
     """Have a schema refuse them wherever it loads; a second time changes nothing."""
@@ -24,8 +28,8 @@ def refuse_fractions(schema: marshmallow.Schema) -> None:
     for field in fields:
         if isinstance(field, ma_fields.Integer) and not isinstance(field._validated, _Whole):
             field._validated = _Whole(field)  # type: ignore[method-assign]
-        elif isinstance(field, ma_fields.TimeDelta | ma_fields.Enum) and not isinstance(field._deserialize, _NoTruth):
-            field._deserialize = _NoTruth(field)  # type: ignore[method-assign]
+        elif isinstance(field, _NUMBERED) and not isinstance(field._deserialize, _Number):
+            field._deserialize = _Number(field)  # type: ignore[method-assign]
         elif isinstance(field, ma_fields.Nested) and not found.issuperset(map(id, field.schema.fields.values())):
             field._load = _Later(field)  # type: ignore[method-assign]  # a schema inside itself: there is no end of them
 
@@ -41,18 +45,23 @@ class _Whole:
         return self._validated(value)
 
 
-class _NoTruth:
+class _Number:
     def __init__(self, field: Any) -> None:
         self._field = field
         self._deserialize = field._deserialize
 
     def __call__(self, value: Any, *args: Any, **options: Any) -> Any:
         loaded = self._deserialize(value, *args, **options)
-        if isinstance(value, bool) and loaded is not None and not isinstance(getattr(loaded, "value", None), bool):
+        is_truth = isinstance(value, bool) and not isinstance(getattr(loaded, "value", None), bool)
+        if loaded is not None and (is_truth or self._is_cut(value)):
             if isinstance(self._field, ma_fields.Enum):
                 raise self._field.make_error("unknown", choices=self._field.choices_text)
-            raise self._field.make_error("invalid", input=value)
+            raise self._field.make_error("invalid", input=value, obj_type="number")  # a DateTime's names its type
         return loaded
+
+    def _is_cut(self, value: Any) -> bool:
+        is_whole = getattr(self._field, "serialization_type", None) is int
+        return is_whole and isinstance(value, float) and not value.is_integer()
 
 
 class _Later:

@@ -184,7 +184,7 @@ def _say_of_date(told: Schema, field: Any, schema_of: Any, is_answer: bool) -> N
         _as_text(told, field, "Without a time zone, such as 2026-05-01T12:30:00.", "format")
         with_pattern(told, f"^{_DATE}T{_TIME}$")
         told.setdefault("example", _NOON.isoformat())
-    elif is_answer and isinstance(field, ma_fields.DateTime) and not isinstance(field, ma_fields.AwareDateTime):
+    elif is_answer and told.get("format") == "date-time" and not isinstance(field, ma_fields.AwareDateTime):
         _as_text(told, field, "With a time zone where it has one.", "format")
         with_pattern(told, f"^{_DATE}T{_TIME}{_ZONE}$")
     elif isinstance(field, ma_fields.Time):
