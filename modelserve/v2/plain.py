@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import array
 import collections
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -138,14 +139,11 @@ def tell(value: Any) -> bytes:
 
     An object of a class without a text is told by the name of its class.
     """
-    try:
+    with contextlib.suppress(Exception):  # its methods may raise anything
         return dump(value, "null")
-    except Exception:  # its methods may raise anything
-        pass
-    try:
+    with contextlib.suppress(Exception):  # as above; or it is nested too deeply
         return _walked(value, _Telling("null"))
-    except Exception:  # as above; or it is nested too deeply
-        return orjson.dumps(_words(value))
+    return orjson.dumps(_words(value))
 
 
 def has_own_text(value: Any) -> bool:

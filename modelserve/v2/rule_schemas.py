@@ -29,6 +29,8 @@ Schema = dict[str, Any]
 # A list of more choices than a person can choose from makes a document that no page can show.
 MOST_CHOICES = 10_000
 _NUMBERS = {"number", "integer"}
+_TEXTS: Any = ma_fields.String
+_NO_TEXTS: Any = ma_fields.UUID  # a String in marshmallow 3
 _HOLDERS: Any = (ma_fields.Nested, ma_fields.List, ma_fields.Mapping, ma_fields.Tuple, NDArray)
 # Written otherwise in JavaScript, whose regular expressions are JSON Schema's (ECMA-262, 22.2).
 _TRANSLATED = ((r"\A", "^"), (r"\Z", "$"))
@@ -170,7 +172,7 @@ def _listed(field: Any, choices: Any) -> list[Any] | None:
     if (isinstance(choices, Sized) and len(choices) > MOST_CHOICES) or not isinstance(choices, Iterable):
         logger.warning("the choices of the argument %r are not published", field.name)
         return None
-    if isinstance(field, ma_fields.String) and not isinstance(field, ma_fields.UUID):  # no other choice can be met
+    if isinstance(field, _TEXTS) and not isinstance(field, _NO_TEXTS):  # no other choice can be met
         choices = [each for each in choices if isinstance(each, str)]
     return [_on_wire(field, each, each) for each in choices]
 
