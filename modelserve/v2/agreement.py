@@ -48,7 +48,8 @@ def check_agreement(model: Any, method: str, parser: ArgumentParser, *, is_lenie
         name for name, each in taken.items() if each.kind is Parameter.POSITIONAL_ONLY and _is_needed(each)
     ]:
         raise ContractError(f"{method} takes {_listed(by_place)} by place alone; arguments are given by their names.")
-    undeclared, untaken = _undeclared(taken, declared, parser), _untaken(taken, declared)
+    undeclared = _undeclared(taken, declared, parser)
+    untaken = _untaken(taken, declared, _bound_to(getattr(model, method)))
     if undeclared or any(declared[name] for name in untaken) or (untaken and not is_lenient):
         raise ContractError(_disagreement(model, method, undeclared, untaken))
     if untaken:
@@ -91,9 +92,16 @@ def _undeclared(taken: Mapping[str, Parameter], declared: Mapping[str, bool], pa
     return [name for name, each in taken.items() if each.kind in _BY_NAME and _is_needed(each) and name not in declared]
 
 
-def _untaken(taken: Mapping[str, Parameter], declared: Mapping[str, bool]) -> list[str]:
+def _bound_to(function: Any) -> str:
+    """Return the name under which a method gets its object, which no argument may have; "" where that is by place."""
+    own = _parameters(function.__func__) if inspect.ismethod(function) else None
+    first = next(iter(own.values()), None) if own else None
+    return first.name if first is not None and first.kind is Parameter.POSITIONAL_OR_KEYWORD else ""
+
+
+def _untaken(taken: Mapping[str, Parameter], declared: Mapping[str, bool], bound_to: str) -> list[str]:
     if any(each.kind is Parameter.VAR_KEYWORD for each in taken.values()):
-        return []
+        return [name for name in declared if name == bound_to]
     by_name = {name for name, each in taken.items() if each.kind in _BY_NAME}
     return [name for name in declared if name not in by_name]
 

@@ -153,3 +153,18 @@ def test_what_some_calls_lack_is_warned_of(caplog: pytest.LogCaptureFixture) -> 
     caplog.set_level(logging.WARNING)
     checked(lambda x: x, OPTIONAL)
     assert caplog.messages == ["a call may leave out x, for which predict has no default; it would fail"]
+
+
+class Anything:
+    def predict(self, **arguments: Any) -> Any:
+        return arguments
+
+    def by_place(self, /, **arguments: Any) -> Any:
+        return arguments
+
+
+def test_an_argument_is_not_called_as_the_object_itself() -> None:
+    declared = {"self": fields.Int(required=True)}
+    with pytest.raises(ContractError, match="declares self, which predict does not take"):
+        checked(Anything().predict, declared)
+    checked(Anything().by_place, declared)
