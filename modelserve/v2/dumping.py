@@ -9,6 +9,7 @@ other words it is ``schema.dump`` that loses nothing and takes what was dumped b
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -172,7 +173,11 @@ def _of(field: Any, value: Any) -> Any:
 
 
 def _as_json(value: Any) -> Any:
-    return value if type(value) in _JSON_TYPES else to_plain(value, "null")
+    """Return the value as a client reads it; ``dump`` refuses the rest by its place, or knows it as missing."""
+    if type(value) not in _JSON_TYPES:
+        with contextlib.suppress(NotJsonError):
+            return to_plain(value)
+    return value
 
 
 def _or_as_it_is(serialize: Callable[..., Any], value: Any) -> Any:
@@ -265,14 +270,19 @@ def _integer(field: Any, value: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    return int(value) if math.isfinite(value) and value == int(value) else value
+    return int(value) if not _is_endless(value) and value == int(value) else value
+
+
+def _is_endless(value: Any) -> bool:
+    """Tell whether a number is NaN or infinity; ``math`` raises for a Decimal's signalling NaN."""
+    return not (value.is_finite() if isinstance(value, decimal.Decimal) else math.isfinite(value))
 
 
 def _float(field: Any, value: Any) -> Any:
     if isinstance(value, str):
         value = _again(field, value)
     elif isinstance(value, decimal.Decimal | fractions.Fraction) or _is_long_double(value):
-        value = float(value)
+        value = math.nan if _is_endless(value) else float(value)
     return _or_as_it_is(field._serialize, value) if field.as_string and isinstance(value, numbers.Real) else value
 
 

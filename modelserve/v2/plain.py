@@ -107,7 +107,7 @@ class MissingError(NotJsonError):
     """A value that stands for none: NaN, NaT, NA, what a mask hides. An infinity is treated as one too."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name}, which JSON cannot say")
+        super().__init__(f'{name}, which JSON cannot say; return None for it, or set nan_answers to "null"')
 
 
 def dump(value: Any, nan: NanRule = "error") -> bytes:
@@ -439,7 +439,7 @@ class _Walk:
         """Return a key as text: what its own JSON is, without quotes where that is a text."""
         made = dump(key, self._nan)
         if made[:1] in (b"[", b"{"):
-            raise NotJsonError(f"a key of type {_type_name(key)}")
+            raise NotJsonError(f"a key of type {_type_name(key)}; make it a text")
         return str(json.loads(made)) if made[:1] == b'"' else made.decode()
 
     def twice(self, name: str) -> None:

@@ -29,7 +29,7 @@ from modelserve.v2 import fields
 from modelserve.v2.answers import Renderer
 from modelserve.v2.describe import describe
 from tests.v2.running import made
-from tests.v2.values import ALL, pd
+from tests.v2.values import ALL, NULLED, pd
 
 JSON = "application/json"
 UTC = datetime.UTC
@@ -407,6 +407,38 @@ def test_null_is_sent_for_nan_where_the_field_allows_it() -> None:
                 "k": "DOG",
             }
             assert sent({"x": field}, {"x": value}) is None
+
+
+@pytest.mark.parametrize("name", [name for name, (_, text) in NULLED.items() if text == "null"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *(
+            kind(allow_none=True)
+            for kind in (fields.Int, fields.Float, fields.Decimal, fields.Bool, fields.Str, fields.Raw)
+        ),
+        *(kind(allow_none=True) for kind in (fields.DateTime, fields.Date, fields.Time, fields.TimeDelta)),
+        *(kind(allow_none=True) for kind in (fields.UUID, fields.IP, fields.Dict)),
+        fields.Enum(K, allow_none=True),
+    ],
+    ids=lambda field: type(field).__name__,
+)
+def test_what_is_missing_is_null_by_setting_alone(field: Any, name: str) -> None:
+    for schema, value, answer in (
+        ({"x": field}, {"x": NULLED[name][0]}, {"x": None}),
+        ({"x": fields.List(field)}, {"x": [NULLED[name][0]]}, {"x": [None]}),
+    ):
+        with pytest.raises(BadAnswer) as refused:
+            Renderer(schema).render(1, value, JSON)
+        assert re.match(r"x(\[0\])?: .*, which JSON cannot say; ", str(refused.value.log)), refused.value.log
+        assert sent(schema, value, nan="null") == answer
+
+
+def test_a_value_that_is_no_json_is_refused_with_its_place() -> None:
+    for field in (fields.Str(), fields.Int(), fields.Date(), fields.UUID(), fields.Enum(K)):
+        with pytest.raises(BadAnswer) as refused:
+            Renderer({"x": fields.List(field)}).render(1, {"x": [b"x"]}, JSON)
+        assert str(refused.value.log).startswith("x[0]: type bytes; ")
 
 
 def test_json_that_the_model_wrote_has_the_schemas_form_too() -> None:
