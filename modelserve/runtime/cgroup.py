@@ -52,7 +52,7 @@ def _quota(folder: Path) -> float:
     quota, _, period = _text(folder / "cpu.max").partition(" ")
     if not quota:
         quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
-    with contextlib.suppress(ValueError, ZeroDivisionError):  # "max", or what no kernel says
+    with contextlib.suppress(ValueError, ArithmeticError):  # "max", or what no kernel says
         return int(quota) / int(period)
     return 0.0
 

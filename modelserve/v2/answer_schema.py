@@ -7,6 +7,7 @@ Its fields are copies, also those inside others: what is changed in them is not 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from copy import copy
 from typing import Any
@@ -17,6 +18,9 @@ from marshmallow import fields as ma_fields
 from modelserve.errors import ContractError
 
 __all__ = ["answer_schema"]
+
+# There is no end of them where each instance makes another for its fields.
+MOST_SCHEMAS = 1000
 
 
 def answer_schema(declared: Any) -> marshmallow.Schema | None:
@@ -38,7 +42,7 @@ def answer_schema(declared: Any) -> marshmallow.Schema | None:
             f"schema is of type {type(declared).__name__}; it must be a dict of fields, a marshmallow Schema class "
             "or an instance of one, or None."
         )
-    return _for_answers(declared, frozenset())
+    return _Copies().all_of(declared)
 
 
 def _from_fields(declared: Mapping[Any, Any]) -> type[marshmallow.Schema]:
@@ -53,26 +57,51 @@ def _from_fields(declared: Mapping[Any, Any]) -> type[marshmallow.Schema]:
     return marshmallow.Schema.from_dict(fields, name="ModelPredictionResponse")
 
 
-def _for_answers(schema: marshmallow.Schema, above: frozenset[type]) -> marshmallow.Schema:
-    made = copy(schema)
-    within = above | {type(schema)}
-    made.fields = {name: _own(field, within) for name, field in schema.fields.items() if not field.load_only}
-    made.load_fields = made.fields
-    return made
+class _Copies:
+    """Makes a copy of each schema once, so that one that is nested in itself is nested in its own copy."""
+
+    def __init__(self) -> None:
+        self._made: dict[Any, marshmallow.Schema] = {}
+        self._waiting: deque[tuple[marshmallow.Schema, marshmallow.Schema]] = deque()
+
+    def all_of(self, schema: marshmallow.Schema) -> marshmallow.Schema:
+        """Return the copy of a schema, with those of all that are nested in it."""
+        copied = self._of(schema, None)
+        while self._waiting:
+            schema, made = self._waiting.popleft()
+            made.fields = {name: self._field(field) for name, field in schema.fields.items() if not field.load_only}
+            made.load_fields = made.fields
+        return copied
+
+    def _of(self, schema: marshmallow.Schema, nested: Any) -> marshmallow.Schema:
+        """Return the copy of a schema; ``nested`` is what the field was made with that it is nested in."""
+        key = nested if isinstance(nested, str) else id(nested), type(schema), _options(schema)
+        if key not in self._made and len(self._made) < MOST_SCHEMAS:
+            self._made[key] = copy(schema)
+            self._waiting.append((schema, self._made[key]))
+        return self._made.get(key, schema)
+
+    def _field(self, field: Any) -> Any:
+        made = copy(field)
+        vars(made).pop("_validated", None)  # how an argument's refuses fractions
+        if isinstance(field, ma_fields.Nested):
+            made._schema = self._of(field.schema, field.nested)
+        elif isinstance(field, ma_fields.List):
+            made.inner = self._field(field.inner)
+        elif isinstance(field, ma_fields.Tuple):
+            made.tuple_fields = [self._field(each) for each in field.tuple_fields]
+        elif isinstance(field, ma_fields.Mapping):
+            made.key_field = field.key_field and self._field(field.key_field)
+            made.value_field = field.value_field and self._field(field.value_field)
+        return made
 
 
-def _own(field: Any, above: frozenset[type]) -> Any:
-    """Return a copy of a field; a schema that is nested in itself stays as it is there."""
-    made = copy(field)
-    vars(made).pop("_validated", None)  # how an argument's refuses fractions
-    if isinstance(field, ma_fields.Nested):
-        if type(field.schema) not in above:
-            made._schema = _for_answers(field.schema, above)
-    elif isinstance(field, ma_fields.List):
-        made.inner = _own(field.inner, above)
-    elif isinstance(field, ma_fields.Tuple):
-        made.tuple_fields = [_own(each, above) for each in field.tuple_fields]
-    elif isinstance(field, ma_fields.Mapping):
-        made.key_field = field.key_field and _own(field.key_field, above)
-        made.value_field = field.value_field and _own(field.value_field, above)
-    return made
+def _options(schema: marshmallow.Schema) -> tuple[Any, ...]:
+    """Return what makes two instances of a schema differ: of names with a dot, marshmallow tells the fields."""
+    inside = ((name, _names(field)) for name, field in schema.declared_fields.items())
+    return (_names(schema), schema.many, schema.unknown, *inside)
+
+
+def _names(limited: Any) -> tuple[frozenset[str] | None, ...]:
+    found = (getattr(limited, each, None) for each in ("only", "exclude", "load_only", "dump_only"))
+    return tuple(None if each is None or isinstance(each, bool) else frozenset(each) for each in found)

@@ -108,7 +108,8 @@ def _object(schema: marshmallow.Schema, value: Any, unknown: str) -> Any:
     if isinstance(value, Mapping):
         given = dict(value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        given = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        names = [field.name for field in dataclasses.fields(value)]
+        given = {name: getattr(value, name) for name in names if hasattr(value, name)}
     else:
         return value
     rows: dict[Any, list[tuple[str, Any]]] = {}

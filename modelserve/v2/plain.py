@@ -10,7 +10,8 @@ so that a value has one text however it is reached. numpy and pandas are used wh
 imported.
 
 Of numpy, orjson itself is given nothing but what is known to be numbers: it writes NaT as 1970, and a datetime64 in
-units of 15 minutes ends the process (orjson 3.13).
+units of 15 minutes ends the process (orjson 3.13). So does a dataclass with slots of which one is empty: simpler()
+makes dicts of dataclasses.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ _YEARS = (0, 9999)
 # Units in which 64 bits hold some centuries or less.
 _NARROW = ("ns", "ps", "fs", "as")
 _PATH_CHARS = 200
+_OPTION = orjson.OPT_PASSTHROUGH_DATACLASS
 
 # Written as their text, which holds all that they are.
 _TEXTS = (
@@ -126,7 +128,7 @@ def dump(value: Any, nan: NanRule = "error") -> bytes:
             than orjson writes, which is also how an object that holds itself ends.
     """
     try:
-        body = orjson.dumps(value, default=simpler)
+        body = orjson.dumps(value, default=simpler, option=_OPTION)
     except TypeError:
         return _walked(value, _Walk(nan))
     if nan == "error" and b"null" in body:  # orjson writes NaN as null: see which of the two this is
@@ -180,10 +182,26 @@ def _form_of(kind: Any) -> Callable[[Any], Any]:
     """Return what makes values of a type simpler."""
     if (numpy := sys.modules.get("numpy")) is not None and issubclass(kind, numpy.ndarray | numpy.generic):
         return _form_of_numpy(kind, numpy)
+    if dataclasses.is_dataclass(kind) and not issubclass(kind, float | tuple):
+        return _items_in_slots if _has_slots(kind) else _items_in_dict
     for types, form in _FORMS:
         if issubclass(kind, types):
             return form
     return _of_other
+
+
+def _has_slots(kind: Any) -> bool:
+    return "__slots__" in vars(kind) or not kind.__dictoffset__
+
+
+def _items_in_dict(value: Any) -> dict[str, Any]:
+    return {name: item for name, item in vars(value).items() if not name.startswith("_")}
+
+
+def _items_in_slots(value: Any) -> dict[str, Any]:
+    """Return what is set of a dataclass."""
+    names = [field.name for field in dataclasses.fields(value)]
+    return {name: getattr(value, name) for name in names if not name.startswith("_") and hasattr(value, name)}
 
 
 def _form_of_numpy(kind: Any, numpy: Any) -> Callable[[Any], Any]:
@@ -236,7 +254,10 @@ def _as_text(value: Any) -> str:
         raise MissingError("NaN or infinity")
     if value != value:  # pandas' NaT is a length of time as well
         raise MissingError("NaT")
-    return str(value)
+    try:
+        return str(value)
+    except ValueError as error:  # a fraction of CPython's limit of digits
+        raise NotJsonError(f"a {_type_name(value)} of more than {sys.get_int_max_str_digits()} digits") from error
 
 
 def _in_order(values: Set[Any]) -> list[Any]:
@@ -351,7 +372,7 @@ def _walk(value: Any, walk: _Walk) -> Any:
 def _walked(value: Any, walk: _Walk) -> bytes:
     writable = _walk(value, walk)
     try:
-        return orjson.dumps(writable, default=simpler)
+        return orjson.dumps(writable, default=simpler, option=_OPTION)
     except TypeError as error:
         raise NotJsonError(f"it is nested too deeply, or its time zone is none: {error}") from error
 
@@ -397,7 +418,7 @@ class _Walk:
         if isinstance(value, tuple):
             return self._list(iter(value), depth)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return self._items(_attributes(value), depth)
+            return self._items(simpler(value).items(), depth)
         if type(value) in _AS_IT_IS or (type(value) is datetime.time and value.tzinfo is None):
             return value
         if _kind(value) == "f" and value.dtype.itemsize <= _DOUBLE_BYTES:
@@ -478,13 +499,6 @@ def _finite(value: float) -> float:
     return value
 
 
-def _attributes(value: Any) -> Iterable[tuple[str, Any]]:
-    """Return what orjson writes of a dataclass: not what begins with an underscore."""
-    slots = "__slots__" in vars(type(value)) or not hasattr(value, "__dict__")
-    items = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)} if slots else vars(value)
-    return [(name, item) for name, item in items.items() if not name.startswith("_")]
-
-
 def _integer(value: int) -> Any:
     if value in _BITS_64:
         return value
@@ -512,7 +526,8 @@ def _is_text(value: str) -> bool:
 def _object(items: Mapping[str, Any]) -> orjson.Fragment:
     """Return an object with keys that orjson does not write."""
     pairs = (
-        b"%b:%b" % (json.dumps(name).encode(), orjson.dumps(item, default=simpler)) for name, item in items.items()
+        b"%b:%b" % (json.dumps(name).encode(), orjson.dumps(item, default=simpler, option=_OPTION))
+        for name, item in items.items()
     )
     return orjson.Fragment(b"{%b}" % b",".join(pairs))
 

@@ -71,6 +71,10 @@ LAYOUTS = {
         ("0::/system.slice/models.service", V2, {"system.slice/models.service/cpu.max": "max 100000"}),
         (math.inf, math.inf),
     ),
+    "v2, a number that no kernel says": (
+        ("0::/", V2, {"cpu.max": f"{10**400} 1", "memory.max": "9" * 5000}),
+        (math.inf, math.inf),
+    ),
     "v2, a group that lies outside of what is seen": (
         ("0::/../../other", V2, {"cpu.max": "100000 100000", "memory.max": str(MIB)}),
         (1, MIB),

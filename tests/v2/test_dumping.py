@@ -399,6 +399,44 @@ def test_a_schema_within_itself_is_dumped_at_every_depth() -> None:
     assert sent(Tree, value) == {"k": "DOG", "below": [{"k": "CAT", "below": [{"k": "DOG"}]}]}
 
 
+def test_a_schema_within_itself_has_the_fields_of_answers_at_every_depth() -> None:
+    class Tree(marshmallow.Schema):
+        id = fields.Int(dump_only=True)
+        secret = fields.Str(load_only=True)
+        below = fields.List(fields.Nested(lambda: Tree()))
+        bare = fields.Nested(lambda: Tree(only=("id",)))
+
+    below = [{"id": 2, "secret": "s", "below": [{"id": 3, "bare": {"id": 4}}]}]
+    assert sent(Tree, {"id": 1, "below": below}) == {
+        "id": 1,
+        "below": [{"id": 2, "below": [{"id": 3, "bare": {"id": 4}}]}],
+    }
+    assert sent(Tree, {"below": [{"below": [{"id": "no"}]}]}) is None
+    assert sent(Tree, {"bare": {"below": []}}) is None
+
+
+def test_schemas_that_nest_each_other_are_ready_in_time() -> None:
+    made: dict[int, type[marshmallow.Schema]] = {}
+
+    def another(number: int) -> Any:
+        return fields.Nested(lambda: made[number]())
+
+    for number in range(9):
+        others = {f"to{each}": another(each) for each in range(9)}
+        made[number] = type(f"Of{number}", (marshmallow.Schema,), {"id": fields.Int(dump_only=True), **others})
+    assert sent(made[0], {"to8": {"to3": {"to0": {"id": 1}}}}) == {"to8": {"to3": {"to0": {"id": 1}}}}
+
+
+def test_a_dataclass_of_which_a_slot_is_empty_is_sent_without_it() -> None:
+    @dataclasses.dataclass(slots=True)
+    class Found:
+        x: int = 1
+        later: int = dataclasses.field(init=False)
+
+    assert sent({"found": fields.Raw()}, {"found": Found()}) == {"found": {"x": 1}}
+    assert sent({"x": fields.Int(), "later": fields.Int(), "k": fields.Enum(K)}, Found()) == {"x": 1}
+
+
 def test_null_is_sent_for_nan_where_the_field_allows_it() -> None:
     for field in (fields.Float(allow_nan=True), fields.Decimal(allow_nan=True)):
         for value in (math.nan, decimal.Decimal("NaN")):

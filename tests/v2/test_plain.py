@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import fractions
 import json
 import math
 import types
@@ -58,6 +59,7 @@ class Box:
 @dataclasses.dataclass(slots=True)
 class Slotted:
     left: float = math.pi
+    later: int = dataclasses.field(init=False)
 
 
 WRITTEN = {
@@ -155,6 +157,10 @@ REFUSED = {
     "NaT": (np.datetime64("NaT"), "NaT"),
     "NaT in an array": ({"t": np.array(["NaT", "2020-01-01"], "M8[s]")}, "t[0]: NaT"),
     "NaT of pandas": ({"t": NotATime(2020, 1, 2)}, "t: NaT"),
+    "a fraction of 5000 digits": (
+        [fractions.Fraction(10**5000, 3)],
+        "[0]: a fractions.Fraction of more than 4300 digits",
+    ),
     "an integer of 5000 digits": ({"big": 10**5000}, "big: an integer of more than 4300 digits"),
     "a Decimal that is none": ({"price": decimal.Decimal("NaN")}, "price: NaN"),
     "an object in a set": ({"a": [{len}]}, "a[0]: type builtin_function_or_method"),
