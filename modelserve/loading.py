@@ -48,9 +48,22 @@ def _load(ref: ModelRef) -> Any:
         place, _, attribute = ref.target.partition(":")
         module = _load_file(Path(place)) if ref.kind == "file" else _load_module(place, ref.kind)
         found = _attribute(module, attribute, place) if attribute else _whole(module, place)
-    model = found() if inspect.isclass(found) else found
+    model = _made(found) if inspect.isclass(found) else found
     require_model(model, ref.target if isinstance(model, types.ModuleType) else "")
     return model
+
+
+def _made(kind: type) -> Any:
+    try:
+        signature = inspect.signature(kind)
+    except ValueError:  # compiled: what it takes cannot be known
+        return kind()
+    try:
+        signature.bind()
+    except TypeError:
+        sentence = f"The class {kind.__qualname__} is made without arguments, but takes {signature}"
+        raise DiscoveryError(f"{sentence}: give each a default, or load what it needs in warm.") from None
+    return kind()
 
 
 def _load_module(name: str, kind: str) -> types.ModuleType:

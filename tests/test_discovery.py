@@ -332,6 +332,14 @@ def test_a_module_whose_model_is_a_class_in_it_says_how_to_name_it(own_world: Pa
         load(ModelRef("x", "file", str(path)))
 
 
+def test_a_class_that_needs_arguments_says_so(own_world: Path) -> None:
+    path = _write(
+        own_world / "mine.py", "class Digits:\n    def __init__(self, path, n=1): ...\n    def predict(self): ..."
+    )
+    with pytest.raises(DiscoveryError, match=r"^The class Digits is made without arguments, but takes \(path, n=1\): "):
+        load(ModelRef("x", "file", f"{path}:Digits"))
+
+
 class Adder:
     """A model of a Python program."""
 

@@ -19,13 +19,35 @@ import marshmallow
 
 from modelserve.errors import ContractError
 from modelserve.v2.arguments import ArgumentParser
-from modelserve.v2.model import provides
+from modelserve.v2.model import attribute, provides
 
-__all__ = ["check_agreement", "check_batching"]
+__all__ = ["check_agreement", "check_batching", "check_methods"]
 
 logger = logging.getLogger(__name__)
 
+_TAKE_NOTHING = ("get_metadata", "get_predict_args", "get_train_args", "warm")
+_TAKE_SOMETHING = ("predict", "predict_batch", "batch_key", "train")
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_NAMED = (Parameter.POSITIONAL_ONLY, *_BY_NAME)
+
+
+def check_methods(model: Any) -> None:
+    """Check that the methods of a model can be called: that they have ``self``, and need nothing where none is given.
+
+    What is under other names than ``get_...`` and is no function, such as a flag ``train``, is not of the contract.
+
+    Raises:
+        ContractError: One cannot.
+    """
+    for name in (*_TAKE_NOTHING, *_TAKE_SOMETHING):
+        method = attribute(model, name, None)
+        if method is not None and not callable(method) and name.startswith("get_"):
+            raise ContractError(f"{name} is of type {type(method).__name__}; it must be a function.")
+        if inspect.ismethod(method) and _parameters(method.__func__) == {}:
+            raise ContractError(f"{name} has no self; write def {name}(self, ...), or make it a staticmethod.")
+        taken = _parameters(method) if name in _TAKE_NOTHING and callable(method) else None
+        if needed := [each.name for each in (taken or {}).values() if each.kind in _NAMED and _is_needed(each)]:
+            raise ContractError(f"{name} is called without arguments, but needs {_listed(needed)}.")
 
 
 def check_agreement(model: Any, method: str, parser: ArgumentParser, *, is_lenient: bool = False) -> None:

@@ -68,8 +68,9 @@ class ArgumentParser:
             of which one may be a range such as ``image/*``, else JSON alone.
 
     Raises:
-        TypeError: ``declared`` is none of these, a schema of many, or a mapping to something that is no field.
-        ValueError: A field names an unknown location, or two fields one name.
+        ContractError: ``declared`` is none of these, a schema of many, or a mapping to something that is no field; or a
+            field names an unknown location.
+        ValueError: Two fields have one name.
     """
 
     def __init__(
@@ -204,9 +205,9 @@ def _build(declared: Declared) -> tuple[Schema, dict[str, str]]:
         own, renamed = _own_fields(declared)
         schema = Schema.from_dict(own, name="Arguments")()
     else:
-        raise TypeError(f"arguments are declared by a dict of fields or a marshmallow Schema, not {declared!r}")
+        raise ContractError(f"Arguments are declared by a dict of fields or a marshmallow Schema, not {declared!r}.")
     if schema.many:
-        raise TypeError("arguments are one object, so their schema cannot have many=True")
+        raise ContractError("Arguments are one object, so their schema cannot have many=True.")
     for name in (wire_name(name, field) for name, field in schema.load_fields.items()):
         if not is_text(name):
             raise ContractError(
@@ -220,9 +221,9 @@ def _own_fields(declared: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     renamed: dict[str, str] = {}
     for name, declared_field in declared.items():
         if not isinstance(name, str):
-            raise TypeError(f"arguments are declared by a dict of fields, whose name must be a text, not {name!r}")
+            raise ContractError(f"Arguments are declared by a dict of fields, whose name must be a text, not {name!r}.")
         if not isinstance(declared_field, Field):
-            raise TypeError(f"argument {name!r} must be a field, such as fields.Int(), not {declared_field!r}")
+            raise ContractError(f"The argument {name!r} must be a field, such as fields.Int(), not {declared_field!r}.")
         field = _unbound(declared_field)
         # marshmallow makes nested dicts of dotted names, and a class attribute of Meta
         if "." in name or name == "Meta":

@@ -21,7 +21,7 @@ import msgspec
 from modelserve.errors import BadAnswer, ContractError, NotAcceptable, NotImplementedByModel
 from modelserve.frames import FRAME_LIMIT_BYTES
 from modelserve.messages import Answer, Call, Description
-from modelserve.v2.agreement import check_agreement, check_batching
+from modelserve.v2.agreement import check_agreement, check_batching, check_methods
 from modelserve.v2.answers import Renderer
 from modelserve.v2.arguments import ArgumentParser, UnknownRule
 from modelserve.v2.batches import BAD_BATCH, Batches, Parsed
@@ -99,6 +99,8 @@ class Predictor:
         self._options = options
         self._wait = wait
         self._guard = Guard()
+        if not options.is_deepaas:
+            check_methods(model)
         self.batches = provides(model, "predict_batch")
         self.is_async = is_async(model)
         self.max_concurrency = concurrency(model, options.max_concurrency)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from marshmallow import fields as ma_fields
 from marshmallow import validate
 
+from modelserve.errors import ContractError
 from modelserve.v2.fields import Field, NDArray, file_rule
 
 __all__ = ["Meaning", "Reading", "header_names", "location_of", "reading_of", "wire_name"]
@@ -40,12 +41,12 @@ def location_of(field: Field) -> str:  # type: ignore[type-arg]
     """Return the only place a field is read from: "query", "form", "json", "headers", or "" for all but headers.
 
     Raises:
-        ValueError: ``metadata["location"]`` names no such place.
+        ContractError: ``metadata["location"]`` names no such place.
     """
     said = field.metadata.get("location") or ""
     if said not in _LOCATIONS:
         known = ", ".join(name for name in _LOCATIONS if name)
-        raise ValueError(f"a field's location is {said!r}; it must be one of {known}")
+        raise ContractError(f"A field's location is {said!r}; it must be one of {known}.")
     return _LOCATIONS[said]
 
 

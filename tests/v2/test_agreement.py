@@ -12,8 +12,9 @@ from marshmallow.validate import OneOf
 
 from modelserve.errors import ContractError
 from modelserve.v2 import fields
-from modelserve.v2.agreement import check_agreement, check_batching
+from modelserve.v2.agreement import check_agreement, check_batching, check_methods
 from modelserve.v2.arguments import ArgumentParser
+from modelserve.v2.predictor import Predictor
 from tests.v2.running import made
 
 NEEDED = {"x": fields.Int(required=True)}
@@ -140,6 +141,34 @@ def test_a_batch_is_given_as_one_list() -> None:
         check_batching(made(predict_batch=lambda x, y: [x, y]))
     with pytest.raises(ContractError, match=r"^batch_key must take one argument, the arguments of a call; it takes"):
         check_batching(made(predict_batch=lambda calls: calls, batch_key=lambda: 1))
+
+
+def test_a_method_without_self_or_with_too_much_is_one_sentence() -> None:
+    class Model:
+        def predict() -> int:  # type: ignore[misc]
+            return 1
+
+        @staticmethod
+        def train() -> int:
+            return 1
+
+        @classmethod
+        def warm(cls, path: str = "") -> None: ...
+
+    for name, wrong, words in (
+        ("predict", None, r"^predict has no self; write def predict\(self, ...\), or make it a staticmethod\.$"),
+        ("get_predict_args", {"x": fields.Int()}, r"^get_predict_args is of type dict; it must be a function\.$"),
+        ("get_train_args", lambda model, x: {}, r"^get_train_args is called without arguments, but needs x\.$"),
+        ("warm", lambda model, x, /, *, y: None, r"^warm is called without arguments, but needs x and y\.$"),
+        ("get_metadata", lambda: None, "^get_metadata has no self; "),
+    ):
+        own = {"predict": lambda model: 1} | ({name: wrong} if wrong else {"predict": Model.__dict__["predict"]})
+        with pytest.raises(ContractError, match=words):
+            check_methods(type("Broken", (Model,), own)())
+        with pytest.raises(ContractError, match=words):
+            Predictor(type("Broken", (Model,), own)())
+    check_methods(type("Right", (Model,), {"predict": lambda *all: 1, "get_metadata": None})())
+    check_methods(made(predict=lambda: 1, warm=lambda *given, **named: None, train=False))
 
 
 def test_packages_for_deepaas_may_declare_what_few_calls_give(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from modelserve.errors import ContractError
 from modelserve.v2 import fields
 from modelserve.v2.arguments import ArgumentParser
 from modelserve.v2.reading import Reading, header_names, location_of, reading_of, wire_name
 
 
 def test_an_unknown_location_is_an_error_of_the_model() -> None:
-    with pytest.raises(ValueError, match="location is 'cookies'; it must be one of query, querystring"):
+    with pytest.raises(ContractError, match="location is 'cookies'; it must be one of query, querystring"):
         ArgumentParser({"x": fields.Int(metadata={"location": "cookies"})})
     assert location_of(fields.Int(metadata={"location": None})) == ""
 
