@@ -182,7 +182,7 @@ def _form_of(kind: Any) -> Callable[[Any], Any]:
     """Return what makes values of a type simpler."""
     if (numpy := sys.modules.get("numpy")) is not None and issubclass(kind, numpy.ndarray | numpy.generic):
         return _form_of_numpy(kind, numpy)
-    if dataclasses.is_dataclass(kind) and not issubclass(kind, float | tuple):
+    if not issubclass(kind, float | tuple) and dataclasses.is_dataclass(kind):
         return _items_in_slots if _has_slots(kind) else _items_in_dict
     for types, form in _FORMS:
         if issubclass(kind, types):
