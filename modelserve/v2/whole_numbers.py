@@ -3,7 +3,7 @@
 Int() <- 3, "3", 3.0 -> 3        Int() <- 30.9 -> 422        Int(strict=True) <- 3.0, "3" -> 422, as in marshmallow
 
 A time, a duration and an enum's value that are numbers refuse true and false too, which Python counts as 1 and 0, and a
-duration in whole units (marshmallow 3) a fraction of one.
+duration in whole units (marshmallow 3) a fraction of one; a time and a duration also a number that no float can hold.
 """
 
 from __future__ import annotations
@@ -51,13 +51,20 @@ class _Number:
         self._deserialize = field._deserialize
 
     def __call__(self, value: Any, *args: Any, **options: Any) -> Any:
-        loaded = self._deserialize(value, *args, **options)
+        try:
+            loaded = self._deserialize(value, *args, **options)
+        except OverflowError as error:  # an integer that no float holds
+            raise self._refusal(value) from error
         is_truth = isinstance(value, bool) and not isinstance(getattr(loaded, "value", None), bool)
         if loaded is not None and (is_truth or self._is_cut(value)):
-            if isinstance(self._field, ma_fields.Enum):
-                raise self._field.make_error("unknown", choices=self._field.choices_text)
-            raise self._field.make_error("invalid", input=value, obj_type="number")  # a DateTime's names its type
+            raise self._refusal(value)
         return loaded
+
+    def _refusal(self, value: Any) -> marshmallow.ValidationError:
+        if isinstance(self._field, ma_fields.Enum):
+            return self._field.make_error("unknown", choices=self._field.choices_text)
+        # a DateTime's names its type
+        return self._field.make_error("invalid", input=value, obj_type="number")  # type: ignore[no-any-return]
 
     def _is_cut(self, value: Any) -> bool:
         is_whole = getattr(self._field, "serialization_type", None) is int

@@ -66,3 +66,20 @@ def test_a_whole_number_keeps_its_value(name: str, form: str, number: str, value
         given = list(given.values())[-1] if isinstance(given, dict) else given[-1]
     assert given == value
     assert type(given) is int
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        fields.TimeDelta(),
+        fields.TimeDelta(precision="days"),
+        fields.DateTime("timestamp"),
+        fields.DateTime("timestamp_ms"),
+    ],
+)
+@pytest.mark.parametrize("form", ["{}", "-{}", "[{}]"])
+def test_a_time_that_no_float_can_hold_is_refused(field: Any, form: str) -> None:
+    parser = ArgumentParser({"at": fields.List(field) if form == "[{}]" else field})
+    with pytest.raises(InvalidArguments) as refused:
+        parser.parse(sent("at", form, "9" * 400))
+    assert "at" in refused.value.fields
