@@ -137,8 +137,8 @@ class Batches:
             yield from (self._guard.failed(item.id, wrong) for item in batch)
             return
         for item, value in zip(batch, values, strict=True):
-            # of one call, a model may say what predict would have raised
-            if isinstance(value, BaseException):
+            # of one call, a model may say what predict would have raised; isinstance would run code of the value
+            if issubclass(type(value), BaseException):
                 yield self._guard.failed(item.id, value)
             else:
                 yield self._render(item, value)

@@ -112,6 +112,21 @@ class TestBatches:
         assert failure(answers[2]).code == "bad_answer"
         assert (predictions(answers[1]), predictions(answers[3])) == ("a", {"b": 1})
 
+    @pytest.mark.parametrize("error", [RuntimeError("class"), SystemExit(3)])
+    def test_one_answer_whose_class_cannot_be_asked_for_does_not_end_the_worker(self, error: BaseException) -> None:
+        class Classless:
+            @property
+            def __class__(self) -> Any:
+                raise error
+
+        class Model(Batching):
+            def answers(self, values: list[int]) -> Any:
+                return [Classless() if value == 2 else value for value in values]
+
+        answers = answered(Model(), [call(1, 1), call(2, 2), call(3, 3)])
+        assert (predictions(answers[1]), predictions(answers[3])) == (1, 3)
+        assert failure(answers[2]).status == 500
+
     def test_a_model_with_both_is_only_asked_for_batches(self) -> None:
         model = made(predict=lambda: "one", predict_batch=lambda calls: ["many"] * len(calls))
         assert predictions(answered(model, [Call(1)])[1]) == "many"
