@@ -115,7 +115,7 @@ class TestBatches:
     @pytest.mark.parametrize("error", [RuntimeError("class"), SystemExit(3)])
     def test_one_answer_whose_class_cannot_be_asked_for_does_not_end_the_worker(self, error: BaseException) -> None:
         class Classless:
-            @property
+            @property  # type: ignore[misc]
             def __class__(self) -> Any:
                 raise error
 
