@@ -87,10 +87,13 @@ class Streams:
 
         Raises:
             NotAcceptable: The items are bytes, and the Accept header names only what bytes cannot be.
+            BadAnswer: The first item cannot be sent.
         """
         chosen = self._chosen(item.accept, item.media_type, bool(first) and isinstance(first[0], _BYTES))
         chosen = self._renderer.type_of(first[0] if first else b"", chosen)
-        return Stream(item.id, items, first, chosen, self)
+        stream = Stream(item.id, items, first, chosen, self)
+        stream.render_first()
+        return stream
 
     def failure_of(self, error: BaseException) -> Failure:
         """Return what the client and the log may know of an error in mid-stream."""
@@ -132,6 +135,7 @@ class Stream:
     def __init__(self, call_id: int, items: Any, first: list[Any], media_type: str, streams: Streams) -> None:
         self._id = call_id
         self._first = first
+        self._begun: list[Part] = []
         self._media_type = media_type
         self._streams = streams
         self.items = items
@@ -142,10 +146,18 @@ class Stream:
         self._count = 0
         self.answer = Answer(call_id, f"{TEXT}; charset=utf-8" if media_type == TEXT else media_type, stream=True)
 
+    def render_first(self) -> None:
+        """Render the item that is known, while the status can still say that it cannot be sent.
+
+        Raises:
+            BadAnswer: It cannot.
+        """
+        self._begun = [self._part(item) for item in self._first]
+
     def next_part(self) -> Part:
         """Return the next part, or the last one, once the model's generator has given the item for it; never raises."""
         try:
-            return self._part(self._first.pop() if self._first else next(self.items))
+            return self._begun.pop() if self._begun else self._part(next(self.items))
         except StopIteration:
             return self._end()
         except BaseException as error:  # the border to the model
@@ -158,7 +170,7 @@ class Stream:
             BaseException: What the model raised, or that the task is cancelled; only the caller can tell them apart.
         """
         try:
-            return self._part(self._first.pop() if self._first else await anext(self.items))
+            return self._begun.pop() if self._begun else self._part(await anext(self.items))
         except StopAsyncIteration:
             return self._end()
 

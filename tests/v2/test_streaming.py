@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -191,6 +192,14 @@ class TestErrors:
         assert isinstance(answer, Answer)
         assert answer.failure is not None
         assert (answer.failure.status, answer.failure.message) == (413, "Too large.")
+
+    @pytest.mark.parametrize("accept", ["", NDJSON, "application/json", "text/plain"])
+    def test_a_first_item_that_cannot_be_sent_is_one_too(self, accept: str) -> None:
+        for model in (Yielding(math.nan, 1), Yielding(object()), Yielding({"y": "three"}, schema={"y": fields.Int()})):
+            answer = predicted(model, accept)
+            assert isinstance(answer, Answer)
+            assert answer.failure is not None
+            assert (answer.failure.status, answer.failure.code) == (500, "bad_answer")
 
     @pytest.mark.parametrize("error", [ValueError("secret"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
     def test_in_mid_stream_it_is_an_event_with_a_fixed_sentence(self, error: BaseException) -> None:
