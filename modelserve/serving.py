@@ -25,6 +25,7 @@ from typing import Any
 from modelserve import logs
 from modelserve.discovery import ModelRef, carry
 from modelserve.errors import NoModel, StartError
+from modelserve.removal import remove_tree
 from modelserve.server import Hooks, Orders, run, serve_until_stopped
 from modelserve.settings import Settings, load_settings
 from modelserve.supervised import Supervisor
@@ -98,7 +99,7 @@ def running(model: Any, **settings: Any) -> Iterator[RunningServer]:
         StartError: The server cannot start, or the model could not; the message says why.
     """
     refs = [carry(model)]
-    with tempfile.TemporaryDirectory(prefix="modelserve-data-", ignore_cleanup_errors=True) as data_dir:
+    with _data_folder() as data_dir:
         own = {"port": 0, "data_dir": data_dir, "log_level": "warning"}
         chosen = load_settings(settings, os.environ, defaults=own)
         with logs.borrowed(chosen.log_level, chosen.log_format):
@@ -114,8 +115,23 @@ def running(model: Any, **settings: Any) -> Iterator[RunningServer]:
             server.result()
 
 
+@contextlib.contextmanager
+def _data_folder() -> Iterator[str]:
+    """Make a folder that is removed at the end of the block, but not by a child that the program has forked."""
+    folder, ours = tempfile.mkdtemp(prefix="modelserve-data-"), os.getpid()
+    try:
+        yield folder
+    finally:
+        if os.getpid() == ours:
+            with contextlib.suppress(OSError):
+                remove_tree(folder)
+
+
 class _Beside:
-    """One server with an event loop of its own, in whatever thread calls :meth:`run`."""
+    """One server with an event loop of its own, in whatever thread calls :meth:`run`.
+
+    A child that the program has forked has the object, but neither the thread nor the server: there, nothing happens.
+    """
 
     def __init__(self, refs: Sequence[ModelRef], settings: Settings, supervisor: Supervisor) -> None:
         import uvloop
@@ -123,6 +139,7 @@ class _Beside:
         self._refs = refs
         self._settings = settings
         self._supervisor = supervisor
+        self._process = os.getpid()
         self._loop = uvloop.new_event_loop()
         self._orders = Orders()
         self._ready: concurrent.futures.Future[str] = concurrent.futures.Future()
@@ -157,13 +174,15 @@ class _Beside:
 
     def stop(self) -> None:
         """Have it stop; the second time without waiting for what runs. Nothing happens where it has ended."""
+        if not self._is_ours():
+            return
         with contextlib.suppress(RuntimeError):  # its loop is closed
             self._loop.call_soon_threadsafe(self._orders.stops.put_nowait, None)
 
     def wait(self) -> bool:
         """Wait until it has ended, and tell whether Ctrl-C came meanwhile, which stops it."""
         is_interrupted = False
-        while not self._ended.done():
+        while self._is_ours() and not self._ended.done():
             try:
                 concurrent.futures.wait([self._ended])
             except KeyboardInterrupt:
@@ -177,12 +196,17 @@ class _Beside:
         Raises:
             StartError: It could not start, or its model could not.
         """
+        if not self._is_ours():
+            return
         try:
             self._ended.result()
         except NoModel as error:
             origin, _, sentence = error.log.partition(": ")
             why = sentence if origin.startswith("modelserve.errors.") else error.log  # a sentence of ours says it all
             raise NoModel(f"{self._refs[0].name} could not be started: {why}" if why else error.message) from None
+
+    def _is_ours(self) -> bool:
+        return os.getpid() == self._process
 
     def end_with_program(self, *, is_daemon: bool) -> None:
         """Have the program wait for it at its end, or stop it then, while the server can still work.

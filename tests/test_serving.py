@@ -325,6 +325,22 @@ def test_a_model_that_cannot_start_says_why() -> None:
         pytest.fail("it has no server")
 
 
+def test_a_child_that_a_program_forks_ends_and_leaves_the_server_alone(start: Any) -> None:
+    program = start(
+        f"import modelserve, multiprocessing, os, urllib.request{MODEL}\n"
+        "with modelserve.running(Adder) as server:\n"
+        "    child = multiprocessing.get_context('fork').Process(target=print)\n"
+        "    child.start()\n    child.join()\n    pid = os.fork()\n"
+        "    if not pid: raise SystemExit(3)\n"
+        "    print(child.exitcode, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+        "    request = urllib.request.Request(f'{server.url}/v2/models/adder/predict/?x=1', method='POST')\n"
+        "    print(urllib.request.urlopen(request).read())\n"
+    )
+    assert program.process.wait(60) == 0
+    assert "0 3\n" in program.output
+    assert '"y":2' in program.output
+
+
 def test_the_log_of_a_program_is_left_as_it_was(start: Any) -> None:
     """One that has set up none sees what goes wrong, and has none of ours behind the block."""
     program = start(
