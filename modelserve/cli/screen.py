@@ -141,7 +141,8 @@ def _type(schema: Mapping[str, object]) -> str:
     for several in ("anyOf", "oneOf"):
         if isinstance(schema.get(several), list):
             return " or ".join(_type(choice) for choice in schema[several])  # type: ignore[attr-defined]
-    kind, items = schema.get("type", "any"), schema.get("items")
+    refers = "$ref" in schema or "allOf" in schema  # to a nested schema
+    kind, items = schema.get("type", "object" if refers else "any"), schema.get("items")
     if kind == "array" and isinstance(items, dict):
         return f"list of {_type(items)}"
     return " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind)

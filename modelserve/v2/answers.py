@@ -205,7 +205,8 @@ class Renderer:
         essence = media_type.partition(";")[0].strip().lower()
         if essence == _JSON:
             return _JSON, self._json(value)
-        advice = "; return text, bytes (a picture saved into an io.BytesIO) or a file of that type"
+        forms = "bytes (a picture saved into an io.BytesIO)" if essence in BINARY else "text, bytes"
+        advice = f"; return {forms} or a file of that type"
         if isinstance(value, str):
             body = str.encode(value)
             if essence not in BINARY or media_type_of(body) == essence:

@@ -152,7 +152,8 @@ def _from_path(source: OutputFile | UploadedFile, filename: str, scratch: Scratc
     except (OSError, ValueError) as error:
         raise errors.BadAnswer(_NOT_SENT, log=f"{source.filename!r}: {error}") from error
     if source.content_type and not is_media_type(source.content_type):
-        raise errors.BadAnswer("The model's media type is malformed.", log=repr(source.content_type))
+        log = f"content_type is {source.content_type!r}; it must be a media type such as 'image/png'"
+        raise errors.BadAnswer("The model's media type is malformed.", log=log)
     file = FileAnswer(path, status.st_size, delete or scratch.made(path, status))
     return Raw(file=file, content_type=source.content_type or "", filename=_clean(filename or ""))
 

@@ -29,6 +29,20 @@ def test_a_model_that_can_serve_is_shown_whole(tmp_path: Path) -> None:
     assert "\x1b" not in done.out
 
 
+def test_a_nested_schema_is_an_object(tmp_path: Path) -> None:
+    (tmp_path / "nesting.py").write_text("""
+from modelserve.v2 import fields
+Person = {"name": fields.Str()}
+def get_predict_args():
+    return {"who": fields.Nested(Person), "them": fields.List(fields.Nested(Person)), "any": fields.Raw()}
+def predict(**arguments):
+    return 1
+""")
+    lines = [line.split() for line in modelserve("check", "nesting.py", folder=tmp_path).out.splitlines()]
+    for words in ("who object", "them list of object", "any any"):
+        assert any(line[: len(words.split())] == words.split() for line in lines), words
+
+
 @pytest.mark.parametrize(
     ("model", "stage", "why", "advice"),
     [

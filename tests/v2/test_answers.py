@@ -262,7 +262,9 @@ class TestOtherMediaTypes:
         error = refusal(value, media_type="image/png", media_types=(JSON, "image/png"))
         assert "image/png" in error.message
         assert type(value).__name__ in error.log
-        assert "return text, bytes" in error.log
+        assert "return bytes (a picture saved into an io.BytesIO) or a file of that type" in error.log
+        error = refusal(value, media_type="text/csv", media_types=(JSON, "text/csv"))
+        assert "return text, bytes or a file of that type" in error.log
 
     @pytest.mark.parametrize("media_type", ["image/png", "IMAGE/PNG; q=1", "audio/wav", "video/mp4", "application/zip"])
     def test_a_text_is_not_sent_as_a_picture(self, media_type: str) -> None:
