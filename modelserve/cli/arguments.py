@@ -85,7 +85,8 @@ class CallBuilder:
             return
         texts = [_contents(argument, value) for value in values]
         if argument.location == "headers":
-            self._add_header(argument.name.lower().replace("_", "-"), texts[-1])
+            text = ", ".join(texts) if _is_list(argument) else texts[-1]
+            self._add_header(argument.name.lower().replace("_", "-"), text)
         elif argument.location == "json":
             parsed = [_json_value(argument, text) for text in texts]
             self._json[argument.name] = parsed if _is_list(argument) else parsed[-1]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Mapping
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDictProxy
 
 from modelserve.access.roll import Roll
 from modelserve.access.throttle import RateLimit
@@ -100,7 +101,7 @@ class CallReader:
             request_id=request[REQUEST_ID],
             query=request.rel_url.raw_query_string,
             content_type=headers.get(hdrs.CONTENT_TYPE, "") if request.body_exists else "",  # no body is of no type
-            accept=headers.get(hdrs.ACCEPT, ""),
+            accept=_joined(headers, hdrs.ACCEPT),
         )
         if not (call.accept.isascii() and call.content_type.isascii() and call.query.isascii()):
             _check_texts({"Accept": call.accept, "Content-Type": call.content_type}, call.query)
@@ -151,7 +152,7 @@ class CallReader:
     def _read_headers(self, request: web.Request, client: str, names: Collection[str]) -> dict[str, str]:
         """Return those that the model reads: who calls as we know it, and no token."""
         headers = request.headers
-        found = {name: headers[name] for name in names if name in headers and name != _USER}
+        found = {name: _joined(headers, name) for name in names if name in headers and name != _USER}
         if client and _USER in names:
             found[_USER] = client
         if not self._roll.is_empty:
@@ -205,6 +206,11 @@ def _may_be_json(argument: Argument) -> bool:
     """Tell whether a part of a form in JSON may give an argument: for a text it is one, and for a file a file."""
     kinds = argument.schema.get("type")
     return argument.file is None and "string" not in (kinds if isinstance(kinds, list) else [kinds])
+
+
+def _joined(headers: CIMultiDictProxy[str], name: str) -> str:
+    """Return a header; one in several lines is a list: https://www.rfc-editor.org/rfc/rfc9110#section-5.3."""
+    return ", ".join(headers.getall(name, ()))
 
 
 def _check_texts(headers: Mapping[str, str], query: str = "") -> None:

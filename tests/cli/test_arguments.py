@@ -90,10 +90,11 @@ def test_values_go_where_their_argument_is_read(tmp_path: Path) -> None:
     builder.add(_argument("b", type="array", items={"type": "integer"}), ["1", "2"])
     builder.add(_argument("c", location="query", type="string"), ["ü=?"])
     builder.add(_argument("X_Key", location="headers", type="string"), ["secret"])
+    builder.add(_argument("X-Nums", location="headers", type="array", items={"type": "integer"}), ["1", "2"])
     call = builder.build("image/png")
     assert call.form == [("a", "1 & 2"), ("b", "1"), ("b", "2")]
     assert call.query == "c=%C3%BC%3D%3F"
-    assert call.headers == {"x-key": "secret"}
+    assert call.headers == {"x-key": "secret", "x-nums": "1, 2"}
     assert call.accept == "image/png"
     assert call.content_type.startswith("multipart/form-data")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import socket
 import time
@@ -141,6 +142,24 @@ def test_the_media_type_is_chosen_by_query_form_or_header_in_that_order(server: 
     ):
         assert (reply.status, reply.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
         assert reply.body == b"x\r\n0\r\n"
+
+
+def test_a_header_in_several_lines_is_one_list(server: Running) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.putrequest("POST", PREDICT + "?names=a")
+        for name, text in (
+            ("Accept", "image/x-none"),
+            ("Mood", "glad"),
+            ("accept", "application/json"),
+            ("mood", "sad"),
+        ):
+            connection.putheader(name, text)
+        connection.endheaders()
+        response = connection.getresponse()
+        assert response.status == 200
+        told = json.load(response)["predictions"]
+    assert (told["mood"], told["names"]) == ("glad, sad", ["a"])
 
 
 def test_the_model_is_told_the_type_that_was_chosen(server: Running) -> None:
