@@ -399,6 +399,14 @@ def test_a_schema_within_itself_is_dumped_at_every_depth() -> None:
     assert sent(Tree, value) == {"k": "DOG", "below": [{"k": "CAT", "below": [{"k": "DOG"}]}]}
 
 
+def test_another_name_of_a_member_is_sent_as_the_members_own() -> None:
+    alias = enum.Enum("alias", {"RED": 1, "CRIMSON": 1})
+    for value in ("CRIMSON", alias["CRIMSON"], "RED"):
+        assert sent({"x": fields.Enum(alias)}, {"x": value}) == {"x": "RED"}
+        assert sent({"x": fields.List(fields.Enum(alias))}, {"x": [value]}) == {"x": ["RED"]}
+    assert sent({"x": fields.Enum(alias)}, b'{"x":"CRIMSON"}') == {"x": "RED"}
+
+
 def test_a_schema_within_itself_has_the_fields_of_answers_at_every_depth() -> None:
     class Tree(marshmallow.Schema):
         id = fields.Int(dump_only=True)

@@ -129,11 +129,13 @@ def _raw(field: Any) -> Check:
     return with_rules(field, Check(load))
 
 
-def _enum(field: Any) -> Check:
+def _enum(field: Any, *, sent: bool = False) -> Check:
     if field.by_value is not False or type(field.enum) is not enum.EnumMeta:
         raise NotCompiled("an Enum by value, or with a metaclass of its own")
     # marshmallow 3 gives an attribute of that name, 4 the member: they are what this field gives
-    members = {name: field._deserialize(name, None, None) for name in field.enum.__members__}
+    own: Any = field.enum.__members__
+    names = [name for name in own if not sent or name == own[name].name]
+    members = {name: field._deserialize(name, None, None) for name in names}
 
     def load(value: Any) -> Any:
         if type(value) is str:
@@ -273,6 +275,7 @@ SENT_SCALARS: dict[type, Callable[[Any], Check]] = {
     NDArray: _sent_array,
     ma_fields.Boolean: partial(_boolean, sent=True),
     ma_fields.Constant: _sent_constant,
+    ma_fields.Enum: partial(_enum, sent=True),
     ma_fields.Decimal: _unless_as_string(_only(int, float)),
     ma_fields.Float: _unless_as_string(partial(_float, sent=True)),
     ma_fields.Integer: _unless_as_string(partial(_integer, sent=True)),
