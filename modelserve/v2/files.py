@@ -27,7 +27,7 @@ class UploadedFile(_Upload):
     The server deletes the file once the answer is sent. A model that needs it longer copies it. In an upload every
     attribute is a text; None stands only in one that a package has made itself, as DEEPaaS's packages do.
 
-    Args:
+    Attributes:
         name: Name of the argument.
         filename: Path of the file on disk, with a random name: never what the client said.
         content_type: Media type that the client gave for this file, "" where it gave none. Not to be trusted.
