@@ -54,8 +54,10 @@ def names_of(header: str) -> Names | None:
         found[key] = _ESCAPED.sub(r"\1", quoted) or bare.strip().strip('"')
     for key in ("name", "filename"):
         _decode(found, key)
-    name = content_disposition_filename(found, "name")
-    return Names(name, content_disposition_filename(found)) if name else None
+    name, filename = content_disposition_filename(found, "name"), content_disposition_filename(found)
+    if filename is None and any(key.startswith("filename*") for key in found):  # parts of a name that cannot be read
+        filename = ""
+    return Names(name, filename) if name else None
 
 
 def disposition(kind: str, filename: str) -> str:
