@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest_asyncio
 from modelserve.discovery import ModelRef
 from modelserve.messages import Ready
 from modelserve.runtime.interface import WorkerOptions
+from modelserve.runtime.leftovers import hold_again
 from modelserve.runtime.process import LocalBackend, LocalReplica
 from tests.runtime.child import Child
 from tests.runtime.workers import CHAOS, Heard, spec, until
@@ -66,10 +68,12 @@ def log(packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The folder of the workers' temporary files."""
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """The folder of the workers' temporary files, held as a run holds its own."""
     (tmp_path / "workers").mkdir(mode=0o700)
-    return tmp_path / "workers"
+    lock = hold_again(str(tmp_path / "workers"))
+    yield tmp_path / "workers"
+    os.close(lock)
 
 
 @pytest.fixture
