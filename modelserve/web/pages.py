@@ -74,7 +74,7 @@ _SWAGGER_BODY = Template("""\
 <div id="swagger-ui"></div>
 <script src="$base/assets/swagger_bundle.js"></script>
 <script src="$base/assets/swagger-fields.js"></script>
-<script src="$base/assets/swagger-token.js" data-needs-token="$needs_token"></script>
+<script src="$base/assets/swagger-token.js" data-is-closed="$is_closed"></script>
 <script src="$base/assets/swagger-init.js" data-spec-url="$base/openapi.json"></script>""")
 
 _REDOC_BODY = Template("""\
@@ -147,11 +147,11 @@ class Pages:
 
     def _page(self, request: web.Request, body: Template, *, head: Template = _NO_HEAD) -> web.Response:
         # A proxy, or the browser from earlier on, may send a token by itself.
-        needs_token = not self._roll.is_empty and hdrs.AUTHORIZATION not in request.headers
+        is_closed = not self._roll.is_empty and hdrs.AUTHORIZATION not in request.headers
         words = {
             "base": html.escape(prefix_of(request) + self._base_path),
             "title": html.escape(self._title),
-            "needs_token": str(needs_token).lower(),
+            "is_closed": str(is_closed).lower(),
         }
         text = _PAGE.substitute(words, head=head.substitute(words), body=body.substitute(words))
         return web.Response(text=text, content_type="text/html", headers=_HTML_HEADERS)

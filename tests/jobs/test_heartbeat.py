@@ -161,6 +161,7 @@ async def test_whose_lock_is_free_has_gone_at_once(server: Server, tmp_path: Pat
 async def test_it_beats_while_the_event_loop_does_nothing(server: Server) -> None:
     """Liveness does not depend on load: the thread waits for nothing that the server does."""
     await server.taken(server.owner.id)
+    await until(lambda: server.others.others("")[server.owner.id].mark)
     before = server.others.others("")[server.owner.id].mark
     time.sleep(10 * BEAT_S)  # on the loop
     after = server.others.others("")[server.owner.id].mark

@@ -389,7 +389,7 @@ async def test_swagger_ui_asks_for_a_token_where_one_is_needed(scheme: str, brow
 
 
 async def test_the_page_asks_for_no_token_of_who_sends_one_or_where_none_is_needed(tmp_path: Path) -> None:
-    asking = 'data-needs-token="true"'
+    asking = 'data-is-closed="true"'
     with guarded(tmp_path) as there:
         assert asking in there.ask("GET", "/api").body.decode()
         assert asking not in there.ask("GET", "/api", name="bob").body.decode()

@@ -4,7 +4,7 @@
 // own dialog would come first, which keeps what is typed into it until the browser is closed.
 "use strict";
 
-const needsToken = document.currentScript.dataset.needsToken === "true";
+const isClosed = document.currentScript.dataset.isClosed === "true";
 
 // What stands in the place of the specification, for the same two schemes; see access_text.py.
 const withoutToken = (reason) => ({
@@ -34,7 +34,7 @@ const authorization = (authorized) => {
 
 // eslint-disable-next-line no-unused-vars -- swagger-init.js uses it
 const TokenForm = () => {
-  let isRefused = needsToken;
+  let isRefused = isClosed;
   return {
     afterLoad({ fn: { fetch }, getSystem }) {
       this.fn.fetch = async (request) => {
